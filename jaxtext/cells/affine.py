@@ -1,0 +1,66 @@
+"""The products that every cell is made of, and how their weights start."""
+
+import jax
+import jax.numpy as jnp
+from jax.nn import initializers
+
+from jaxtext.types import Array, DType, Key
+
+
+def input_product(x: Array, kernel: Array, dtype: DType) -> Array:
+    """Input times kernel, where integers stand for one-hot rows.
+
+    ``one_hot(x) @ kernel`` is the row ``kernel[x]``: both are the same function, and
+    the look-up neither builds the one-hot matrix nor multiplies by its zeros.
+
+    Args:
+      x: ``[B, D]`` floating point, or ``[B]`` integers in ``[0, D)``.
+      kernel: ``[D, F]``.
+      dtype: The type to compute in.
+
+    Returns:
+      ``[B, F]`` of `dtype`.
+
+    Example:
+      >>> kernel = jnp.arange(6.0).reshape(3, 2)
+      >>> input_product(jnp.array([2]), kernel, jnp.float32)
+      Array([[4., 5.]], dtype=float32)
+      >>> input_product(jnp.array([[0.0, 0.0, 1.0]]), kernel, jnp.float32)
+      Array([[4., 5.]], dtype=float32)
+    """
+    if jnp.issubdtype(x.dtype, jnp.integer):
+        return kernel.astype(dtype)[x]
+    return x.astype(dtype) @ kernel.astype(dtype)
+
+
+def glorot(key: Key, input_size: int, hidden: int, gates: int, dtype: DType) -> Array:
+    """Input kernel ``[D, gates * H]``, each gate drawn on its own.
+
+    Uniform in ``±sqrt(6 / (D + H))``. Drawing the gates as one matrix would take
+    ``gates * H`` for the width that a gate's input is spread over.
+
+    References:
+      Glorot and Bengio, "Understanding the difficulty of training deep feedforward
+      neural networks", 2010, equation 16.
+    """
+    draw = initializers.glorot_uniform()
+    return _gate_by_gate(draw, key, (input_size, hidden), gates, dtype)
+
+
+def orthogonal(key: Key, hidden: int, gates: int, dtype: DType) -> Array:
+    """Recurrent kernel ``[H, gates * H]``, each gate an orthogonal matrix.
+
+    One orthogonal ``[H, gates * H]`` matrix would give each gate singular values of
+    about ``1 / sqrt(gates)`` in place of 1.
+
+    References:
+      Saxe, McClelland and Ganguli, "Exact solutions to the nonlinear dynamics of
+      learning in deep linear neural networks", 2014.
+    """
+    draw = initializers.orthogonal()
+    return _gate_by_gate(draw, key, (hidden, hidden), gates, dtype)
+
+
+def _gate_by_gate(draw, key, shape, gates, dtype):
+    keys = jax.random.split(key, gates)
+    return jnp.concatenate([draw(k, shape, dtype) for k in keys], axis=1)

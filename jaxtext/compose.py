@@ -1,0 +1,210 @@
+"""Cells made of cells: stacks, residual connections, dropout."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxtext.types import Cell, Noise
+from jaxtext.unroll import over_time
+
+
+def stack(*cells: Cell) -> Cell:
+    """Layers, each reading what the one below it writes. A stack is itself a cell.
+
+    ::
+
+        y⁰_t = x_t
+        yⁿ_t = cellⁿ(yⁿ⁻¹_t)        n = 1 … N
+
+    Over a sequence it runs layer by layer; one step at a time, as when generating, it
+    runs through all layers. Both are the same function.
+
+    Args:
+      *cells: The layers, from the input upwards. At least one.
+
+    Returns:
+      A cell whose parameters and state are tuples, one entry a layer.
+
+    Example:
+      >>> import jaxtext as jt
+      >>> net = jt.stack(jt.lstm(8), jt.dropout(0.3), jt.residual(jt.lstm(8)))
+      >>> params = net.init(jax.random.key(0), 65)
+      >>> state, ys = jt.unroll(
+      ...     net, params, net.initial_state((2,)), jnp.zeros((2, 5), jnp.int32)
+      ... )
+      >>> ys.shape
+      (2, 5, 8)
+
+    References:
+      Graves, "Generating sequences with recurrent neural networks", 2013, equation 1,
+      without the connections that skip layers.
+    """
+    if not cells:
+        raise ValueError("a stack needs at least one cell")
+
+    def keyed(key):
+        return zip(cells, jax.random.split(key, len(cells)), strict=True)
+
+    def init(key, input_size):
+        params = []
+        for cell, layer_key in keyed(key):
+            params.append(cell.init(layer_key, input_size))
+            input_size = output_size(cell, input_size)
+        return tuple(params)
+
+    def initial_state(batch_shape):
+        return tuple(cell.initial_state(batch_shape) for cell in cells)
+
+    def noise(key, input_size, length):
+        layers = []
+        for cell, layer_key in keyed(key):
+            draw = cell.noise
+            layers.append(draw(layer_key, input_size, length) if draw else Noise())
+            input_size = output_size(cell, input_size)
+        return Noise(*map(tuple, zip(*layers, strict=True)))
+
+    def through(run, params, state, x, noise):
+        """Layer after layer, `run` being one step or a whole sequence."""
+        nothing = (None,) * len(cells)
+        per_layer = zip(
+            cells,
+            params,
+            state,
+            noise.per_sequence or nothing,
+            noise.per_step or nothing,
+            strict=True,
+        )
+        after = []
+        for cell, layer_params, layer_state, *layer_noise in per_layer:
+            new, x = run(cell, layer_params, layer_state, x, Noise(*layer_noise))
+            after.append(new)
+        return tuple(after), x
+
+    def step(params, state, x, noise=None):
+        def run(cell, params, state, x, noise):
+            return cell.step(params, state, x, noise)
+
+        return through(run, params, state, x, noise or Noise())
+
+    def sequence(params, state, xs, masks, noise):
+        def run(cell, params, state, xs, noise):
+            return over_time(cell, params, state, xs, masks, noise)
+
+        return through(run, params, state, xs, noise)
+
+    return Cell(init, initial_state, step, noise, sequence)
+
+
+def residual(cell: Cell) -> Cell:
+    """Adds a cell's input to its output: ``y_t = x_t + cell(x_t)``.
+
+    Args:
+      cell: A cell whose output is as wide as its input.
+
+    Returns:
+      A cell with the same parameters and state.
+
+    Raises:
+      ValueError: On first use, if input and output differ in width.
+
+    Example:
+      >>> import jaxtext as jt
+      >>> cell = jt.residual(jt.gru(4))
+      >>> params = cell.init(jax.random.key(0), 4)
+      >>> _, y = cell.step(params, cell.initial_state((2,)), jnp.ones((2, 4)))
+      >>> y.shape
+      (2, 4)
+
+    References:
+      He, Zhang, Ren and Sun, "Deep residual learning for image recognition", 2016.
+    """
+
+    def add(x, y):
+        if x.shape != y.shape:
+            raise ValueError(
+                f"residual expects an output as wide as the input: got {y.shape} from "
+                f"{x.shape}; put a layer of the right width below it"
+            )
+        return x + y
+
+    def step(params, state, x, noise=None):
+        state, y = cell.step(params, state, x, noise)
+        return state, add(x, y)
+
+    def sequence(params, state, xs, masks, noise):
+        state, ys = over_time(cell, params, state, xs, masks, noise)
+        return state, add(xs, ys)
+
+    return cell._replace(step=step, sequence=sequence)
+
+
+def dropout(rate: float) -> Cell:
+    """Sets each input to zero with probability `rate`, and scales up the others.
+
+    ::
+
+        y_t = x_t ⊙ m_t / (1 - rate)        m_t ~ Bernoulli(1 - rate)
+
+    A cell without parameters or state, so that it takes its place in a `stack`. It is
+    random only in an `unroll` that is given a key; without one, and in a step by
+    itself, it passes its input on.
+
+    Args:
+      rate: Probability in ``[0, 1)``.
+
+    Returns:
+      A cell.
+
+    Example:
+      >>> import jaxtext as jt
+      >>> cell = jt.dropout(0.5)
+      >>> _, ys = jt.unroll(cell, (), (), jnp.ones((1, 4)), key=jax.random.key(0))
+      >>> sorted(set(ys.ravel().tolist())) in ([0.0, 2.0], [0.0], [2.0])
+      True
+
+    References:
+      Srivastava et al., "Dropout: a simple way to prevent neural networks from
+      overfitting", 2014. Between layers only: Zaremba, Sutskever and Vinyals,
+      "Recurrent neural network regularization", 2014.
+    """
+    if not 0 <= rate < 1:
+        raise ValueError(f"dropout expects a rate in [0, 1), got {rate}")
+
+    def init(key, input_size):
+        del key, input_size
+        return ()
+
+    def initial_state(batch_shape):
+        del batch_shape
+        return ()
+
+    def noise(key, input_size, length):
+        keep = jax.random.bernoulli(key, 1 - rate, (length, input_size))
+        return Noise(per_step=keep)
+
+    def step(params, state, x, noise=None):
+        del params
+        if noise is None or noise.per_step is None:
+            return state, x
+        return state, jnp.where(noise.per_step, x / (1 - rate), 0)
+
+    def sequence(params, state, xs, masks, noise):
+        del masks  # nothing is carried, and the padding of xs is zero already
+        return step(params, state, xs, noise)
+
+    return Cell(init, initial_state, step, noise, sequence)
+
+
+def output_size(cell: Cell, input_size: int) -> int:
+    """Width ``H`` of a cell's output for an input of width ``D``, without running it.
+
+    Example:
+      >>> import jaxtext as jt
+      >>> output_size(jt.stack(jt.lstm(8), jt.gru(5)), 3)
+      5
+    """
+
+    def one_step():
+        params = cell.init(jax.random.key(0), input_size)
+        return cell.step(params, cell.initial_state(()), jnp.zeros(input_size))[1]
+
+    return jax.eval_shape(one_step).shape[-1]

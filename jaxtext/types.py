@@ -1,0 +1,78 @@
+"""The axis legend, the array aliases and the one contract that everything obeys.
+
+Axes, written as suffixes where a rank changes (``xs_TBD``):
+
+====== =====================================================================
+``B``  batch: independent sequences; stands for any number of leading axes
+``T``  time: steps of a sequence
+``D``  input width of a cell
+``H``  hidden width of a cell, the width of its output
+``V``  vocabulary: number of distinct symbols
+``P``  predicted positions of a window, the last ``P`` of its ``T``
+====== =====================================================================
+
+In equations, ``x_t`` is the input at step ``t``, ``h_tm1`` the hidden state one step
+before it, ``σ`` the logistic sigmoid and ``⊙`` the elementwise product.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+
+Array: TypeAlias = jax.Array
+Key: TypeAlias = jax.Array  # a typed PRNG key, from jax.random.key
+Shape: TypeAlias = tuple[int, ...]
+DType: TypeAlias = Any
+Device: TypeAlias = Any  # a jax.Device, which type checkers do not take for a class
+Params: TypeAlias = Any  # a pytree of arrays
+State: TypeAlias = Any  # a pytree of arrays, each with the batch axes first
+
+
+class Noise(NamedTuple):
+    """Random numbers for one sequence, drawn before time is walked.
+
+    Attributes:
+      per_sequence: A pytree that holds for the whole sequence (a variational mask).
+      per_step: A pytree whose leaves have a leading time axis.
+    """
+
+    per_sequence: Any = None
+    per_step: Any = None
+
+
+class Masks(NamedTuple):
+    """What happens to the state at each step, time-major: ``[T, B]`` booleans.
+
+    Attributes:
+      resets: The state goes back to the initial one before this step. ``None``: never.
+      valid: False in padding: the output is zero and the state is kept. ``None``: all
+        steps are valid.
+    """
+
+    resets: Array | None = None
+    valid: Array | None = None
+
+
+class Cell(NamedTuple):
+    """A recurrent cell: pure functions that compose, as Optax's transformations do.
+
+    Attributes:
+      init: ``(key, input_size) -> params``.
+      initial_state: ``(batch_shape) -> state``.
+      step: ``(params, state, x, noise=None) -> (state, y)``, one step in time of a
+        batch: ``x`` is ``[B, D]``, or integers ``[B]`` that stand for one-hot rows;
+        ``y`` is ``[B, H]``.
+      noise: ``(key, input_size, length) -> Noise`` for one sequence, if the cell
+        is random; each call of ``unroll`` draws it once, sequence by sequence.
+        ``step`` gets it batched and without the time axis. A symbol counts as
+        one wide.
+      sequence: ``(params, state, xs, masks, noise) -> (state, ys)`` over time-major
+        ``xs``, for a cell that knows a better way over a sequence than step by step.
+    """
+
+    init: Callable[..., Params]
+    initial_state: Callable[[Shape], State]
+    step: Callable[..., tuple[State, Array]]
+    noise: Callable[..., Noise] | None = None
+    sequence: Callable[..., tuple[State, Array]] | None = None

@@ -1,0 +1,185 @@
+"""The one place where time is walked.
+
+Everything a caller may say about time (lengths, resets, direction, layout) is turned
+into time-major inputs and masks once, so that whatever walks the sequence sees those
+alone.
+"""
+
+import math
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from jaxtext.types import Array, Cell, Key, Masks, Noise, Params, State
+
+
+def unroll(
+    cell: Cell,
+    params: Params,
+    state: State,
+    xs: Array,
+    *,
+    key: Key | None = None,
+    lengths: Array | None = None,
+    resets: Array | None = None,
+    reverse: bool = False,
+    time_major: bool = False,
+) -> tuple[State, Array]:
+    """Runs a cell over a sequence.
+
+    ::
+
+        state_t, y_t = step(params, state_tm1, x_t)        t = 1 … T
+
+    The whole is pure and differentiable in `params`, `state` and `xs`, and two calls
+    over two chunks, the state passed on, are one call over both.
+
+    Args:
+      cell: The cell, or stack of cells.
+      params: Its parameters.
+      state: The state to start from, as ``cell.initial_state(batch_shape)`` makes it.
+      xs: ``[B, T, D]`` floating point, or ``[B, T]`` integers in ``[0, D)`` that stand
+        for one-hot rows; ``B`` may be any number of axes, or none.
+      key: Where the cell's noise comes from: one key, sequence ``i`` then drawing from
+        ``fold_in(key, i)``, or a key for each sequence ``[B]``. ``None``: no noise.
+      lengths: ``[B]`` integers: how many steps of each sequence count. Outputs after
+        them are zero and the state stays that of the last step that counts; length 0
+        returns the state given. What the padding holds has no effect, NaN included.
+      resets: ``[B, T]`` booleans, true where a new segment starts: the state goes back
+        to ``cell.initial_state`` before that step. Under `reverse` a segment is left
+        by its first step, so the state goes back after it.
+      reverse: Whether to walk from the last step to the first. Outputs stay where
+        their inputs are.
+      time_major: Whether `xs`, `resets` and the outputs have time as the first axis,
+        ``[T, B, …]``, which saves two transpositions.
+
+    Returns:
+      The state after the last step, and the outputs ``[B, T, H]``.
+
+    Raises:
+      ValueError: If the shapes do not fit together.
+
+    Example:
+      >>> import jaxtext as jt
+      >>> cell = jt.gru(4)
+      >>> params = cell.init(jax.random.key(0), 65)
+      >>> ids = jnp.array([[7, 2, 9], [1, 0, 0]])
+      >>> start = cell.initial_state((2,))
+      >>> state, ys = jt.unroll(
+      ...     cell, params, start, ids, lengths=jnp.array([3, 1])
+      ... )
+      >>> ys.shape, bool((ys[1, 1:] == 0).all()), bool((state[1] == ys[1, 0]).all())
+      ((2, 3, 4), True, True)
+    """
+    symbols = jnp.issubdtype(xs.dtype, jnp.integer)
+    if xs.ndim < (1 if symbols else 2):
+        raise ValueError(
+            f"unroll expects xs [..., T, D], or integers [..., T]; got {xs.shape}"
+        )
+    if not time_major:
+        time_axis = xs.ndim - (1 if symbols else 2)
+        xs = jnp.moveaxis(xs, time_axis, 0)
+        resets = None if resets is None else jnp.moveaxis(resets, -1, 0)
+    length, *batch = xs.shape if symbols else xs.shape[:-1]
+    batch_shape = tuple(batch)
+    _check_shapes(xs, symbols, batch_shape, state, lengths, resets)
+
+    valid = None
+    if lengths is not None:
+        steps = jnp.arange(length).reshape(length, *(1 for _ in batch_shape))
+        valid = steps < lengths
+        # The gradient through a step that is masked out is 0 times its slope, and
+        # that is NaN where the padding is not finite: no mask after it would help.
+        xs = _where(valid, xs, jnp.zeros_like(xs))
+        resets = None if resets is None else resets & valid
+
+    last_reset = None
+    if reverse and resets is not None:
+        # A reset before step t in time is a reset after it when time runs backwards,
+        # that is, before step t - 1; the one at t = 0 falls to the final state.
+        last_reset = resets[0]
+        resets = jnp.concatenate([resets[1:], jnp.zeros_like(resets[:1])])
+
+    noise = _draw_noise(cell, key, 1 if symbols else xs.shape[-1], batch_shape, length)
+    inputs = (xs, Masks(resets, valid), noise.per_step)
+    if reverse:
+        inputs = jax.tree.map(partial(jnp.flip, axis=0), inputs)
+    xs, masks, per_step = inputs
+    noise = Noise(noise.per_sequence, per_step)
+    state, ys = over_time(cell, params, state, xs, masks, noise)
+    if last_reset is not None:
+        state = _where(last_reset, cell.initial_state(batch_shape), state)
+    if reverse:
+        ys = jnp.flip(ys, axis=0)
+    return state, ys if time_major else jnp.moveaxis(ys, 0, -2)
+
+
+def over_time(
+    cell: Cell, params: Params, state: State, xs: Array, masks: Masks, noise: Noise
+) -> tuple[State, Array]:
+    """Walks time-major ``xs`` forwards: the cell's own way, or a scan of its step."""
+    if cell.sequence is not None:
+        return cell.sequence(params, state, xs, masks, noise)
+
+    def body(state, inputs):
+        x, (reset, valid), per_step = inputs
+        if reset is not None:
+            state = _where(reset, cell.initial_state(reset.shape), state)
+        after, y = cell.step(params, state, x, Noise(noise.per_sequence, per_step))
+        if valid is not None:
+            after = _where(valid, after, state)
+            y = _where(valid, y, jnp.zeros_like(y))
+        return after, y
+
+    return jax.lax.scan(body, state, (xs, masks, noise.per_step))
+
+
+def _where(mask, yes, no):
+    """Leaf by leaf, `mask` holding the leading axes of every leaf."""
+
+    def select(a, b):
+        return jnp.where(mask.reshape(mask.shape + (1,) * (b.ndim - mask.ndim)), a, b)
+
+    return jax.tree.map(select, yes, no)
+
+
+def _draw_noise(cell, key, input_size, batch_shape, length):
+    """A `Noise` with the batch axes first, behind the time axis of what has one."""
+    if cell.noise is None or key is None:
+        return Noise()
+    if key.shape not in ((), batch_shape):
+        raise ValueError(
+            f"key: expected one key or one per sequence {batch_shape}, got {key.shape}"
+        )
+
+    def draw(key):
+        return cell.noise(key, input_size, length)
+
+    fold = jax.random.fold_in
+    if key.shape != batch_shape:
+        index = jnp.arange(math.prod(batch_shape)).reshape(batch_shape)
+        for _ in batch_shape:
+            fold = jax.vmap(fold, (None, 0))
+        key = fold(key, index)
+    for _ in batch_shape:
+        draw = jax.vmap(draw, out_axes=Noise(0, 1))
+    return draw(key)
+
+
+def _check_shapes(xs, symbols, batch_shape, state, lengths, resets):
+    """Raises where a shape disagrees with the batch that `xs` has, naming it."""
+    expected = {
+        "lengths": (lengths, batch_shape),
+        "resets (time first)": (resets, (xs.shape[0], *batch_shape)),
+    }
+    for name, (array, shape) in expected.items():
+        if array is not None and array.shape != shape:
+            raise ValueError(f"{name}: expected shape {shape}, got {array.shape}")
+    for leaf in jax.tree.leaves(state):
+        if leaf.shape[: len(batch_shape)] != batch_shape:
+            hint = " (integer xs are symbols and have no axis D)" if symbols else ""
+            raise ValueError(
+                f"state: expected batch axes {batch_shape} as in xs{hint}, got an "
+                f"array of shape {leaf.shape}"
+            )

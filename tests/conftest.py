@@ -1,0 +1,27 @@
+"""Eight simulated devices for the whole session, and a cache of its own."""
+
+import os
+
+# Before JAX is imported: the number of devices is fixed then. More threads than cores,
+# since eight devices that wait for one another starve on a pool of two.
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+)
+os.environ["NPROC"] = "32"
+
+from pathlib import Path
+
+import jax
+import pytest
+
+TINY_SHAKESPEARE = Path(__file__).parents[2] / "shared" / "data" / "tinyshakespeare.txt"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory):
+    os.environ["JAXTEXT_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def one_device():
+    return jax.local_devices()[:1]

@@ -1,0 +1,22 @@
+"""Every cell keeps the contract."""
+
+import contracts
+import pytest
+
+import jaxtext as jt
+
+CELLS = {
+    "rnn": jt.rnn(4),
+    "lstm": jt.lstm(4),
+    "gru": jt.gru(4),
+    "gru, reset before": jt.gru(4, reset_after=False),
+    "odd width": jt.lstm(1),
+    "stack": jt.stack(jt.lstm(4), jt.dropout(0.5), jt.residual(jt.gru(4)), jt.rnn(3)),
+    "stack in a stack": jt.stack(jt.stack(jt.gru(3)), jt.residual(jt.stack(jt.rnn(3)))),
+}
+
+
+@pytest.mark.parametrize("clause", contracts.FOR_EVERY_CELL, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("name", CELLS)
+def test_contract(name, clause):
+    clause(CELLS[name])
