@@ -1,0 +1,146 @@
+"""A corpus: a text as a memory-mapped array of ids, prepared once and kept.
+
+Two passes over the files, both in constant memory: the first learns the hash and the
+distinct characters, the second, unless the cache has the ids already, writes them.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from jaxtext.errors import InputError
+from jaxtext.text import cache as caching
+from jaxtext.text.entry import Description, open_ids, write
+from jaxtext.text.reader import Block, blocks, total_size
+from jaxtext.text.sources import resolve
+from jaxtext.text.vocabulary import KINDS, Kind, Vocabulary, from_code_points
+
+MIN_CHARACTERS = 100
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """A text, encoded.
+
+    Args:
+      name: short, fit for a directory's name.
+      sha256: of the text's bytes.
+      vocabulary: what the ids mean.
+      ids: ``[N]`` uint8 or uint16, read-only and memory-mapped, so that a corpus may
+        be larger than memory.
+    """
+
+    name: str
+    sha256: str
+    vocabulary: Vocabulary
+    ids: np.ndarray
+
+
+def load(
+    specs: Sequence[str],
+    *,
+    vocab: Kind = "chars",
+    limit: int | None = None,
+    cache: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Corpus:
+    """Read a text and encode it, or find it encoded in the cache.
+
+    The text is every file of every specification joined without anything in between;
+    line ends and byte order marks stay as they are.
+
+    Args:
+      specs: files, directories, globs, data sets or ``-``; see ``sources.resolve``.
+      vocab: ``"chars"`` (the text must be UTF-8) or ``"bytes"`` (any file).
+      limit: use only so many characters (or bytes) from the beginning; None uses all.
+      cache: root of the cache; None stands for ``$JAXTEXT_CACHE``, or without it the
+        user's cache directory.
+      progress: called with the bytes processed so far and the bytes in all, counting
+        both passes.
+
+    Returns:
+      The corpus.
+
+    Raises:
+      InputError: no text, one that cannot be read, decoded or learnt from (fewer
+        than 100 characters, or all the same), or a cache that cannot be written.
+
+    Example:
+      >>> import tempfile
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     corpus = load(["stdlib"], limit=5000, cache=Path(folder))
+      >>> corpus.name, corpus.ids.shape
+      ('stdlib', (5000,))
+    """
+    if vocab not in KINDS:
+        raise InputError(f"expected --vocab {' or '.join(KINDS)}, got {vocab!r}")
+    if limit is not None and limit < 1:
+        raise InputError(f"expected a limit of at least 1, got {limit}; raise it")
+    cache = caching.root() if cache is None else cache
+    with resolve(specs, cache=cache) as (name, paths):
+        size = total_size(paths)
+        total = 2 * (size if limit is None else min(size, limit))
+        advance = _counter(total, progress)
+        text = _survey(_counted(blocks(paths, vocab, limit), advance), vocab)
+        entry = text.path(cache)
+        if not entry.exists():
+            write(entry, text, _counted(blocks(paths, vocab, limit), advance))
+        advance(total)  # the second pass may have been unnecessary
+    return Corpus(name, text.sha256, text.vocabulary, open_ids(entry, text))
+
+
+def _survey(pieces: Iterable[Block], kind: Kind) -> Description:
+    digest = hashlib.sha256()
+    seen = np.zeros(0x110000, bool)  # one for every code point there is
+    length = 0
+    for raw, points in pieces:
+        digest.update(raw)
+        # Looking is three times as fast as marking, and few blocks bring anything new.
+        if not seen.take(points, mode="clip").all():
+            seen[points] = True
+        length += len(points)
+    distinct = np.flatnonzero(seen)
+    if length == 0:
+        raise InputError("expected a text, got an empty one; give another corpus")
+    if length < MIN_CHARACTERS:
+        raise InputError(
+            f"expected a text of at least {MIN_CHARACTERS} characters, got {length}; "
+            "give a longer corpus or a higher limit"
+        )
+    if len(distinct) == 1:
+        raise InputError(
+            f"there is nothing to predict in a text of {length:,} times "
+            f"{chr(distinct[0])!r}; give another corpus"
+        )
+    characters = from_code_points(distinct) if kind == "chars" else ""
+    return Description(digest.hexdigest(), Vocabulary(kind, characters), length)
+
+
+def _counter(
+    total: int, progress: Callable[[int, int], None] | None
+) -> Callable[[int], None]:
+    """Add up what was done and report it, never as more than ``total``.
+
+    More can come when ``total`` counts a limit in characters, some of them longer
+    than a byte.
+    """
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done = min(done + count, total)
+        if progress is not None:
+            progress(done, total)
+
+    return advance
+
+
+def _counted(
+    pieces: Iterable[Block], advance: Callable[[int], None]
+) -> Iterable[Block]:
+    for block in pieces:
+        yield block
+        advance(len(block.raw))

@@ -1,0 +1,245 @@
+"""Vocabulary: which symbols the network knows, and the id of each."""
+
+import codecs
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, Protocol, cast
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from jaxtext.errors import InputError
+
+Kind = Literal["chars", "bytes"]
+KINDS = ("chars", "bytes")
+MAX_CHARACTERS = 1 << 16  # ids are stored in at most 16 bits
+
+
+class StreamDecoder(Protocol):
+    """Turns ids into text as they arrive; ``final`` flushes what is left over."""
+
+    def __call__(self, ids: ArrayLike, final: bool = False) -> str: ...
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """A one-to-one mapping between symbols and the ids ``0 .. len(vocabulary) - 1``.
+
+    Args:
+      kind: ``"chars"``, a symbol is a character (a Unicode code point), or
+        ``"bytes"``, a symbol is a byte of the text in UTF-8, its value being its id.
+      characters: the distinct characters in ascending order, a character's id being
+        its position; empty for bytes.
+
+    Raises:
+      InputError: unknown kind, characters out of order or more than 65,536.
+
+    Example:
+      >>> vocabulary = Vocabulary("chars", "abc")
+      >>> vocabulary.encode("cab")
+      array([2, 0, 1], dtype=uint8)
+      >>> vocabulary.decode([2, 0, 1])
+      'cab'
+    """
+
+    kind: Kind
+    characters: str = ""
+
+    def __post_init__(self):
+        if self.kind not in KINDS:
+            raise InputError(
+                f"expected a vocabulary of {' or '.join(KINDS)}, got {self.kind!r}"
+            )
+        wanted = sorted(set(self.characters)) if self.kind == "chars" else []
+        if list(self.characters) != wanted:
+            raise InputError(
+                "expected the distinct characters in ascending order (none for bytes), "
+                f"got {self.characters[:20]!r}; sort them first"
+            )
+        if len(self.characters) > MAX_CHARACTERS:
+            raise InputError(
+                f"expected at most {MAX_CHARACTERS:,} distinct characters, got "
+                f"{len(self.characters):,}; use --vocab bytes instead"
+            )
+
+    def __len__(self) -> int:
+        return 256 if self.kind == "bytes" else len(self.characters)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The type of ids: ``uint8`` for up to 256 symbols, else ``uint16``."""
+        return np.dtype(np.uint8 if len(self) <= 256 else np.uint16)
+
+    def encode(self, text: str) -> np.ndarray:
+        """Turn text into ids.
+
+        Args:
+          text: any string; empty is allowed.
+
+        Returns:
+          ``[N]`` ids of type ``dtype``, N counting characters or UTF-8 bytes.
+
+        Raises:
+          InputError: a character that is not in the vocabulary, or for bytes one
+            that UTF-8 cannot represent (half of a surrogate pair).
+
+        Example:
+          >>> Vocabulary("bytes").encode("é")
+          array([195, 169], dtype=uint8)
+        """
+        if self.kind == "chars":
+            # A surrogate is passed through to be reported as an unknown character.
+            return self.encode_points(code_points(text, "surrogatepass"))
+        try:
+            return np.frombuffer(text.encode("utf-8"), np.uint8)
+        except UnicodeEncodeError as error:
+            raise _unknown(ord(text[error.start]), error.start) from error
+
+    def encode_points(self, points: np.ndarray) -> np.ndarray:
+        """Turn code points into ids; the fast path for long texts.
+
+        Args:
+          points: ``[N]`` unsigned integers: code points, or for bytes the bytes.
+
+        Returns:
+          ``[N]`` ids of type ``dtype``.
+
+        Raises:
+          InputError: a code point that is not in the vocabulary.
+
+        Example:
+          >>> Vocabulary("chars", "abc").encode_points(code_points("cab"))
+          array([2, 0, 1], dtype=uint8)
+        """
+        if self.kind == "bytes":
+            return points.astype(np.uint8, copy=False)
+        # Clipping sends every point beyond the table to its last entry, which is -1.
+        ids = self._id_of_point.take(points, mode="clip")
+        if ids.size and ids.min() < 0:
+            position = int(np.argmin(ids))
+            raise _unknown(int(points[position]), position)
+        return ids.astype(self.dtype)
+
+    @cached_property
+    def _id_of_point(self) -> np.ndarray:
+        known = code_points(self.characters)
+        table = np.full(known.max(initial=0) + 2, -1, np.int32)
+        table[known] = np.arange(len(known))
+        return table
+
+    @cached_property
+    def _point_of_id(self) -> np.ndarray:
+        return code_points(self.characters)
+
+    def decode(self, ids: ArrayLike) -> str:
+        """Turn ids into text.
+
+        Args:
+          ids: ``[N]`` integers below ``len(self)``.
+
+        Returns:
+          The text; bytes that are not valid UTF-8 become U+FFFD.
+
+        Example:
+          >>> Vocabulary("bytes").decode([195, 169, 255])
+          'é\ufffd'
+        """
+        return self.decoder()(ids, final=True)
+
+    def decoder(self) -> StreamDecoder:
+        """Make a decoder that can be given the ids of one text piece by piece.
+
+        Returns:
+          A function ``(ids, final=False) -> str``. A multi-byte character comes out
+          with its last byte; ``final=True`` flushes an incomplete one as U+FFFD.
+
+        Example:
+          >>> decode = Vocabulary("bytes").decoder()
+          >>> decode([195]), decode([169]), decode([], final=True)
+          ('', 'é', '')
+        """
+        utf8 = codecs.getincrementaldecoder("utf-8")("replace")
+
+        def decode_bytes(ids: ArrayLike, final: bool = False) -> str:
+            return utf8.decode(np.asarray(ids, np.uint8).tobytes(), final)
+
+        def decode_characters(ids: ArrayLike, final: bool = False) -> str:
+            return from_code_points(self._point_of_id[np.asarray(ids, np.intp)])
+
+        return decode_bytes if self.kind == "bytes" else decode_characters
+
+    def to_json(self) -> dict[str, str]:
+        """Describe the vocabulary in a dict that JSON can hold.
+
+        Example:
+          >>> Vocabulary("chars", "abc").to_json()
+          {'kind': 'chars', 'characters': 'abc'}
+        """
+        return {"kind": self.kind, "characters": self.characters}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, str]) -> "Vocabulary":
+        """Rebuild a vocabulary from what ``to_json`` returned.
+
+        Args:
+          data: with the keys ``kind`` and ``characters``.
+
+        Returns:
+          An equal vocabulary.
+
+        Raises:
+          InputError: a key is missing or its value is not allowed.
+
+        Example:
+          >>> Vocabulary.from_json({"kind": "bytes", "characters": ""})
+          Vocabulary(kind='bytes', characters='')
+        """
+        try:
+            return cls(cast(Kind, data["kind"]), data["characters"])
+        except KeyError as error:
+            raise InputError(
+                f"expected the keys kind and characters, got {', '.join(data)}; "
+                "the file that describes the vocabulary is damaged"
+            ) from error
+
+
+def code_points(text: str, errors: str = "strict") -> np.ndarray:
+    """Return the code points of a text.
+
+    Args:
+      text: any string.
+      errors: how UTF-32 treats surrogates, as in ``str.encode``.
+
+    Returns:
+      ``[len(text)]`` uint32.
+
+    Example:
+      >>> code_points("aé")
+      array([ 97, 233], dtype=uint32)
+    """
+    return np.frombuffer(text.encode("utf-32-le", errors), "<u4")
+
+
+def from_code_points(points: np.ndarray) -> str:
+    """Return the text that has these code points.
+
+    Args:
+      points: ``[N]`` integers.
+
+    Returns:
+      The string of length N.
+
+    Example:
+      >>> from_code_points(np.array([97, 233]))
+      'aé'
+    """
+    return points.astype("<u4", copy=False).tobytes().decode("utf-32-le")
+
+
+def _unknown(point: int, position: int) -> InputError:
+    return InputError(
+        f"the character {chr(point)!r} (U+{point:04X}) at position {position} is not "
+        "in the vocabulary; leave it out, or train on a corpus that has it or with "
+        "--vocab bytes"
+    )
