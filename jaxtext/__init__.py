@@ -1,1 +1,34 @@
-"""Recurrent networks over text in JAX."""
+"""Recurrent networks over text in JAX: cells as pure functions that compose.
+
+>>> import jax, jaxtext as jt
+>>> cell = jt.gru(256)  # jt.rnn, jt.lstm, jt.gru: swapping the cell is one word
+>>> params = cell.init(jax.random.key(0), 65)
+>>> state = cell.initial_state((8,))
+>>> state, ys = jt.unroll(cell, params, state, jax.numpy.zeros((8, 100), int))
+>>> ys.shape
+(8, 100, 256)
+"""
+
+from jaxtext import text, training
+from jaxtext.cells import LSTMState, gru, lstm, rnn
+from jaxtext.compose import dropout, residual, stack
+from jaxtext.model import LanguageModel
+from jaxtext.types import Cell, Masks, Noise
+from jaxtext.unroll import unroll
+
+__all__ = [
+    "Cell",
+    "LSTMState",
+    "LanguageModel",
+    "Masks",
+    "Noise",
+    "dropout",
+    "gru",
+    "lstm",
+    "residual",
+    "rnn",
+    "stack",
+    "text",
+    "training",
+    "unroll",
+]

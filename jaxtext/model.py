@@ -1,0 +1,105 @@
+"""The language model around a cell: symbols in, logits of the next symbol out."""
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxtext.types import Array, Cell, DType, Shape, State
+from jaxtext.unroll import unroll
+
+
+class LanguageModel(nn.Module):
+    """Predicts each symbol of a text from all the symbols before it.
+
+    ::
+
+        h_t = cell(one_hot(s_t))
+        p(s_tp1 | s_1 … s_t) = softmax(h_t W + b)
+
+    An ordinary Flax module: ``init`` and ``apply``, parameters in the collection
+    ``params`` (the cell's own under ``recurrent``), the cell's noise from the stream
+    ``dropout`` and none where that stream is not given.
+
+    Attributes:
+      cell: The recurrent part, usually a `jaxtext.stack`.
+      vocab_size: ``V``, the number of symbols.
+      dtype: The type of the last product; logits are float32 whatever it is.
+
+    Example:
+      >>> import jaxtext as jt
+      >>> model = LanguageModel(jt.stack(jt.lstm(16), jt.dropout(0.2)), vocab_size=65)
+      >>> ids = jnp.zeros((2, 10), jnp.int32)
+      >>> start = model.initial_state((2,))
+      >>> variables = model.init(jax.random.key(0), start, ids)
+      >>> state, logits = model.apply(variables, start, ids)
+      >>> logits.shape
+      (2, 10, 65)
+
+    References:
+      Graves, "Generating sequences with recurrent neural networks", 2013, section 2.
+    """
+
+    cell: Cell
+    vocab_size: int
+    dtype: DType = jnp.float32
+
+    if TYPE_CHECKING:  # Flax declares unions that no caller can use as they are
+        init: ClassVar[Any]
+        apply: ClassVar[Any]
+
+    def setup(self):
+        """Declares the parameters, which a pass and a single step share."""
+        self.recurrent = self.param("recurrent", self.cell.init, self.vocab_size)
+        self.output = nn.Dense(self.vocab_size, dtype=self.dtype)
+
+    def __call__(
+        self,
+        state: State,
+        ids: Array,
+        *,
+        resets: Array | None = None,
+        streams: Array | None = None,
+        last: int | None = None,
+    ) -> tuple[State, Array]:
+        """Reads a stretch of text.
+
+        Args:
+          state: The recurrent state before it, batch axes ``B``.
+          ids: ``[B, T]`` integers in ``[0, V)``.
+          resets: ``[B, T]`` booleans, true where a new text starts.
+          streams: ``[B]`` integers that key the noise of each sequence. By default
+            ``0 … B - 1``; where a batch is spread over devices, its share of them.
+          last: Predict after the last `last` symbols only. Default: after each.
+
+        Returns:
+          The state after it, and logits ``[B, T, V]`` (``[B, last, V]``), float32.
+        """
+        key = self.make_rng("dropout") if self.has_rng("dropout") else None
+        if key is not None and streams is not None:
+            key = jax.vmap(jax.random.fold_in, (None, 0))(key, streams)
+        state, hs = unroll(
+            self.cell, self.recurrent, state, ids, key=key, resets=resets
+        )
+        return state, self._logits(hs if last is None else hs[..., -last:, :])
+
+    def step(self, state: State, ids: Array) -> tuple[State, Array]:
+        """Reads one symbol, as when generating.
+
+        Args:
+          state: The recurrent state before it.
+          ids: ``[B]`` integers in ``[0, V)``.
+
+        Returns:
+          The state after it, and logits ``[B, V]``, float32.
+        """
+        state, h = self.cell.step(self.recurrent, state, ids)
+        return state, self._logits(h)
+
+    def initial_state(self, batch_shape: Shape) -> State:
+        """The recurrent state before any text, for a batch of this shape."""
+        return self.cell.initial_state(batch_shape)
+
+    def _logits(self, hs: Array) -> Array:
+        return self.output(hs).astype(jnp.float32)

@@ -1,0 +1,47 @@
+"""Stopping where it does no harm: a signal is noted, and obeyed at a step boundary."""
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+@dataclass
+class Request:
+    """Whether somebody asked the run to stop: the signal's number, or ``None``."""
+
+    signal: int | None = None
+
+
+@contextlib.contextmanager
+def requests_to_stop() -> Iterator[Request]:
+    """Turns the first SIGINT (Ctrl-C) or SIGTERM into a request that can be polled.
+
+    A second signal acts as it always does, for whoever cannot wait. The handlers there
+    were before come back at the end.
+
+    Example:
+      >>> import os
+      >>> with requests_to_stop() as request:
+      ...     os.kill(os.getpid(), signal.SIGINT)
+      ...     request.signal == signal.SIGINT
+      True
+    """
+    request = Request()
+    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore():
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def note(number, frame):
+        del frame
+        request.signal = number
+        restore()
+
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield request
+    finally:
+        restore()

@@ -1,0 +1,96 @@
+"""What a run has measured so far: JSON lines in its directory, and their picture."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+Record = dict[str, Any]
+
+
+class MetricsLog:
+    """Appends records to ``metrics.jsonl``, one JSON object a line, each with a step.
+
+    A run that goes on from a checkpoint takes its steps again: opening the log drops
+    what lies beyond `step`, half a last line of a killed process included.
+
+    Example:
+      >>> import tempfile
+      >>> directory = Path(tempfile.mkdtemp())
+      >>> log = MetricsLog(directory, step=0)
+      >>> log.append({"step": 10, "loss": 2.5})
+      >>> log.append({"step": 20, "loss": 2.0})
+      >>> MetricsLog(directory, step=10).records
+      [{'step': 10, 'loss': 2.5}]
+    """
+
+    def __init__(self, workdir: Path, step: int):
+        self.path = workdir / "metrics.jsonl"
+        self.records = [r for r in read_metrics(self.path) if r["step"] <= step]
+        lines = (json.dumps(record) + "\n" for record in self.records)
+        part = self.path.with_suffix(".part")
+        part.write_text("".join(lines), "utf-8")
+        part.replace(self.path)
+
+    def append(self, record: Record) -> None:
+        """Adds a record; it is in the file when this returns."""
+        self.records.append(record)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+
+def read_metrics(path: Path) -> list[Record]:
+    """Reads the records of a log, up to the first line that is not whole."""
+    records = []
+    if path.exists():
+        with path.open(encoding="utf-8", errors="replace") as file:
+            for line in file:
+                try:
+                    records.append(json.loads(line))
+                except ValueError:
+                    break
+    return records
+
+
+def draw_curve(records: list[Record], path: Path, title: str) -> None:
+    """Draws training and validation loss against the step as a PNG.
+
+    Args:
+      records: Those of a `MetricsLog`: ``loss`` and ``val_nats_per_char`` are drawn.
+      path: Where the PNG goes.
+      title: What stands above it.
+    """
+    # Imported late: it takes a second, and most uses of the library never draw.
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 5), dpi=120, layout="constrained")
+    axes = figure.subplots()
+    curves = [
+        ("loss", "training", {"color": "#9db4c8", "linewidth": 1}),
+        (
+            "val_nats_per_char",
+            "validation",
+            {"color": "#c23b22", "linewidth": 1.8, "marker": "o", "markersize": 3.5},
+        ),
+    ]
+    for field, label, style in curves:
+        points = [(r["step"], r[field]) for r in records if r.get(field) is not None]
+        if points:
+            axes.plot(*zip(*points, strict=True), label=label, **style)
+    axes.set(xlabel="step", ylabel="nats per character", title=title)
+    axes.grid(alpha=0.25)
+    if axes.lines:
+        axes.legend()
+        bits = axes.secondary_yaxis("right", functions=(_to_bits, _to_nats))
+        bits.set_ylabel("bits per character")
+    part = path.with_suffix(".part")
+    figure.savefig(part, format="png")
+    part.replace(path)
+
+
+def _to_bits(nats: Any) -> Any:
+    return nats / math.log(2)
+
+
+def _to_nats(bits: Any) -> Any:
+    return bits * math.log(2)

@@ -1,0 +1,58 @@
+"""Everything that a step of training changes, as one pytree."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxtext.model import LanguageModel
+from jaxtext.types import Array, Key, Params, State
+
+
+class TrainState(NamedTuple):
+    """The whole state of a training run: what a checkpoint holds.
+
+    Attributes:
+      params: The model's parameters.
+      opt_state: The optimizer's state.
+      carry: The recurrent state ``[B, …]`` that one batch hands to the next.
+      key: The key that each step derives its noise from, ``fold_in(key, step)``; it
+        never changes.
+      step: Steps taken, int32; the position in the data is a function of it.
+    """
+
+    params: Params
+    opt_state: optax.OptState
+    carry: State
+    key: Key
+    step: Array
+
+
+def create_state(
+    model: LanguageModel,
+    optimizer: optax.GradientTransformation,
+    key: Key,
+    batch_size: int,
+) -> TrainState:
+    """Makes the state that training starts from.
+
+    Args:
+      model: The model.
+      optimizer: Any Optax transformation.
+      key: What parameters and noise are drawn from.
+      batch_size: ``B``, the number of streams.
+
+    Example:
+      >>> import jaxtext as jt
+      >>> model = jt.LanguageModel(jt.gru(8), vocab_size=65)
+      >>> state = create_state(model, optax.adam(1e-3), jax.random.key(0), 4)
+      >>> state.carry.shape, int(state.step)
+      ((4, 8), 0)
+    """
+    init_key, noise_key = jax.random.split(key)
+    carry = model.initial_state((batch_size,))
+    ids = jnp.zeros((batch_size, 1), jnp.int32)
+    params = model.init(init_key, carry, ids)["params"]
+    step = jnp.zeros((), jnp.int32)
+    return TrainState(params, optimizer.init(params), carry, noise_key, step)

@@ -1,0 +1,86 @@
+"""The directory of a run: claimed by one process, for one configuration."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from jaxtext.errors import InputError
+
+
+@contextlib.contextmanager
+def claim(workdir: Path, identity: Mapping[str, Any]) -> Iterator[None]:
+    """Holds a directory for one run, making it if need be.
+
+    The claim is an operating system's lock, which a process that is killed gives up.
+    `identity` is what makes a run the run that it is; it is written to ``config.json``
+    when the directory is new, and has to be the same when it is not.
+
+    Args:
+      workdir: The run's directory.
+      identity: JSON: configuration and what else has to stay the same.
+
+    Raises:
+      InputError: If the directory cannot be made or written, if another process has
+        it, or if it holds a run with another identity (which fields differ is said).
+
+    Example:
+      >>> import tempfile
+      >>> run = Path(tempfile.mkdtemp()) / "run"
+      >>> with claim(run, {"cell": "lstm"}):
+      ...     (run / "config.json").read_text().split()
+      ['{', '"cell":', '"lstm"', '}']
+    """
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(workdir / ".lock")
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise InputError(
+            f"{workdir} is in use by another process; wait for it to end, or choose "
+            "another --workdir"
+        ) from None
+    except OSError as error:
+        raise InputError(
+            f"{workdir} cannot be used as a workdir ({error.strerror}); choose "
+            "another with --workdir"
+        ) from error
+    try:
+        _check_identity(workdir / "config.json", identity)
+        yield
+    finally:
+        lock.release()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a JSON file whole or not at all, a reader never seeing half of it."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    os.replace(part, path)
+
+
+def _check_identity(path, identity):
+    identity = json.loads(json.dumps(identity))  # tuples become lists, as when read
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        write_json(path, identity)
+        return
+    except ValueError:
+        raise InputError(
+            f"{path} is not the JSON of a run; choose another --workdir"
+        ) from None
+    differing = [
+        f"{name} is {found.get(name)!r} there and {identity.get(name)!r} here"
+        for name in sorted(found.keys() | identity.keys())
+        if found.get(name) != identity.get(name)
+    ]
+    if differing:
+        raise InputError(
+            f"{path.parent} holds a run with another configuration: "
+            f"{'; '.join(differing)}; choose another --workdir, or give what it has"
+        )
