@@ -1,0 +1,53 @@
+"""Samples that a run prints while it trains."""
+
+import jax
+import numpy as np
+from char_run import Run
+from watch import Screen
+
+from jaxtext.generation import generate
+from jaxtext.text import Vocabulary
+
+LENGTH = 200
+
+
+def neutral_prompt(vocabulary: Vocabulary) -> str:
+    """What to begin with when nothing is said: a new line, if the text has lines."""
+    if vocabulary.kind == "bytes" or "\n" in vocabulary.characters:
+        return "\n"
+    return vocabulary.characters[0]
+
+
+def print_samples(run: Run, display: Screen) -> None:
+    """Prints what the model writes now, as its preset does it."""
+    if run.config.preset == "tutorial":
+        _print_tutorial_samples(run, display)
+        return
+    vocabulary = run.corpus.vocabulary
+    prompt = vocabulary.encode(neutral_prompt(vocabulary))
+    display.say(f"----- sample at step {run.step}, temperature 0.8", style="bold")
+    display.say(vocabulary.decode(_continue(run, prompt, 0.8)))
+    display.say("-----", style="bold")
+
+
+def _print_tutorial_samples(run, display):
+    """A random stretch of the text, continued at two diversities."""
+    ids = run.corpus.ids
+    rng = np.random.default_rng((run.config.seed, run.step))
+    start = rng.integers(max(1, len(ids) - LENGTH))
+    prompt = np.asarray(ids[start : start + LENGTH])
+    decode = run.corpus.vocabulary.decode
+    for diversity in (0.5, 1.2):
+        display.say(f"----- diversity: {diversity}", style="bold")
+        display.say(f'----- Generating with seed: "{decode(prompt)}"')
+        display.say(decode(prompt) + decode(_continue(run, prompt, diversity)))
+        display.say()
+
+
+def _continue(run, prompt, temperature):
+    key = jax.random.fold_in(jax.random.key(run.config.seed), run.step)
+    params = run.parallel.collect(run.state).params
+    pieces = generate(
+        run.model, params, prompt[None], LENGTH, key=key, temperature=temperature
+    )
+    return np.concatenate(list(pieces), axis=1)[0]

@@ -1,0 +1,98 @@
+"""Let a trained run write: the text alone on standard output, streamed as it comes.
+
+    python experiments/sample.py --workdir runs/stdlib-lstm-1a2b3c4d
+    python experiments/sample.py --workdir DIR --prompt "def main(" --temperature 0.5
+
+Uses the run's best checkpoint, or its latest where nothing was validated, and needs
+nothing but the run's directory. The same seed writes the same text.
+
+Exit status: 0 done, 2 bad input.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import numpy as np
+import tyro
+from char_config import build_model
+from char_samples import neutral_prompt
+
+from jaxtext.errors import InputError
+from jaxtext.generation import generate
+from jaxtext.text import Vocabulary
+from jaxtext.training import checkpoint
+
+
+@dataclass(frozen=True)
+class Config:
+    """Continue a prompt with a trained model."""
+
+    workdir: Path
+    """Directory of the run, as char_gen.py printed it."""
+    prompt: str | None = None
+    """Text to continue; it is not printed. Default: a new line."""
+    length: int = 500
+    """Characters to write (bytes, for a model over bytes)."""
+    temperature: float = 0.8
+    """Below 1 the likely grows likelier; 0 always takes the likeliest."""
+    seed: int = 0
+    """Another seed writes another text."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Writes the text and returns the exit status."""
+    config = tyro.cli(Config, args=argv)
+    try:
+        write(config)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader has enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def write(config: Config) -> None:
+    """Restores the model and streams what it writes to standard output."""
+    about = checkpoint.read_about(config.workdir).about
+    vocabulary = Vocabulary.from_json(about["vocabulary"])
+    prompt = neutral_prompt(vocabulary) if config.prompt is None else config.prompt
+    if not prompt:
+        raise InputError("--prompt: expected at least one character, got none")
+    ids = vocabulary.encode(prompt)[None]
+    model = build_model(about["identity"], len(vocabulary))
+    variables = jax.eval_shape(
+        model.init, jax.random.key(0), model.initial_state((1,)), np.zeros((1, 1), int)
+    )
+    params = checkpoint.restore_params(config.workdir, variables["params"]).arrays
+
+    pieces = generate(
+        model,
+        params,
+        ids,
+        config.length,
+        key=jax.random.key(config.seed),
+        temperature=config.temperature,
+    )
+    decode = vocabulary.decoder()
+    for piece in pieces:
+        _put(decode(piece[0]))
+    _put(decode(np.zeros(0, np.uint8), final=True))
+    if sys.stdout.isatty():
+        _put("\n")
+
+
+def _put(text):
+    # As bytes: the text is what was learnt, line ends and all, whatever the locale.
+    sys.stdout.buffer.write(text.encode())
+    sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,110 @@
+"""What a person sees of a run, all on standard error: progress, samples, notes."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from jaxtext.errors import InputError
+
+
+class Screen:
+    """One progress bar at the bottom, and lines above it.
+
+    Where standard error is no terminal there is no bar, and `say` alone is seen.
+    """
+
+    def __init__(self, progress: Progress):
+        self._progress = progress
+        self._task: TaskID | None = None
+
+    def start(self, what: str, total: int, done: int = 0) -> None:
+        """Shows a bar for `what`, in place of the one before."""
+        self.stop()
+        self._task = self._progress.add_task(what, total=total, completed=done, note="")
+
+    def advance(self, done: float, total: float | None = None, note: str = "") -> None:
+        """Moves the bar to `done` (of `total`, if that is known only now)."""
+        if self._task is not None:
+            self._progress.update(self._task, completed=done, total=total, note=note)
+
+    def stop(self) -> None:
+        """Takes the bar away."""
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+            self._task = None
+
+    def say(self, text: str = "", style: str | None = None) -> None:
+        """Prints a line, or a whole text, as it is."""
+        self._progress.console.print(
+            text, style=style, markup=False, highlight=False, soft_wrap=True
+        )
+
+
+@contextlib.contextmanager
+def screen() -> Iterator[Screen]:
+    """Opens the screen, and leaves the terminal as it was at the end."""
+    console = Console(stderr=True)
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+        refresh_per_second=4,
+    )
+    with progress:
+        yield Screen(progress)
+
+
+Sink = Callable[[dict[str, Any]], None]
+
+
+def open_sinks(workdir: Path, tensorboard: bool, wandb: bool) -> list[Sink]:
+    """Where else metrics go. Each sink takes the records of the metrics log.
+
+    Raises:
+      InputError: If something was asked for that is not installed.
+    """
+    sinks = []
+    if tensorboard:
+        writer = _extra("tensorboardX", "tensorboard").SummaryWriter(str(workdir))
+
+        def to_tensorboard(record):
+            for name, value in record.items():
+                if name != "step":
+                    writer.add_scalar(name, value, record["step"])
+            writer.flush()
+
+        sinks.append(to_tensorboard)
+    if wandb:
+        client = _extra("wandb", "wandb")
+        client.init(project="jaxtext", name=workdir.name, dir=str(workdir))
+        sinks.append(lambda record: client.log(record, step=record["step"]))
+    return sinks
+
+
+def _extra(module: str, extra: str):
+    try:
+        return __import__(module)
+    except ImportError:
+        raise InputError(
+            f"--{extra} needs {module}, which is not installed; "
+            f"run: pip install 'jaxtext[{extra}]'"
+        ) from None
