@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import hashlib
+import importlib.util
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -160,6 +161,12 @@ def check(config: Config) -> None:
             )
     if config.seed < 0:
         raise InputError(f"--seed: expected 0 or more, got {config.seed}")
+    for extra, module in (("tensorboard", "tensorboardX"), ("wandb", "wandb")):
+        if getattr(config, extra) and importlib.util.find_spec(module) is None:
+            raise InputError(
+                f"--{extra} needs {module}, which is not installed; run: pip install "
+                f"'jaxtext[{extra}]'"
+            )
     if config.batch_size % config.slices:
         raise InputError(
             f"--slices: expected a divisor of the batch size {config.batch_size}, got "

@@ -62,6 +62,7 @@ def train(config: Config, display: Screen) -> int:
                     f"{run.workdir}; the same command goes on from there"
                 )
                 return 128 + request.signal
+            print_samples(run, display)
             run.result = summary(run)
             write_json(run.workdir / "result.json", run.result)
         else:
@@ -130,8 +131,7 @@ def take_steps(run: Run, display: Screen, request: Request) -> None:
 
 
 def say_what_next(run: Run, display: Screen) -> None:
-    """Prints a last sample, where everything is and what can be typed next."""
-    print_samples(run, display)
+    """Prints where everything is and what can be typed next."""
     cell = "gru" if run.config.cell == "lstm" else "lstm"
     display.say(
         f"the run is in {run.workdir}\n"

@@ -46,6 +46,7 @@ class Run:
     step: int = 0
     steps: int = 0  # the plan
     seconds_before: float = 0.0  # spent by earlier processes
+    saved_step: int | None = None
     best: dict[str, Any] = field(default_factory=dict)  # step, val_nats_per_char
 
     # Of this process alone.
@@ -93,14 +94,19 @@ class Run:
         """Saves the whole state as the latest checkpoint."""
         state = self.parallel.collect(self.state)
         checkpoint.save_latest(self.workdir, state, self.about())
+        self.saved_step = self.step
 
     def require_finite(self, step: int, metrics: Metrics) -> None:
         """Raises `InputError` if a step could not be taken."""
         if not metrics.finite:
+            kept = (
+                "nothing was saved yet"
+                if self.saved_step is None
+                else f"the checkpoint of step {self.saved_step} in {self.workdir} is good"
+            )
             raise InputError(
                 f"training stopped at step {step}: loss {metrics.loss}, gradient norm "
-                f"{metrics.gradient_norm}; the checkpoints in {self.workdir} are from "
-                "before and good; try a lower --learning-rate"
+                f"{metrics.gradient_norm}; {kept}; try a lower --learning-rate"
             )
 
 
@@ -138,7 +144,7 @@ def open_run(config: Config, display: Screen, started: float) -> Iterator[Run]:
         found = checkpoint.restore_latest(workdir, state)
         if found is not None:
             state = found.arrays
-            run.step = run.resumed_from_step = found.step
+            run.step = run.resumed_from_step = run.saved_step = found.step
             run.seconds_before = found.about["seconds"]
             run.best = found.about["best"]
             display.say(f"going on from step {found.step} in {workdir}")

@@ -16,8 +16,6 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from jaxtext.errors import InputError
-
 
 class Screen:
     """One progress bar at the bottom, and lines above it.
@@ -77,14 +75,12 @@ Sink = Callable[[dict[str, Any]], None]
 
 
 def open_sinks(workdir: Path, tensorboard: bool, wandb: bool) -> list[Sink]:
-    """Where else metrics go. Each sink takes the records of the metrics log.
-
-    Raises:
-      InputError: If something was asked for that is not installed.
-    """
+    """Where else metrics go. Each sink takes the records of the metrics log."""
     sinks = []
     if tensorboard:
-        writer = _extra("tensorboardX", "tensorboard").SummaryWriter(str(workdir))
+        from tensorboardX import SummaryWriter
+
+        writer = SummaryWriter(str(workdir))
 
         def to_tensorboard(record):
             for name, value in record.items():
@@ -94,17 +90,8 @@ def open_sinks(workdir: Path, tensorboard: bool, wandb: bool) -> list[Sink]:
 
         sinks.append(to_tensorboard)
     if wandb:
-        client = _extra("wandb", "wandb")
+        import wandb as client
+
         client.init(project="jaxtext", name=workdir.name, dir=str(workdir))
         sinks.append(lambda record: client.log(record, step=record["step"]))
     return sinks
-
-
-def _extra(module: str, extra: str):
-    try:
-        return __import__(module)
-    except ImportError:
-        raise InputError(
-            f"--{extra} needs {module}, which is not installed; "
-            f"run: pip install 'jaxtext[{extra}]'"
-        ) from None

@@ -1,0 +1,264 @@
+"""char_gen.py: a run from the first step to the result, bad input, and going on."""
+
+import json
+import os
+import shutil
+import signal
+
+import char_gen
+import numpy as np
+import pytest
+
+from jaxtext.training.log import read_metrics
+
+TEXT = "the quick brown fox jumps over the lazy dog. (what a day!)\n" * 60
+SMALL = [
+    "--hidden",
+    "8",
+    "--batch-size",
+    "8",
+    "--seq-len",
+    "8",
+    "--eval-every",
+    "10",
+    "--sample-every",
+    "0",
+    "--dropout",
+    "0.2",
+]
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    path = tmp_path / "fox.txt"
+    path.write_text(TEXT)
+    return path
+
+
+def gen(*args):
+    """Runs the script in this process; returns its exit status."""
+    return char_gen.main([str(a) for a in args])
+
+
+def last_json(capsys):
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+def test_a_run_leaves_what_it_says(corpus, tmp_path, capsys):
+    workdir = tmp_path / "run"
+    status = gen(
+        "--corpus", corpus, "--workdir", workdir, "--steps", 30, "--sample-every", 20,
+        *SMALL[:-4], "--learning-rate", 0.01, "--eval-every", 10,
+    )  # fmt: skip
+    captured = capsys.readouterr()
+    assert status == 0
+    assert "sample at step 20" in captured.err
+    assert len(captured.out.splitlines()) == 1
+    result = json.loads(captured.out)
+    assert result["steps"] == result["best_step"] == 30
+    assert result["cell"] == "lstm"
+    assert result["devices"] == 8
+    assert result["resumed_from_step"] == 0
+    assert result["val_nats_per_char"] < 3.2  # knowing nothing: ln 32 = 3.47
+    bits = result["val_bits_per_char"]
+    assert bits == pytest.approx(result["val_nats_per_char"] / np.log(2))
+    vocabulary = len(set(TEXT))
+    assert result["vocabulary"] == vocabulary
+    assert result["parameters"] == (
+        4 * 8 * (vocabulary + 8 + 1) + 8 * vocabulary + vocabulary
+    )
+    assert (workdir / "curve.png").read_bytes().startswith(b"\x89PNG")
+    records = read_metrics(workdir / "metrics.jsonl")
+    assert [r["step"] for r in records if "loss" in r] == [10, 20, 30]
+    assert [r["step"] for r in records if "val_nats_per_char" in r] == [10, 20, 30]
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_stopped_and_continued_is_as_if_never_stopped(cell, corpus, tmp_path, capsys):
+    common = ["--corpus", corpus, "--cell", cell, "--steps", 30, *SMALL]
+    gen(*common, "--workdir", tmp_path / "whole")
+    whole = last_json(capsys)
+
+    run_steps = char_gen.run_steps
+
+    def interrupted(*args):
+        for progress in run_steps(*args):
+            if progress.step == 13:
+                os.kill(os.getpid(), signal.SIGINT)  # what Ctrl-C sends
+            yield progress
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(char_gen, "run_steps", interrupted)
+        assert gen(*common, "--workdir", tmp_path / "parts") == 130
+    capsys.readouterr()
+    assert gen(*common, "--workdir", tmp_path / "parts") == 0
+    parts = last_json(capsys)
+    assert parts["resumed_from_step"] == 13
+    assert parts["parameters_sha256"] == whole["parameters_sha256"]
+    assert parts["val_nats_per_char"] == whole["val_nats_per_char"]
+
+    def steps(name):
+        return [r["step"] for r in read_metrics(tmp_path / name / "metrics.jsonl")]
+
+    assert steps("parts") == steps("whole")
+
+
+def test_a_finished_run_says_its_result_again(corpus, tmp_path, capsys):
+    command = ["--corpus", corpus, "--workdir", tmp_path / "run", *SMALL, "--steps"]
+    assert gen(*command, 10) == 0
+    first = last_json(capsys)
+    assert gen(*command, 10) == 0
+    assert last_json(capsys) == first
+    assert gen(*command, 20) == 0
+    captured = capsys.readouterr()
+    assert "planned anew: 20 steps, not 10" in captured.err
+    more = json.loads(captured.out)
+    assert (more["resumed_from_step"], more["steps"]) == (10, 20)
+
+
+def test_default_workdir_names_the_run(corpus, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = set()
+    for extra in ([], ["--steps", "6", "--sample-every", "3"], ["--seed", "1"]):
+        assert gen("--corpus", corpus, "--steps", 5, *SMALL, *extra) == 0
+        names.add(last_json(capsys)["workdir"])
+    assert len(names) == 2  # the budget is no part of a run's identity, the seed is
+    assert all(name.startswith("runs/fox-lstm-") for name in names)
+
+
+def test_minutes_are_a_budget(corpus, tmp_path, capsys):
+    command = ["--corpus", corpus, "--workdir", tmp_path / "run", *SMALL]
+    assert gen(*command, "--minutes", 0.2) == 0
+    captured = capsys.readouterr()
+    result = json.loads(captured.out)
+    assert result["steps"] >= 1
+    assert result["minutes"] == 0.2
+    assert f"step {result['steps']}" in captured.err
+    # The budget is spent: the same command has nothing left to do.
+    assert gen(*command, "--minutes", 0.2) == 0
+    assert last_json(capsys) == result
+
+
+def test_tutorial_preset(corpus, tmp_path, capsys):
+    status = gen(
+        "--preset", "tutorial", "--corpus", corpus, "--workdir", tmp_path / "run",
+        "--hidden", 8, "--batch-size", 64, "--seq-len", 40, "--epochs", 1,
+        "--sample-every", 10,
+    )  # fmt: skip
+    captured = capsys.readouterr()
+    assert status == 0
+    result = json.loads(captured.out)
+    windows = len(range(0, len(TEXT) - 40, 3))
+    assert result["steps"] == -(-windows // 64)
+    assert result["val_nats_per_char"] is None
+    assert 0 < result["train_nats_per_char"] < 4
+    assert "----- diversity: 0.5" in captured.err
+    assert "----- diversity: 1.2" in captured.err
+    assert '----- Generating with seed: "' in captured.err
+
+
+@pytest.mark.parametrize(
+    ("text", "args", "said"),
+    [
+        (None, [], "no file, directory or data set is called"),
+        (b"", [], "empty"),
+        (b"a" * 500, [], "nothing to predict"),
+        (b"ab" * 49, [], "at least 100"),
+        (b"hello\xff" * 50, [], "offset 5"),
+        (TEXT.encode(), ["--hidden", 0], "--hidden: expected > 0, got 0"),
+        (TEXT.encode(), ["--dropout", 1], "--dropout: expected at least 0"),
+        (TEXT.encode(), ["--batch-size", 12], "multiple of 8"),
+        (TEXT.encode(), ["--seed", -1], "--seed"),
+        (TEXT.encode(), ["--batch-size", 8, "--slices", 3], "--slices"),
+        (TEXT.encode(), ["--preset", "tutorial", "--seq-len", 10**6], "window"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(text, args, said, tmp_path, capsys):
+    corpus = tmp_path / "text"
+    if text is not None:
+        corpus.write_bytes(text)
+    before = sorted(tmp_path.iterdir())
+    workdir = tmp_path / "run"
+    status = gen("--corpus", corpus, "--workdir", workdir, "--steps", 3, *args)
+    captured = capsys.readouterr()
+    assert status == 2
+    assert captured.out == ""
+    errors = [x for x in captured.err.splitlines() if x.startswith("error: ")]
+    assert len(errors) == 1
+    assert said in errors[0]
+    assert "Traceback" not in captured.err
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_bytes_take_what_is_not_utf8(tmp_path, capsys):
+    corpus = tmp_path / "binary"
+    corpus.write_bytes(bytes(range(256)) * 20)
+    command = ["--corpus", corpus, "--workdir", tmp_path / "run", "--steps", 3]
+    assert gen(*command, "--vocab", "bytes", *SMALL) == 0
+    assert last_json(capsys)["vocabulary"] == 256
+
+
+def test_a_short_text_shrinks_the_batch(tmp_path, capsys):
+    corpus = tmp_path / "short"
+    corpus.write_text(TEXT[:100])
+    command = ["--corpus", corpus, "--workdir", tmp_path / "run", "--steps", 3]
+    assert gen(*command, "--hidden", 4, "--batch-size", 16, "--seq-len", 32) == 0
+    captured = capsys.readouterr()
+    assert "using 8 of 10" in captured.err  # eight devices, one stream each
+    assert json.loads(captured.out)["val_nats_per_char"] > 0
+
+
+def test_a_workdir_belongs_to_one_configuration(corpus, tmp_path, capsys):
+    command = ["--corpus", corpus, "--workdir", tmp_path / "run", "--steps", 3, *SMALL]
+    assert gen(*command) == 0
+    assert gen(*command, "--cell", "gru", "--seed", 3) == 2
+    error = capsys.readouterr().err
+    assert "cell is 'lstm' there and 'gru' here" in error
+    assert "seed is 0 there and 3 here" in error
+    corpus.write_text(TEXT + "more")
+    assert gen(*command) == 2
+    assert "corpus is" in capsys.readouterr().err
+
+
+def test_a_workdir_that_cannot_be_made(corpus, capsys):
+    assert gen("--corpus", corpus, "--workdir", corpus / "under-a-file", *SMALL) == 2
+    assert "cannot be used as a workdir" in capsys.readouterr().err
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(
+    corpus, tmp_path, capsys
+):
+    workdir = tmp_path / "run"
+    command = ["--corpus", corpus, "--workdir", workdir, "--learning-rate", 1e30]
+    assert gen(*command, "--steps", 1, *SMALL) == 0
+    saved = sorted((workdir / "checkpoints" / "latest").iterdir())
+    assert gen(*command, "--steps", 100, *SMALL) == 2
+    error = capsys.readouterr().err
+    assert "loss nan" in error or "gradient norm" in error
+    assert "the checkpoint of step 1 " in error
+    assert sorted((workdir / "checkpoints" / "latest").iterdir()) == saved
+
+
+def test_extras_that_are_missing_are_named(corpus, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    workdir = tmp_path / "run"
+    assert gen("--corpus", corpus, "--workdir", workdir, "--wandb") == 2
+    assert "pip install 'jaxtext[wandb]'" in capsys.readouterr().err
+    assert not workdir.exists()
+
+
+def test_a_killed_save_of_the_best_is_taken_again(corpus, tmp_path, capsys):
+    """The best checkpoint may be ahead of the latest that a killed run goes on from."""
+    command = ["--corpus", corpus, "--workdir", tmp_path / "run", *SMALL, "--steps"]
+    gen(*command, 10)
+    ten = tmp_path / "ten"
+    shutil.copytree(tmp_path / "run" / "checkpoints" / "latest", ten)
+    gen(*command, 20)
+    expected = json.loads(capsys.readouterr().out.splitlines()[-1])
+    shutil.rmtree(tmp_path / "run" / "checkpoints" / "latest")
+    shutil.copytree(ten, tmp_path / "run" / "checkpoints" / "latest")
+    (tmp_path / "run" / "result.json").unlink()
+    assert gen(*command, 20) == 0
+    result = last_json(capsys)
+    assert result["resumed_from_step"] == 10
+    assert result["parameters_sha256"] == expected["parameters_sha256"]
