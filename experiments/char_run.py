@@ -102,7 +102,7 @@ class Run:
             kept = (
                 "nothing was saved yet"
                 if self.saved_step is None
-                else f"the checkpoint of step {self.saved_step} in {self.workdir} is good"
+                else f"the checkpoint of step {self.saved_step} is good"
             )
             raise InputError(
                 f"training stopped at step {step}: loss {metrics.loss}, gradient norm "

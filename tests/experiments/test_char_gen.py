@@ -13,6 +13,9 @@ from jaxtext.training.log import read_metrics
 
 TEXT = "the quick brown fox jumps over the lazy dog. (what a day!)\n" * 60
 SMALL = [
+    *("--hidden", 8, "--batch-size", 8, "--seq-len", 8),
+    *("--eval-every", 10, "--sample-every", 0, "--dropout", 0.2),
+]
     "--hidden",
     "8",
     "--batch-size",

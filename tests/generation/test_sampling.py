@@ -1,0 +1,74 @@
+"""Sampling: the distribution, and independence of how it is cut into chunks."""
+
+import jax
+import numpy as np
+import pytest
+
+import jaxtext as jt
+from jaxtext.errors import InputError
+from jaxtext.generation import generate
+
+V = 6
+MODEL = jt.LanguageModel(jt.stack(jt.lstm(5), jt.dropout(0.5), jt.gru(4)), V)
+PROMPTS = np.array([[0, 1, 2], [3, 4, 5]])
+PARAMS = MODEL.init(jax.random.key(0), MODEL.initial_state((2,)), PROMPTS)["params"]
+PARAMS = jax.tree.map(lambda x: 3 * x, PARAMS)
+
+
+def text(length, prompts=PROMPTS, seed=1, **options):
+    key = jax.random.key(seed)
+    pieces = list(generate(MODEL, PARAMS, prompts, length, key=key, **options))
+    return np.concatenate(pieces, axis=1)
+
+
+def test_chunks_do_not_matter():
+    whole = text(50, chunk=50)
+    assert whole.shape == (2, 50)
+    assert len(np.unique(whole)) > 1
+    np.testing.assert_array_equal(text(50, chunk=7), whole)
+    np.testing.assert_array_equal(text(13, chunk=64), whole[:, :13])
+
+
+def test_zero_temperature_is_the_likeliest_each_time():
+    drawn = text(20, temperature=0.0)
+    ids = np.concatenate([PROMPTS, drawn], axis=1)
+    state = MODEL.initial_state((2,))
+    _, logits = MODEL.apply({"params": PARAMS}, state, ids)
+    np.testing.assert_array_equal(np.argmax(logits, -1)[:, 2:-1], drawn)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+def test_frequencies_are_the_softmax(temperature):
+    n = 4000
+    prompts = np.repeat(PROMPTS[:1], n, axis=0)
+    drawn = text(1, prompts, temperature=temperature)[:, 0]
+    frequencies = np.bincount(drawn, minlength=V) / n
+    state = MODEL.initial_state((1,))
+    _, logits = MODEL.apply({"params": PARAMS}, state, PROMPTS[:1])
+    expected = jax.nn.softmax(logits[0, -1] / temperature)
+    np.testing.assert_allclose(frequencies, expected, atol=4 * 0.5 / np.sqrt(n))
+
+
+def test_seeds_differ_and_repeat():
+    np.testing.assert_array_equal(text(40), text(40))
+    assert (text(40) != text(40, seed=2)).any()
+
+
+def test_length_zero_is_nothing():
+    assert list(generate(MODEL, PARAMS, PROMPTS, 0, key=jax.random.key(0))) == []
+
+
+@pytest.mark.parametrize(
+    ("prompts", "length", "temperature"),
+    [
+        (PROMPTS[:, :0], 5, 1.0),
+        (PROMPTS[0], 5, 1.0),
+        (PROMPTS, -1, 1.0),
+        (PROMPTS, 5, -0.1),
+        (PROMPTS, 5, float("nan")),
+    ],
+)
+def test_bad_arguments_are_refused_at_the_call(prompts, length, temperature):
+    key = jax.random.key(0)
+    with pytest.raises(InputError, match="expected"):
+        generate(MODEL, PARAMS, prompts, length, key=key, temperature=temperature)

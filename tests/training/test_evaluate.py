@@ -1,0 +1,46 @@
+"""Evaluation against the definition, one symbol at a time."""
+
+import jax
+import numpy as np
+import pytest
+
+import jaxtext as jt
+from jaxtext.errors import InputError
+from jaxtext.training import evaluate
+
+V = 5
+MODEL = jt.LanguageModel(jt.stack(jt.lstm(6), jt.dropout(0.5)), V)
+IDS = np.random.default_rng(0).integers(0, V, 50).astype(np.uint8)
+PARAMS = MODEL.init(jax.random.key(0), MODEL.initial_state((1,)), IDS[None])["params"]
+
+
+def reference(ids):
+    """Sum of -log p over a text, symbol by symbol, from the zero state."""
+    state, total = MODEL.initial_state((1,)), 0.0
+    for now, after in zip(ids[:-1], ids[1:], strict=True):
+        ids_t = np.array([now], np.int32)
+        state, logits = MODEL.apply({"params": PARAMS}, state, ids_t, method="step")
+        total -= float(jax.nn.log_softmax(logits)[0, after])
+    return total
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 49, 1000])
+def test_carried(chunk):
+    expected = reference(IDS) / 49
+    assert evaluate(MODEL, PARAMS, IDS, chunk=chunk) == pytest.approx(expected, 1e-5)
+
+
+@pytest.mark.parametrize("streams", [2, 3, 49, 64])
+def test_streams_read_every_symbol_once(streams):
+    parts = min(streams, 49)
+    starts = np.arange(parts + 1) * 49 // parts
+    total = sum(
+        reference(IDS[a : b + 1]) for a, b in zip(starts, starts[1:], strict=False)
+    )
+    found = evaluate(MODEL, PARAMS, IDS, streams=streams, chunk=4)
+    assert found == pytest.approx(total / 49, 1e-5)
+
+
+def test_one_symbol_predicts_nothing():
+    with pytest.raises(InputError, match="at least 2"):
+        evaluate(MODEL, PARAMS, IDS[:1])
