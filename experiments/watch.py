@@ -78,7 +78,7 @@ def open_sinks(workdir: Path, tensorboard: bool, wandb: bool) -> list[Sink]:
     """Where else metrics go. Each sink takes the records of the metrics log."""
     sinks = []
     if tensorboard:
-        from tensorboardX import SummaryWriter
+        from tensorboardX import SummaryWriter  # pyright: ignore[reportMissingImports]
 
         writer = SummaryWriter(str(workdir))
 
@@ -90,7 +90,7 @@ def open_sinks(workdir: Path, tensorboard: bool, wandb: bool) -> list[Sink]:
 
         sinks.append(to_tensorboard)
     if wandb:
-        import wandb as client
+        import wandb as client  # pyright: ignore[reportMissingImports]
 
         client.init(project="jaxtext", name=workdir.name, dir=str(workdir))
         sinks.append(lambda record: client.log(record, step=record["step"]))

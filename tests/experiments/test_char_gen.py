@@ -16,19 +16,6 @@ SMALL = [
     *("--hidden", 8, "--batch-size", 8, "--seq-len", 8),
     *("--eval-every", 10, "--sample-every", 0, "--dropout", 0.2),
 ]
-    "--hidden",
-    "8",
-    "--batch-size",
-    "8",
-    "--seq-len",
-    "8",
-    "--eval-every",
-    "10",
-    "--sample-every",
-    "0",
-    "--dropout",
-    "0.2",
-]
 
 
 @pytest.fixture

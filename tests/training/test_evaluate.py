@@ -1,5 +1,7 @@
 """Evaluation against the definition, one symbol at a time."""
 
+import itertools
+
 import jax
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ PARAMS = MODEL.init(jax.random.key(0), MODEL.initial_state((1,)), IDS[None])["pa
 def reference(ids):
     """Sum of -log p over a text, symbol by symbol, from the zero state."""
     state, total = MODEL.initial_state((1,)), 0.0
-    for now, after in zip(ids[:-1], ids[1:], strict=True):
+    for now, after in itertools.pairwise(ids):
         ids_t = np.array([now], np.int32)
         state, logits = MODEL.apply({"params": PARAMS}, state, ids_t, method="step")
         total -= float(jax.nn.log_softmax(logits)[0, after])
@@ -34,9 +36,7 @@ def test_carried(chunk):
 def test_streams_read_every_symbol_once(streams):
     parts = min(streams, 49)
     starts = np.arange(parts + 1) * 49 // parts
-    total = sum(
-        reference(IDS[a : b + 1]) for a, b in zip(starts, starts[1:], strict=False)
-    )
+    total = sum(reference(IDS[a : b + 1]) for a, b in itertools.pairwise(starts))
     found = evaluate(MODEL, PARAMS, IDS, streams=streams, chunk=4)
     assert found == pytest.approx(total / 49, 1e-5)
 
