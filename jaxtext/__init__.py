@@ -11,17 +11,19 @@
 
 from jaxtext import text, training
 from jaxtext.cells import LSTMState, gru, lstm, rnn
-from jaxtext.compose import dropout, residual, stack
+from jaxtext.compose import bidirectional, dropout, residual, stack
 from jaxtext.model import LanguageModel
-from jaxtext.types import Cell, Masks, Noise
+from jaxtext.types import Backend, Cell, Masks, Noise
 from jaxtext.unroll import unroll
 
 __all__ = [
+    "Backend",
     "Cell",
     "LSTMState",
     "LanguageModel",
     "Masks",
     "Noise",
+    "bidirectional",
     "dropout",
     "gru",
     "lstm",

@@ -1,10 +1,13 @@
-"""Cells made of cells: stacks, residual connections, dropout."""
+"""Cells made of cells: stacks, residual connections, both directions, dropout."""
+
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 
 from jaxtext.types import Cell, Noise
-from jaxtext.unroll import over_time
+from jaxtext.unroll import unroll
+from jaxtext.walk import backwards
 
 
 def stack(*cells: Cell) -> Cell:
@@ -85,13 +88,85 @@ def stack(*cells: Cell) -> Cell:
 
         return through(run, params, state, x, noise or Noise())
 
-    def sequence(params, state, xs, masks, noise):
+    def sequence(walk, params, state, xs, masks, noise):
         def run(cell, params, state, xs, noise):
-            return over_time(cell, params, state, xs, masks, noise)
+            return walk(cell, params, state, xs, masks, noise)
 
         return through(run, params, state, xs, noise)
 
-    return Cell(init, initial_state, step, noise, sequence)
+    whole_only = any(cell.step is None for cell in cells)
+    return Cell(init, initial_state, None if whole_only else step, noise, sequence)
+
+
+def bidirectional(forward: Cell, backward: Cell | None = None) -> Cell:
+    """Reads a sequence in both directions, and puts the two outputs side by side.
+
+    ::
+
+        y_t = [forward(x_1 … x_t); backward(x_T … x_t)]
+
+    Its output at a step depends on what comes after it, so it has no single step: it
+    encodes whole sequences, and cannot generate. Resets cut both directions at the
+    same places, and each direction starts where the text of that sequence does, past
+    any padding.
+
+    Args:
+      forward: The cell that reads from the first step to the last.
+      backward: The cell that reads from the last to the first. Default: another
+        `forward`, with parameters of its own.
+
+    Returns:
+      A cell without ``step`` whose parameters and state are pairs, and whose output is
+      as wide as both together.
+
+    Example:
+      >>> import jaxtext as jt
+      >>> cell = jt.bidirectional(jt.gru(4))
+      >>> params = cell.init(jax.random.key(0), 3)
+      >>> start = cell.initial_state((2,))
+      >>> _, ys = jt.unroll(cell, params, start, jnp.ones((2, 5, 3)))
+      >>> ys.shape
+      (2, 5, 8)
+
+    References:
+      Schuster and Paliwal, "Bidirectional recurrent neural networks", 1997.
+    """
+    both = (forward, forward if backward is None else backward)
+
+    def init(key, input_size):
+        keys = jax.random.split(key)
+        return tuple(c.init(k, input_size) for c, k in zip(both, keys, strict=True))
+
+    def initial_state(batch_shape):
+        return tuple(cell.initial_state(batch_shape) for cell in both)
+
+    def noise(key, input_size, length):
+        keys = jax.random.split(key)
+        drawn = [
+            cell.noise(k, input_size, length) if cell.noise else Noise()
+            for cell, k in zip(both, keys, strict=True)
+        ]
+        return Noise(*map(tuple, zip(*drawn, strict=True)))
+
+    def sequence(walk, params, state, xs, masks, noise):
+        nothing = (None, None)
+        per_cell = zip(
+            (walk, partial(backwards, walk)),
+            both,
+            params,
+            state,
+            noise.per_sequence or nothing,
+            noise.per_step or nothing,
+            strict=True,
+        )
+        after, outputs = [], []
+        for run, cell, cell_params, cell_state, *cell_noise in per_cell:
+            new, ys = run(cell, cell_params, cell_state, xs, masks, Noise(*cell_noise))
+            after.append(new)
+            outputs.append(ys)
+        return tuple(after), jnp.concatenate(outputs, axis=-1)
+
+    return Cell(init, initial_state, None, noise, sequence)
 
 
 def residual(cell: Cell) -> Cell:
@@ -126,15 +201,18 @@ def residual(cell: Cell) -> Cell:
             )
         return x + y
 
+    one_step = cell.step
+
     def step(params, state, x, noise=None):
-        state, y = cell.step(params, state, x, noise)
+        assert one_step is not None  # or there is no `step` at all
+        state, y = one_step(params, state, x, noise)
         return state, add(x, y)
 
-    def sequence(params, state, xs, masks, noise):
-        state, ys = over_time(cell, params, state, xs, masks, noise)
+    def sequence(walk, params, state, xs, masks, noise):
+        state, ys = walk(cell, params, state, xs, masks, noise)
         return state, add(xs, ys)
 
-    return cell._replace(step=step, sequence=sequence)
+    return cell._replace(step=one_step and step, sequence=sequence, backends=())
 
 
 def dropout(rate: float) -> Cell:
@@ -187,8 +265,8 @@ def dropout(rate: float) -> Cell:
             return state, x
         return state, jnp.where(noise.per_step, x / (1 - rate), 0)
 
-    def sequence(params, state, xs, masks, noise):
-        del masks  # nothing is carried, and the padding of xs is zero already
+    def sequence(walk, params, state, xs, masks, noise):
+        del walk, masks  # nothing is carried, and the padding of xs is zero already
         return step(params, state, xs, noise)
 
     return Cell(init, initial_state, step, noise, sequence)
@@ -204,7 +282,7 @@ def output_size(cell: Cell, input_size: int) -> int:
     """
 
     def one_step():
-        params = cell.init(jax.random.key(0), input_size)
-        return cell.step(params, cell.initial_state(()), jnp.zeros(input_size))[1]
+        params, state = cell.init(jax.random.key(0), input_size), cell.initial_state(())
+        return unroll(cell, params, state, jnp.zeros((1, input_size)))[1]
 
     return jax.eval_shape(one_step).shape[-1]

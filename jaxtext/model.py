@@ -93,7 +93,16 @@ class LanguageModel(nn.Module):
 
         Returns:
           The state after it, and logits ``[B, V]``, float32.
+
+        Raises:
+          ValueError: If the cell has no step, being bidirectional: what it says of a
+            symbol depends on those after it, which generation has yet to write.
         """
+        if self.cell.step is None:
+            raise ValueError(
+                "expected a cell that reads forwards, to generate with; got one that "
+                "has to see the whole sequence (is part of it bidirectional?)"
+            )
         state, h = self.cell.step(self.recurrent, state, ids)
         return state, self._logits(h)
 

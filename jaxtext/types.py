@@ -42,16 +42,30 @@ class Noise(NamedTuple):
 
 
 class Masks(NamedTuple):
-    """What happens to the state at each step, time-major: ``[T, B]`` booleans.
+    """What happens to the state around each step, time-major booleans.
 
     Attributes:
-      resets: The state goes back to the initial one before this step. ``None``: never.
-      valid: False in padding: the output is zero and the state is kept. ``None``: all
-        steps are valid.
+      resets: ``[T + 1, B]``, one entry for each gap between steps: the state goes back
+        to the initial one before step ``t``, or, at ``T``, after the last. Walked
+        backwards, the same gaps come in reverse order. ``None``: never.
+      valid: ``[T, B]``, false in padding: the output is zero and the state is kept.
+        ``None``: all steps are valid.
     """
 
     resets: Array | None = None
     valid: Array | None = None
+
+
+class Backend(NamedTuple):
+    """Another way over a sequence than a scan of ``step``, for the same function.
+
+    Attributes:
+      name: What ``unroll(backend=…)`` calls it.
+      sequence: ``(params, state, xs, masks, noise) -> (state, ys)``, time-major.
+    """
+
+    name: str
+    sequence: Callable[..., tuple[State, Array]]
 
 
 class Cell(NamedTuple):
@@ -62,17 +76,20 @@ class Cell(NamedTuple):
       initial_state: ``(batch_shape) -> state``.
       step: ``(params, state, x, noise=None) -> (state, y)``, one step in time of a
         batch: ``x`` is ``[B, D]``, or integers ``[B]`` that stand for one-hot rows;
-        ``y`` is ``[B, H]``.
+        ``y`` is ``[B, H]``. ``None`` for a cell that has to see the whole sequence.
       noise: ``(key, input_size, length) -> Noise`` for one sequence, if the cell
         is random; each call of ``unroll`` draws it once, sequence by sequence.
         ``step`` gets it batched and without the time axis. A symbol counts as
         one wide.
-      sequence: ``(params, state, xs, masks, noise) -> (state, ys)`` over time-major
-        ``xs``, for a cell that knows a better way over a sequence than step by step.
+      sequence: ``(walk, params, state, xs, masks, noise) -> (state, ys)`` over
+        time-major ``xs``, for a cell made of others: ``walk(cell, params, state, xs,
+        masks, noise)`` takes one of them over a sequence as the caller asked.
+      backends: Other ways over a sequence than step by step.
     """
 
     init: Callable[..., Params]
     initial_state: Callable[[Shape], State]
-    step: Callable[..., tuple[State, Array]]
+    step: Callable[..., tuple[State, Array]] | None
     noise: Callable[..., Noise] | None = None
     sequence: Callable[..., tuple[State, Array]] | None = None
+    backends: tuple[Backend, ...] = ()

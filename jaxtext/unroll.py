@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxtext.types import Array, Cell, Key, Masks, Noise, Params, State
+from jaxtext.walk import Remat, backwards, over_time, select
 
 
 def unroll(
@@ -25,6 +26,8 @@ def unroll(
     resets: Array | None = None,
     reverse: bool = False,
     time_major: bool = False,
+    backend: str = "auto",
+    remat: Remat = None,
 ) -> tuple[State, Array]:
     """Runs a cell over a sequence.
 
@@ -53,6 +56,14 @@ def unroll(
         their inputs are.
       time_major: Whether `xs`, `resets` and the outputs have time as the first axis,
         ``[T, B, …]``, which saves two transpositions.
+      backend: How each cell is taken over the sequence: ``"scan"``, step by step, or
+        another name that the cell knows (`Cell.backends`); a cell that does not know
+        it goes step by step. All compute the same function.
+      remat: What to compute again in the backward pass rather than keep. ``None``:
+        nothing. ``"gates"``: what lies within a step; states and outputs are kept.
+        An integer ``k``: all but the state at every ``k``-th step, so that
+        activations take memory in ``T / k + k`` steps (Chen et al., "Training deep
+        nets with sublinear memory cost", 2016); ``k`` near ``sqrt(T)`` takes least.
 
     Returns:
       The state after the last step, and the outputs ``[B, T, H]``.
@@ -81,6 +92,8 @@ def unroll(
         time_axis = xs.ndim - (1 if symbols else 2)
         xs = jnp.moveaxis(xs, time_axis, 0)
         resets = None if resets is None else jnp.moveaxis(resets, -1, 0)
+    if not (remat in (None, "gates") or (isinstance(remat, int) and remat > 0)):
+        raise ValueError(f"remat: expected None, 'gates' or a count, got {remat!r}")
     length, *batch = xs.shape if symbols else xs.shape[:-1]
     batch_shape = tuple(batch)
     _check_shapes(xs, symbols, batch_shape, state, lengths, resets)
@@ -91,57 +104,16 @@ def unroll(
         valid = steps < lengths
         # The gradient through a step that is masked out is 0 times its slope, and
         # that is NaN where the padding is not finite: no mask after it would help.
-        xs = _where(valid, xs, jnp.zeros_like(xs))
+        xs = select(valid, xs, jnp.zeros_like(xs))
         resets = None if resets is None else resets & valid
-
-    last_reset = None
-    if reverse and resets is not None:
-        # A reset before step t in time is a reset after it when time runs backwards,
-        # that is, before step t - 1; the one at t = 0 falls to the final state.
-        last_reset = resets[0]
-        resets = jnp.concatenate([resets[1:], jnp.zeros_like(resets[:1])])
+    if resets is not None:
+        resets = jnp.concatenate([resets, jnp.zeros((1, *batch_shape), bool)])
 
     noise = _draw_noise(cell, key, 1 if symbols else xs.shape[-1], batch_shape, length)
-    inputs = (xs, Masks(resets, valid), noise.per_step)
-    if reverse:
-        inputs = jax.tree.map(partial(jnp.flip, axis=0), inputs)
-    xs, masks, per_step = inputs
-    noise = Noise(noise.per_sequence, per_step)
-    state, ys = over_time(cell, params, state, xs, masks, noise)
-    if last_reset is not None:
-        state = _where(last_reset, cell.initial_state(batch_shape), state)
-    if reverse:
-        ys = jnp.flip(ys, axis=0)
+    walk = partial(over_time, backend=backend, remat=remat)
+    walk = partial(backwards, walk) if reverse else walk
+    state, ys = walk(cell, params, state, xs, Masks(resets, valid), noise)
     return state, ys if time_major else jnp.moveaxis(ys, 0, -2)
-
-
-def over_time(
-    cell: Cell, params: Params, state: State, xs: Array, masks: Masks, noise: Noise
-) -> tuple[State, Array]:
-    """Walks time-major ``xs`` forwards: the cell's own way, or a scan of its step."""
-    if cell.sequence is not None:
-        return cell.sequence(params, state, xs, masks, noise)
-
-    def body(state, inputs):
-        x, (reset, valid), per_step = inputs
-        if reset is not None:
-            state = _where(reset, cell.initial_state(reset.shape), state)
-        after, y = cell.step(params, state, x, Noise(noise.per_sequence, per_step))
-        if valid is not None:
-            after = _where(valid, after, state)
-            y = _where(valid, y, jnp.zeros_like(y))
-        return after, y
-
-    return jax.lax.scan(body, state, (xs, masks, noise.per_step))
-
-
-def _where(mask, yes, no):
-    """Leaf by leaf, `mask` holding the leading axes of every leaf."""
-
-    def select(a, b):
-        return jnp.where(mask.reshape(mask.shape + (1,) * (b.ndim - mask.ndim)), a, b)
-
-    return jax.tree.map(select, yes, no)
 
 
 def _draw_noise(cell, key, input_size, batch_shape, length):

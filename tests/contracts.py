@@ -1,5 +1,7 @@
 """What every cell keeps to, whatever its equations. Each function is one clause."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -89,6 +91,25 @@ def any_number_of_batch_axes(cell):
     assert_close(nested, axes(flat))
 
 
+def remat_changes_nothing(cell):
+    params, state, xs = make(cell)
+    lengths = jnp.array([4, 0, 7])
+    resets = jnp.arange(T) % 3 == jnp.arange(B)[:, None]
+
+    @partial(jax.jit, static_argnums=3)
+    @partial(jax.value_and_grad, argnums=(0, 1, 2))
+    def gradient(params, state, xs, remat):
+        final, ys = jt.unroll(
+            cell, params, state, xs, key=jax.random.key(5), lengths=lengths,
+            resets=resets, remat=remat, reverse=True,
+        )  # fmt: skip
+        return sum(jnp.sum(jnp.sin(x)) for x in jax.tree.leaves((final, ys)))
+
+    plain = gradient(params, state, xs, None)
+    for remat in ("gates", 3):
+        assert_close(gradient(params, state, xs, remat), plain, 1e-5)
+
+
 def lengths_are_slices(cell):
     params, state, xs = make(cell)
     lengths = [4, 0, 7]
@@ -153,14 +174,12 @@ def time_major_is_transposed(cell):
     assert_close(time_major, (final, ys.swapaxes(0, 1)))
 
 
-def one_step_and_none(cell):
+def no_steps(cell):
     params, state, xs = make(cell)
-    final, ys = jt.unroll(cell, params, state, xs[:, :1])
-    after, y = cell.step(params, state, xs[:, 0])
-    assert_close((final, ys), (after, y[:, None]))
+    width = jt.unroll(cell, params, state, xs)[1].shape[-1]
     final, ys = jt.unroll(cell, params, state, xs[:, :0])
     assert_close(final, state)
-    assert ys.shape == (B, 0, y.shape[-1])
+    assert ys.shape == (B, 0, width)
 
 
 def symbols_are_one_hot_rows(cell):
@@ -181,7 +200,7 @@ def symbols_are_one_hot_rows(cell):
 
 def state_keeps_shape_and_dtype(cell):
     params, state, xs = make(cell)
-    after, y = cell.step(params, state, xs[:, 0])
+    after, y = jt.unroll(cell, params, state, xs[:, :1])
     final, ys = jt.unroll(cell, params, state, xs)
 
     def kinds(tree):
@@ -192,17 +211,20 @@ def state_keeps_shape_and_dtype(cell):
 
 
 FOR_EVERY_CELL = [
-    unroll_is_repeated_step,
-    two_chunks_are_one,
     jit_is_eager,
     vmap_is_batch,
     any_number_of_batch_axes,
     lengths_are_slices,
     nan_in_padding_never_leaks,
-    resets_are_separate_sequences,
     reverse_is_the_sequence_reversed,
     time_major_is_transposed,
-    one_step_and_none,
+    no_steps,
     symbols_are_one_hot_rows,
     state_keeps_shape_and_dtype,
+    remat_changes_nothing,
+]
+FOR_EVERY_CELL_THAT_STEPS = [
+    unroll_is_repeated_step,
+    two_chunks_are_one,
+    resets_are_separate_sequences,
 ]

@@ -13,10 +13,23 @@ CELLS = {
     "odd width": jt.lstm(1),
     "stack": jt.stack(jt.lstm(4), jt.dropout(0.5), jt.residual(jt.gru(4)), jt.rnn(3)),
     "stack in a stack": jt.stack(jt.stack(jt.gru(3)), jt.residual(jt.stack(jt.rnn(3)))),
+    "bidirectional": jt.bidirectional(jt.lstm(4), jt.gru(3)),
+    "bidirectional stack": jt.stack(
+        jt.bidirectional(jt.stack(jt.gru(2), jt.dropout(0.5))), jt.rnn(3)
+    ),
 }
+STEPPING = [name for name, cell in CELLS.items() if cell.step is not None]
 
 
 @pytest.mark.parametrize("clause", contracts.FOR_EVERY_CELL, ids=lambda f: f.__name__)
 @pytest.mark.parametrize("name", CELLS)
 def test_contract(name, clause):
+    clause(CELLS[name])
+
+
+@pytest.mark.parametrize(
+    "clause", contracts.FOR_EVERY_CELL_THAT_STEPS, ids=lambda f: f.__name__
+)
+@pytest.mark.parametrize("name", STEPPING)
+def test_contract_of_stepping(name, clause):
     clause(CELLS[name])
