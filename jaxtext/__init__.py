@@ -9,7 +9,7 @@
 (8, 100, 256)
 """
 
-from jaxtext import text, training
+from jaxtext import dispatch, text, training
 from jaxtext.cells import LSTMState, gru, lstm, rnn
 from jaxtext.compose import bidirectional, dropout, residual, stack
 from jaxtext.model import LanguageModel
@@ -24,6 +24,7 @@ __all__ = [
     "Masks",
     "Noise",
     "bidirectional",
+    "dispatch",
     "dropout",
     "gru",
     "lstm",

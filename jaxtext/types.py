@@ -61,7 +61,9 @@ class Backend(NamedTuple):
 
     Attributes:
       name: What ``unroll(backend=…)`` calls it.
-      sequence: ``(params, state, xs, masks, noise) -> (state, ys)``, time-major.
+      sequence: ``(params, state, xs, masks, noise, keep) -> (state, ys)``, time-major.
+        `keep` is whether what lies within a step may be kept for the backward pass,
+        or is to be computed again.
     """
 
     name: str

@@ -56,9 +56,12 @@ def unroll(
         their inputs are.
       time_major: Whether `xs`, `resets` and the outputs have time as the first axis,
         ``[T, B, …]``, which saves two transpositions.
-      backend: How each cell is taken over the sequence: ``"scan"``, step by step, or
-        another name that the cell knows (`Cell.backends`); a cell that does not know
-        it goes step by step. All compute the same function.
+      backend: How each cell is taken over the sequence: ``"scan"``, step by step;
+        ``"fused"``, by a hand-derived backward pass; or ``"auto"``, by what has been
+        measured (`jaxtext.dispatch.choose`). A cell that does not know the way asked
+        for goes step by step. All compute the same function; ``jax.jvp`` and
+        ``jax.jacfwd``, which a hand-derived backward pass cannot serve, need
+        ``"scan"``.
       remat: What to compute again in the backward pass rather than keep. ``None``:
         nothing. ``"gates"``: what lies within a step; states and outputs are kept.
         An integer ``k``: all but the state at every ``k``-th step, so that

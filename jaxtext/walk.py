@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 import jax
 import jax.numpy as jnp
 
+from jaxtext.dispatch import choose
 from jaxtext.types import Array, Cell, Masks, Noise, Params, State
 
 Remat: TypeAlias = int | Literal["gates"] | None
@@ -34,9 +35,9 @@ def over_time(
     if cell.sequence is not None:
         walk = partial(over_time, backend=backend, remat=remat)
         return cell.sequence(walk, params, state, xs, masks, noise)
-    for other in cell.backends:
-        if other.name == backend:
-            return other.sequence(params, state, xs, masks, noise)
+    chosen = choose(cell, backend).backend
+    if chosen is not None:
+        return chosen.sequence(params, state, xs, masks, noise, remat is None)
     return _step_by_step(remat, cell, params, state, xs, masks, noise)
 
 

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxtext.cells.affine import glorot, input_product, orthogonal
+from jaxtext.cells.fused import fused
+from jaxtext.kernels.lstm import LSTM
 from jaxtext.types import Array, Cell, DType
 
 
@@ -84,4 +86,5 @@ def lstm(
         h = (jax.nn.sigmoid(o) * jnp.tanh(c)).astype(dtype)
         return LSTMState(c, h), h
 
-    return Cell(init, initial_state, step)
+    backends = (fused(LSTM, dtype),)
+    return Cell(init, initial_state, step, backends=backends)

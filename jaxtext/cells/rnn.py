@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxtext.cells.affine import glorot, input_product, orthogonal
+from jaxtext.cells.fused import fused
+from jaxtext.kernels.rnn import RNN
 from jaxtext.types import Array, Cell, DType
 
 
@@ -59,4 +61,5 @@ def rnn(
         h = jnp.tanh(z + params["bias"].astype(dtype))
         return h, h
 
-    return Cell(init, initial_state, step)
+    backends = (fused(RNN, dtype),)
+    return Cell(init, initial_state, step, backends=backends)

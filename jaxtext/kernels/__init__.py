@@ -1,0 +1,1 @@
+"""Whole sequences as arrays in, arrays out. Nothing here knows of cells."""

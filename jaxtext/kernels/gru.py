@@ -1,0 +1,28 @@
+"""The GRU's part of a fused recurrence, reset after: gates ``r, z, n``."""
+
+import jax.numpy as jnp
+
+from jaxtext.kernels.fused import Gates, activations
+
+
+def _forward(z, u, recurrent_bias, state):
+    (h_tm1,) = state
+    hidden = h_tm1.shape[-1]
+    (z_rz, z_n), (u_rz, u_n) = (jnp.split(x, [2 * hidden], axis=-1) for x in (z, u))
+    r, z = activations(z_rz + u_rz, (True, True))
+    u_n = u_n + recurrent_bias
+    n = jnp.tanh(z_n + r * u_n)
+    return ((1 - z) * n + z * h_tm1,), (r, z, n, u_n)
+
+
+def _backward(dstate, saved, state):
+    (dh,) = dstate
+    r, z, n, u_n = saved
+    (h_tm1,) = state
+    dn = dh * (1 - z) * (1 - n * n)
+    dr = dn * u_n * r * (1 - r)
+    dz = dh * (h_tm1 - n) * z * (1 - z)
+    return (dr, dz, dn), (dr, dz, dn * r), (dh * z,)
+
+
+GRU = Gates(_forward, _backward)

@@ -1,0 +1,125 @@
+"""The hand-derived backward pass is the derivative of the step, in float64."""
+
+import contracts
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+
+import jaxtext as jt
+
+CELLS = {"rnn": jt.rnn, "lstm": jt.lstm, "gru": jt.gru}
+LENGTHS = np.array([4, 0, 7])
+RESETS = np.arange(7) % 3 == np.arange(3)[:, None]
+OPTIONS = {
+    "plain": {},
+    "lengths": {"lengths": LENGTHS},
+    "resets": {"resets": RESETS},
+    "everything": {"lengths": LENGTHS, "resets": RESETS, "reverse": True},
+    "gates again": {"lengths": LENGTHS, "resets": RESETS, "remat": "gates"},
+    "chunks": {"lengths": LENGTHS, "resets": RESETS, "remat": 3, "reverse": True},
+}
+
+
+@pytest.fixture
+def float64():
+    with jax.enable_x64(True):
+        yield
+
+
+def make(name, symbols=False, batch=(3,)):
+    cell = CELLS[name](4, dtype=jnp.float64, param_dtype=jnp.float64)
+    params, state, xs = contracts.make(cell, symbols=symbols)
+    return cell, params, state, xs
+
+
+def scalar(cell, **options):
+    def loss(params, state, xs):
+        final, ys = jt.unroll(cell, params, state, xs, **options)
+        return sum(jnp.sum(jnp.sin(x)) for x in jax.tree.leaves((final, ys)))
+
+    return loss
+
+
+@pytest.mark.parametrize("symbols", [False, True], ids=["floats", "symbols"])
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("name", CELLS)
+def test_fused_is_autodiff(name, options, symbols, float64):
+    cell, params, state, xs = make(name, symbols)
+    argnums = (0, 1) if symbols else (0, 1, 2)
+    found, expected = (
+        jax.jit(
+            jax.value_and_grad(
+                scalar(cell, backend=backend, **OPTIONS[options]), argnums
+            )
+        )(params, state, xs)
+        for backend in ("fused", "scan")
+    )
+    contracts.assert_close(found, expected, 1e-10)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_second_order(name, float64):
+    cell, params, state, xs = make(name)
+    loss = scalar(cell, backend="fused", **OPTIONS["everything"])
+    check_grads(loss, (params, state, xs), order=2, modes=["rev"])
+
+
+def test_forward_mode_is_refused_and_scan_serves_it():
+    cell = jt.gru(2)
+    params, state, xs = contracts.make(cell)
+    along = (params, state, xs)
+    with pytest.raises(TypeError, match="forward-mode"):
+        jax.jvp(scalar(cell, backend="fused"), along, along)
+    jax.jvp(scalar(cell, backend="scan"), along, along)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_bfloat16_keeps_its_types_and_is_near(name):
+    cell = CELLS[name](8, dtype=jnp.bfloat16)
+    params, state, xs = contracts.make(cell)
+
+    def run(backend):
+        gradient = jax.grad(scalar(cell, backend=backend), (0, 1, 2))
+        return jt.unroll(cell, params, state, xs, backend=backend), gradient(
+            params, state, xs
+        )
+
+    found, expected = run("fused"), run("scan")
+    for a, b in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
+        assert a.dtype == b.dtype
+        a, b = np.asarray(a, np.float32), np.asarray(b, np.float32)
+        assert np.linalg.norm(a - b) < 0.03 * np.linalg.norm(b)
+
+
+def test_weight_gradients_are_one_product_after_the_scan():
+    """What the backward pass is for: no sum over time inside a loop."""
+    cell = jt.lstm(4)
+    params, state, xs = contracts.make(cell)
+    jaxpr = jax.make_jaxpr(jax.grad(scalar(cell, backend="fused")))(params, state, xs)
+    scans = [e for e in jaxpr.jaxpr.eqns if e.primitive.name == "scan"]
+    assert len(scans) == 2
+    carried = [v.aval.shape for v in scans[1].outvars[: scans[1].params["num_carry"]]]
+    assert sorted(carried) == [(3, 4), (3, 4)]
+
+
+@pytest.mark.parametrize(
+    ("backend", "platform", "reason"),
+    [
+        ("auto", "cpu", "fused: measured"),
+        ("auto", "tpu", "nothing else has been measured on tpu"),
+        ("scan", "cpu", "asked for"),
+        ("fused", "tpu", "asked for"),
+        ("cudnn", "cpu", "no backend 'cudnn'"),
+    ],
+)
+def test_the_choice_says_why(backend, platform, reason):
+    choice = jt.dispatch.choose(jt.gru(2), backend, platform)
+    assert reason in choice.reason
+    assert (choice.backend is not None) == choice.reason.startswith("fused")
+
+
+def test_a_cell_without_backends_goes_step_by_step():
+    cell = jt.gru(2, reset_after=False)
+    assert jt.dispatch.choose(cell, platform="cpu").backend is None
