@@ -18,8 +18,10 @@ import time
 STARTED = time.monotonic()  # before the imports, which the time budget includes
 
 import json
+import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from char_config import Config, parse
 from char_run import Run, open_run, summary
@@ -38,10 +40,11 @@ LOG_EVERY = 10
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the experiment and returns the exit status."""
+    argv = sys.argv[1:] if argv is None else argv
     try:
         config = parse(argv)
         with screen() as display:
-            return train(config, display)
+            return train(config, display, argv)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -50,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def train(config: Config, display: Screen) -> int:
+def train(config: Config, display: Screen, argv: Sequence[str]) -> int:
     """Opens the run, takes it to its end or to a signal, and reports."""
     with open_run(config, display, STARTED) as run:
         if run.result is None:
@@ -68,7 +71,7 @@ def train(config: Config, display: Screen) -> int:
         else:
             display.say("this run is finished; here is its result again")
         display.stop()
-        say_what_next(run, display)
+        say_what_next(run, display, argv)
     print(json.dumps(run.result), flush=True)
     return 0
 
@@ -130,19 +133,40 @@ def take_steps(run: Run, display: Screen, request: Request) -> None:
     run.records = metrics_log.records
 
 
-def say_what_next(run: Run, display: Screen) -> None:
+def say_what_next(run: Run, display: Screen, argv: Sequence[str]) -> None:
     """Prints where everything is and what can be typed next."""
+    folder = Path(__file__).parent
+
+    def command(script, *words):
+        return " ".join(map(shlex.quote, [_typed(sys.executable), script, *words]))
+
+    def again(*changes):
+        # Of a flag that is given twice, the last one counts.
+        return command(_typed(__file__), *argv, *changes)
+
+    sample = command(_typed(folder / "sample.py"), "--workdir", str(run.workdir))
     cell = "gru" if run.config.cell == "lstm" else "lstm"
+    minutes = run.config.minutes
+    more = ("--minutes", 2 * minutes) if minutes else ("--steps", 2 * run.step)
+    elsewhere = () if run.config.workdir is None else ("--workdir", "runs/another")
     display.say(
         f"the run is in {run.workdir}\n"
         f"  loss curve   {run.workdir / 'curve.png'}\n"
         f"  checkpoints  {run.workdir / 'checkpoints'}\n"
         "what to type next:\n"
-        f"  write more     python experiments/sample.py --workdir {run.workdir}\n"
-        f"  train on       the same command with --steps {2 * run.step}\n"
-        f"  swap the cell  the same command with --cell {cell}\n"
-        "  use your text  the same command with --corpus FILE",
+        f"  let it write   {sample}\n"
+        f"  train on       {again(*map(str, more))}\n"
+        f"  swap the cell  {again('--cell', cell, *elsewhere)}\n"
+        f"  use your text  {again('--corpus', 'FILE', *elsewhere)}",
         style="dim",
+    )
+
+
+def _typed(path: str | Path) -> str:
+    """A path as one would type it here: relative, if it is below this directory."""
+    path = Path(path).absolute()
+    return str(
+        path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
     )
 
 

@@ -290,10 +290,12 @@ def _measure(run, state, seconds):
     compiled = time.monotonic()
     count = 0
     while count == 0 or time.monotonic() - compiled < seconds:
-        batch = run.parallel.shard(run.batch(run.step + count))
-        placed, metrics = run.parallel.step(placed, batch)
-        jax.block_until_ready(metrics)
         count += 1
+        batch = run.parallel.shard(run.batch(run.step + count))
+        before = metrics
+        placed, metrics = run.parallel.step(placed, batch)
+        jax.block_until_ready(before)  # as in training, one step is under way
+    jax.block_until_ready(metrics)
     return compiled - begin, (time.monotonic() - compiled) / count
 
 

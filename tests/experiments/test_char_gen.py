@@ -2,8 +2,12 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
+import subprocess
+import sys
+import time
 
 import char_gen
 import numpy as np
@@ -252,3 +256,40 @@ def test_a_killed_save_of_the_best_is_taken_again(corpus, tmp_path, capsys):
     result = last_json(capsys)
     assert result["resumed_from_step"] == 10
     assert result["parameters_sha256"] == expected["parameters_sha256"]
+
+
+def test_killed_and_continued_is_as_if_never_killed(corpus, tmp_path, capsys):
+    """A process that is killed outright, and so has no say in what is saved."""
+    workdir = tmp_path / "killed"
+    common = ["--corpus", corpus, *SMALL, "--eval-every", 200, "--steps", 600]
+    gen(*common, "--workdir", tmp_path / "whole")
+    whole = last_json(capsys)
+
+    command = [sys.executable, char_gen.__file__, *common, "--workdir", workdir]
+    command += ["--save-minutes", 0.005]
+    with subprocess.Popen(
+        [str(word) for word in command], stderr=subprocess.DEVNULL
+    ) as process:
+        latest = workdir / "checkpoints" / "latest"
+        while not any(p.name.isdigit() for p in latest.glob("*")):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.kill()
+    assert not (workdir / "result.json").exists()
+    assert gen(*common, "--workdir", workdir) == 0
+    result = last_json(capsys)
+    assert 0 < result["resumed_from_step"] < 600
+    assert result["parameters_sha256"] == whole["parameters_sha256"]
+    assert result["val_nats_per_char"] == whole["val_nats_per_char"]
+
+
+def test_what_to_type_next_can_be_typed(corpus, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert gen("--corpus", corpus, "--steps", 5, *SMALL) == 0
+    said = capsys.readouterr().err
+    line = next(x for x in said.splitlines() if x.startswith("  train on "))
+    typed = shlex.split(line.removeprefix("  train on "))
+    assert gen(*typed[2:]) == 0
+    result = last_json(capsys)
+    assert (result["resumed_from_step"], result["steps"]) == (5, 10)
+    assert "experiments/sample.py --workdir runs/fox-lstm-" in said
