@@ -53,16 +53,19 @@ def hardware() -> dict[str, Any]:
     }
 
 
-def print_last_line(result: dict[str, Any], out: Path | None = None) -> None:
-    """Prints `result` as one line of JSON, and writes it to the file `out`, readably.
+def write(result: dict[str, Any], path: Path) -> None:
+    """Writes `result` to a file as JSON, readably; makes its directories.
 
-    Args:
-      result: What was measured. NaN and infinities are refused, as JSON has none.
-      out: The file; its directories are made.
+    NaN and infinities are refused, as JSON has none.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", "utf-8")
+
+
+def print_last_line(result: dict[str, Any], out: Path | None = None) -> None:
+    """Prints `result` as one line of JSON, and writes it to `out` if that is given."""
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", "utf-8")
+        write(result, out)
     print(json.dumps(result, allow_nan=False), flush=True)
 
 
