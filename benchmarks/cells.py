@@ -57,7 +57,7 @@ class Config:
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Type of parameters, inputs and computation."""
 
-    seconds: float = 50.0
+    seconds: float = 40.0
     """For each cell and shape, begin no further round after so many seconds."""
     rounds: int = 40
     """For each cell and shape, make so many rounds at most, and at least 5 of them."""
@@ -102,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         config, works = parse(argv)
         result = measure(config, works, console)
-        console.print(report.summary(result["rows"]), highlight=False)
+        console.print(report.summary(result["rows"]), highlight=False, soft_wrap=True)
         record.print_last_line(result, config.out)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -127,7 +127,13 @@ def measure(config: Config, works: list[Workload], console: Console) -> dict[str
         rows = report.earlier_rows(config.out, about, works) if config.out else []
         rate = jax("matmul_flops_per_second", config.dtype)
         console.print(f"large matrix product: {rate / 1e9:.0f} GFLOP/s")
-        progress = Progress(*columns, console=console, transient=True)
+        progress = Progress(
+            *columns,
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+            refresh_per_second=2,  # drawing takes time from what is measured
+        )
         stack.enter_context(progress)
         skipped: list[str] = []
         result = {}

@@ -43,14 +43,18 @@ def contestant(library: str, work: Workload, key: jax.Array) -> Contestant:
       ImportError: If the library is not installed.
       LookupError: If it has no such cell.
     """
+    # Parameters are made in float32, as not all can be made in any other type.
     if library.startswith(JAXTEXT):
-        return _jaxtext(library.removeprefix(JAXTEXT), work, key)
-    return LIBRARIES[library](work, key)
+        entry = _jaxtext(library.removeprefix(JAXTEXT), work, key)
+    else:
+        entry = LIBRARIES[library](work, key)
+        entry = entry._replace(state=_as_dtype(entry.state, work))
+    return entry._replace(params=_as_dtype(entry.params, work))
 
 
 def _jaxtext(backend, work, key):
     make = {"rnn": jt.rnn, "lstm": jt.lstm, "gru": jt.gru}[work.cell]
-    cell = make(work.hidden, dtype=work.dtype, param_dtype=work.dtype)
+    cell = make(work.hidden, dtype=work.dtype)
     known = {"scan", "auto"} | {other.name for other in cell.backends}
     if backend not in known:  # unroll would go step by step, and say nothing
         raise LookupError(f"jt.{work.cell} has no backend {backend!r}")
@@ -64,13 +68,13 @@ def _textbook(work, key):
     width = GATES[work.cell] * work.hidden
     w_key, u_key = jax.random.split(key)
     params = {
-        "w": _normal(w_key, (work.input, width), work) / work.input**0.5,
-        "u": _normal(u_key, (work.hidden, width), work) / work.hidden**0.5,
-        "b": jnp.zeros(width, work.dtype),
+        "w": jax.random.normal(w_key, (work.input, width)) / work.input**0.5,
+        "u": jax.random.normal(u_key, (work.hidden, width)) / work.hidden**0.5,
+        "b": jnp.zeros(width),
     }
     if work.cell == "gru":
-        params["b_h"] = jnp.zeros(width, work.dtype)
-    h = jnp.zeros((work.batch, work.hidden), work.dtype)
+        params["b_h"] = jnp.zeros(width)
+    h = jnp.zeros((work.batch, work.hidden))
     state = (h, h) if work.cell == "lstm" else h
     return Contestant(partial(textbook.unroll, step), params, state, True)
 
@@ -78,9 +82,7 @@ def _textbook(work, key):
 def _flax_linen(optimized, work, key):
     from flax import linen as nn
 
-    cell = _flax_cell(nn, optimized, work)(
-        work.hidden, dtype=work.dtype, param_dtype=work.dtype
-    )
+    cell = _flax_cell(nn, optimized, work)(work.hidden, dtype=work.dtype)
     rnn = nn.RNN(cell, time_major=True, return_carry=True)
     xs = jnp.zeros((work.time, work.batch, work.input), work.dtype)
     params = rnn.init(key, xs)
@@ -97,7 +99,7 @@ def _flax_nnx(optimized, work, key):
 
     rngs = nnx.Rngs(key)
     cell = _flax_cell(nnx, optimized, work)(
-        work.input, work.hidden, dtype=work.dtype, param_dtype=work.dtype, rngs=rngs
+        work.input, work.hidden, dtype=work.dtype, rngs=rngs
     )
     rnn = nnx.RNN(cell, time_major=True, return_carry=True, rngs=rngs)
     graph, params, rest = nnx.split(rnn, nnx.Param, ...)
@@ -135,7 +137,7 @@ def _haiku(work, key):
     start = hk.without_apply_rng(hk.transform(initial_state))
     xs = jnp.zeros((work.time, work.batch, work.input), work.dtype)
     state = _as_dtype(start.apply({}), work)
-    params = _as_dtype(network.init(key, xs, state), work)
+    params = network.init(key, xs, state)
 
     def unroll(params, state, xs):
         return network.apply(params, xs, state)
@@ -149,7 +151,7 @@ def _equinox(work, key):
     cells = {"lstm": eqx.nn.LSTMCell, "gru": eqx.nn.GRUCell}
     if work.cell not in cells:
         raise LookupError(f"no {work.cell}")
-    cell = cells[work.cell](work.input, work.hidden, dtype=work.dtype, key=key)
+    cell = cells[work.cell](work.input, work.hidden, key=key)
     params, static = eqx.partition(cell, eqx.is_inexact_array)
 
     def unroll(params, state, xs):
@@ -172,9 +174,8 @@ def _keras(work, key):
     keras.utils.set_random_seed(int(jax.random.randint(key, (), 0, 2**31 - 1)))
     layers = keras.layers
     make = {"rnn": layers.SimpleRNN, "lstm": layers.LSTM, "gru": layers.GRU}[work.cell]
-    layer = make(
-        work.hidden, return_sequences=True, return_state=True, dtype=work.dtype
-    )
+    policy = work.dtype if work.dtype == "float32" else f"mixed_{work.dtype}"
+    layer = make(work.hidden, return_sequences=True, return_state=True, dtype=policy)
     layer.build((work.batch, work.time, work.input))
     params = [v.value for v in layer.trainable_variables]
     rest = [v.value for v in layer.non_trainable_variables]
@@ -187,10 +188,6 @@ def _keras(work, key):
     h = jnp.zeros((work.batch, work.hidden), work.dtype)
     state = [h, h] if work.cell == "lstm" else [h]
     return Contestant(unroll, params, state, False)
-
-
-def _normal(key, shape, work):
-    return jax.random.normal(key, shape, work.dtype)
 
 
 def _as_dtype(tree, work):

@@ -116,9 +116,9 @@ def table(rows: list[Row], work: Workload) -> Table:
 
 
 def _times(row):
-    digits = 1 if row["median_ms"] >= 10 else 2
-    low, high = _number(row["p10_ms"], digits), _number(row["p90_ms"], digits)
-    return f"{_number(row['median_ms'], digits)} ({low}–{high})"
+    low, median, high = (row[f"{name}_ms"] for name in ("p10", "median", "p90"))
+    digits = 2 if median < 10 else 1 if median < 100 else 0
+    return f"{median:,.{digits}f} ({low:,.{digits}f}–{high:,.{digits}f})"
 
 
 def _number(value, digits=0):
