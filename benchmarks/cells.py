@@ -124,7 +124,7 @@ def measure(config: Config, works: list[Workload], console: Console) -> dict[str
             contestants["torch"] = stack.enter_context(worker("torch"))
 
         about = jax("environment")
-        rows = report.earlier_rows(config.out, about, works) if config.out else []
+        rows, left_out = report.earlier(config.out, about, works)
         rate = jax("matmul_flops_per_second", config.dtype)
         console.print(f"large matrix product: {rate / 1e9:.0f} GFLOP/s")
         progress = Progress(
@@ -135,7 +135,6 @@ def measure(config: Config, works: list[Workload], console: Console) -> dict[str
             refresh_per_second=2,  # drawing takes time from what is measured
         )
         stack.enter_context(progress)
-        skipped: list[str] = []
         result = {}
         for index, work in enumerate(works):
             task = progress.add_task(work.name(), total=config.seconds)
@@ -146,16 +145,16 @@ def measure(config: Config, works: list[Workload], console: Console) -> dict[str
 
             prepared, notes = _prepare(contestants, work, show)
             for note in notes:
-                if note not in skipped:
+                if note not in left_out:
                     console.print(f"left out: {note}", markup=False, highlight=False)
-                    skipped.append(note)
+                    left_out.append(note)
             times = _times(config, contestants, prepared, show)
             rows += _rows(work, prepared, times, rate)
             for ask in set(contestants.values()):
                 ask("forget")
             progress.remove_task(task)
             result = {"rows": rows, "ratios": report.ratios(rows), **about}
-            result |= {"matmul_gflops": rate / 1e9, "left_out": skipped}
+            result |= {"matmul_gflops": rate / 1e9, "left_out": left_out}
             if config.out is not None:
                 record.write(result, config.out)
                 report.chart(rows, config.out.with_suffix(".png"))

@@ -20,23 +20,24 @@ def workload(row: Row) -> Workload:
     return Workload(*(row[field] for field in Workload._fields))
 
 
-def earlier_rows(
-    path: Path, environment: dict[str, Any], works: Container[Workload]
-) -> list[Row]:
-    """Rows of a file, if there is one, without those of `works`.
+def earlier(
+    path: Path | None, environment: dict[str, Any], works: Container[Workload]
+) -> tuple[list[Row], list[str]]:
+    """What a file holds, if there is one: rows, without those of `works`, and notes.
 
     Raises:
       InputError: If they were measured in another environment.
     """
-    if not path.exists():
-        return []
-    earlier = json.loads(path.read_text("utf-8"))
+    if path is None or not path.exists():
+        return [], []
+    found = json.loads(path.read_text("utf-8"))
     for name, value in environment.items():
-        if earlier.get(name) != value:
+        if found.get(name) != value:
             raise InputError(
                 f"--out: {path} was measured with other {name}; take another file"
             )
-    return [row for row in earlier["rows"] if workload(row) not in works]
+    rows = [row for row in found["rows"] if workload(row) not in works]
+    return rows, found["left_out"]
 
 
 def ours(rows: Iterable[Row]) -> str | None:

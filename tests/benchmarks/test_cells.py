@@ -69,11 +69,11 @@ def test_a_file_is_added_to(tmp_path):
     rows = [work._asdict() for work in works]
     path = tmp_path / "rows.json"
     here = {"versions": {"jax": "1"}, "hardware": {"cores": 2}}
-    assert report.earlier_rows(path, here, works) == []
-    path.write_text(json.dumps({"rows": rows, **here}))
-    assert report.earlier_rows(path, here, works[:1]) == rows[1:]
+    assert report.earlier(path, here, works) == ([], [])
+    path.write_text(json.dumps({"rows": rows, "left_out": ["keras"], **here}))
+    assert report.earlier(path, here, works[:1]) == (rows[1:], ["keras"])
     with pytest.raises(InputError, match="measured with other hardware"):
-        report.earlier_rows(path, here | {"hardware": {"cores": 3}}, works)
+        report.earlier(path, here | {"hardware": {"cores": 3}}, works)
 
 
 @pytest.mark.parametrize(
