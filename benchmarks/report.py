@@ -186,9 +186,10 @@ def chart(rows: list[Row], path: Path) -> None:
             names = [work.name().removeprefix(f"{cell} ") for work in works]
             axis.set_xticks(range(len(works)), names, rotation=15, fontsize=8)
             axis.set_title(f"{cell}, {direction.replace('_', ' + ')}")
-        axes[0, column].legend(fontsize=7, ncols=2)
     for line in axes:
         line[0].set_ylabel(f"time / time of {us}")
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=6, fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
     plt.close(figure)
