@@ -1,0 +1,224 @@
+"""Measure the speed of recurrent cells: ours and those of other libraries.
+
+    python benchmarks/cells.py
+    python benchmarks/cells.py --cells lstm --shapes 64x100x256 --seconds 20
+    python benchmarks/cells.py --out benchmarks/results/two-cores.json
+
+What is measured, and how it is kept fair, is told in ``benchmarks/README.md``. The
+last line on standard output is one JSON object; all else goes to standard error.
+
+Exit status: 0 finished; 2 bad input; 130 Ctrl-C, with what was finished in ``--out``.
+"""
+
+import contextlib
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import record
+import report
+import tyro
+from contestants_jax import JAXTEXT, LIBRARIES
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from timing import interleave, spread
+from worker import Ask, WorkerError, worker
+from workload import GATES, Workload, parse_shape
+
+from jaxtext.errors import InputError
+
+
+@dataclass(frozen=True)
+class Config:
+    """Measure the speed of recurrent cells: ours and those of other libraries.
+
+    Lists may be given with commas. Libraries that are not installed are left out with
+    a note. The last line on standard output is one JSON object.
+    """
+
+    cells: tuple[str, ...] = ("lstm", "gru")
+    """Cells: rnn, lstm, gru."""
+    shapes: tuple[str, ...] = (
+        "16x128x128",
+        "64x100x128",
+        "64x100x256",
+        "64x100x512",
+        "32x128x1024",
+        "1x1000x256",
+    )
+    """Shapes: BxTxH, with inputs as wide as the output, or BxTxDxH."""
+    backends: tuple[str, ...] = ("scan", "auto")
+    """Backends of jaxtext. Others are compared with auto, or else with the first."""
+    libraries: tuple[str, ...] = (*LIBRARIES, "torch")
+    """Libraries to compare with; textbook is a scan written out, with JAX's own
+    gradient."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Type of parameters, inputs and computation."""
+
+    seconds: float = 40.0
+    """For each cell and shape, begin no further round after so many seconds."""
+    rounds: int = 40
+    """For each cell and shape, make so many rounds at most, and at least 5 of them."""
+    visit_seconds: float = 0.1
+    """Repeat what is quick for so long at each visit."""
+    seed: int = 0
+    """Seed of the order in each round."""
+
+    out: Path | None = None
+    """Write the JSON to this file, and the chart of ratios beside it (.png). A file
+    from the same machine and versions is added to."""
+
+
+def parse(argv: Sequence[str] | None = None) -> tuple[Config, list[Workload]]:
+    """Reads the command line.
+
+    Returns:
+      The configuration, and each cell with each shape.
+
+    Raises:
+      InputError: If a value is not one that is known.
+    """
+    config = tyro.cli(Config, args=argv)
+    known = {"cells": list(GATES), "libraries": [*LIBRARIES, "torch"]}
+    for field, names in known.items():
+        for name in _listed(getattr(config, field)):
+            if name not in names:
+                expected = ", ".join(names)
+                raise InputError(f"--{field}: expected of {expected}; got {name!r}")
+    if not (config.rounds > 0 and config.seconds > 0 and config.visit_seconds > 0):
+        raise InputError("--rounds, --seconds and --visit-seconds: expected > 0")
+    shapes = [parse_shape(shape) for shape in _listed(config.shapes)]
+    cells = _listed(config.cells)
+    return config, [Workload(c, *s, config.dtype) for s in shapes for c in cells]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the benchmark and returns the exit status."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        console = Console(stderr=True, width=120)  # tables in a log are not cut off
+    try:
+        config, works = parse(argv)
+        result = measure(config, works, console)
+        console.print(report.summary(result["rows"]), highlight=False, soft_wrap=True)
+        record.print_last_line(result, config.out)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def measure(config: Config, works: list[Workload], console: Console) -> dict[str, Any]:
+    """Measures one workload after the other; `config.out` grows on the way."""
+    columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
+    with contextlib.ExitStack() as stack:
+        jax = stack.enter_context(worker("jax"))
+        contestants = {JAXTEXT + name: jax for name in _listed(config.backends)}
+        libraries = _listed(config.libraries)
+        contestants |= {name: jax for name in libraries if name != "torch"}
+        if "torch" in libraries:
+            contestants["torch"] = stack.enter_context(worker("torch"))
+
+        about = jax("environment")
+        rows, left_out = report.earlier(config.out, about, works)
+        rate = jax("matmul_flops_per_second", config.dtype)
+        console.print(f"large matrix product: {rate / 1e9:.0f} GFLOP/s")
+        progress = Progress(
+            *columns,
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+            refresh_per_second=2,  # drawing takes time from what is measured
+        )
+        stack.enter_context(progress)
+        result = {}
+        for index, work in enumerate(works):
+            task = progress.add_task(work.name(), total=config.seconds)
+
+            def show(note, seconds=0.0, task=task, index=index, work=work):
+                text = f"{index + 1}/{len(works)} {work.name()}: {note}"
+                progress.update(task, description=text, completed=seconds)
+
+            prepared, notes = _prepare(contestants, work, show)
+            for note in notes:
+                if note not in left_out:
+                    console.print(f"left out: {note}", markup=False, highlight=False)
+                    left_out.append(note)
+            times = _times(config, contestants, prepared, show)
+            rows += _rows(work, prepared, times, rate)
+            for ask in set(contestants.values()):
+                ask("forget")
+            progress.remove_task(task)
+            result = {"rows": rows, "ratios": report.ratios(rows), **about}
+            result |= {"matmul_gflops": rate / 1e9, "left_out": left_out}
+            if config.out is not None:
+                record.write(result, config.out)
+                report.chart(rows, config.out.with_suffix(".png"))
+            console.print(report.table(rows, work))
+    return result
+
+
+Prepared = dict[tuple[str, str], Any]  # (library, direction) -> a Program without run
+
+
+def _prepare(
+    contestants: dict[str, Ask], work: Workload, show: Callable[..., None]
+) -> tuple[Prepared, list[str]]:
+    """Compiles everybody; says who could not take part, and why."""
+    prepared, notes = {}, []
+    for library, ask in contestants.items():
+        show(f"compiling {library}")
+        try:
+            for direction, program in ask("prepare", library, work).items():
+                prepared[library, direction] = program
+        except WorkerError as error:
+            notes.append(f"{library} ({work.cell}): {error}")
+    return prepared, notes
+
+
+def _times(config, contestants, prepared, show):
+    def visit(library, direction):
+        seconds = config.visit_seconds
+        return lambda: contestants[library]("visit", library, direction, seconds)
+
+    def progress(done, seconds):
+        show(f"round {done + 1}", seconds)
+
+    visits = {name: visit(*name) for name in prepared}
+    return interleave(
+        visits,
+        rounds=config.rounds,
+        seconds=config.seconds,
+        seed=config.seed,
+        progress=progress,
+    )
+
+
+def _rows(work, prepared, times, rate):
+    rows = []
+    for (library, direction), program in prepared.items():
+        measured = spread(times[library, direction])
+        ideal_ms = 1e3 * work.flops(direction) / rate
+        rows.append(
+            {"library": library, **work._asdict(), "direction": direction}
+            | measured
+            | {
+                "compile_ms": program.compile_ms,
+                "peak_mb": program.peak_mb,
+                "fraction_of_matmul": ideal_ms / measured["median_ms"],
+                "repetitions": len(times[library, direction]),
+            }
+        )
+    return rows
+
+
+def _listed(values):
+    return [name for value in values for name in value.split(",")]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

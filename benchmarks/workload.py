@@ -1,0 +1,53 @@
+"""What every contestant computes: a cell, its sizes, and what it costs."""
+
+from typing import NamedTuple
+
+from jaxtext.errors import InputError
+
+GATES = {"rnn": 1, "lstm": 4, "gru": 3}
+FORWARD, FORWARD_BACKWARD = "forward", "forward_backward"
+DIRECTIONS = (FORWARD, FORWARD_BACKWARD)
+
+
+class Workload(NamedTuple):
+    """One cell over one batch of sequences."""
+
+    cell: str
+    batch: int
+    time: int
+    input: int
+    hidden: int
+    dtype: str
+
+    def name(self) -> str:
+        """Cell and shape in short: ``lstm 16x128x65x128`` is B, T, D, H."""
+        return f"{self.cell} {self.batch}x{self.time}x{self.input}x{self.hidden}"
+
+    def flops(self, direction: str) -> int:
+        """Operations of the matrix products alone.
+
+        ::
+
+            forward           2 B T (D + H) G H        G gates: 1, 3 or 4
+            forward_backward  3 times that: each product has two in its gradient
+        """
+        width = self.input + self.hidden
+        products = 2 * self.batch * self.time * width * GATES[self.cell] * self.hidden
+        return products * (1 if direction == FORWARD else 3)
+
+
+def parse_shape(text: str) -> tuple[int, int, int, int]:
+    """Reads ``BxTxH``, where the input is as wide as the output, or ``BxTxDxH``.
+
+    Raises:
+      InputError: If it is neither.
+
+    Example:
+      >>> parse_shape("16x128x256"), parse_shape("16x128x65x256")
+      ((16, 128, 256, 256), (16, 128, 65, 256))
+    """
+    sizes = [int(size) if size.isdecimal() else 0 for size in text.split("x")]
+    if len(sizes) not in (3, 4) or 0 in sizes:
+        raise InputError(f"--shapes: expected BxTxH or BxTxDxH, got {text!r}")
+    batch, time, *widths = sizes
+    return batch, time, widths[0], widths[-1]
