@@ -18,17 +18,6 @@ def workdir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sample")
     (folder / "text").write_text(TEXT)
     small = ["--hidden", "8", "--batch-size", "8", "--seq-len", "8", "--steps", "5"]
-        "--hidden",
-        "8",
-        "--batch-size",
-        "8",
-        "--seq-len",
-        "8",
-        "--steps",
-        "5",
-        "--sample-every",
-        "0",
-    ]
     run = folder / "run"
     argv = ["--corpus", str(folder / "text"), "--workdir", str(run), *small]
     assert char_gen.main(argv) == 0
