@@ -10,7 +10,21 @@
 """
 
 from jaxtext import text, training
-from jaxtext.cells import LSTMState, gru, lstm, rnn
+from jaxtext.cells import (
+    LSTMState,
+    coupled_lstm,
+    gru,
+    layer_norm_gru,
+    layer_norm_lstm,
+    lstm,
+    min_gru,
+    min_lstm,
+    minimal_gated_unit,
+    mogrifier,
+    peephole_lstm,
+    projected_lstm,
+    rnn,
+)
 from jaxtext.compose import bidirectional, dropout, residual, stack
 from jaxtext.model import LanguageModel
 from jaxtext.types import Backend, Cell, Masks, Noise
@@ -24,9 +38,18 @@ __all__ = [
     "Masks",
     "Noise",
     "bidirectional",
+    "coupled_lstm",
     "dropout",
     "gru",
+    "layer_norm_gru",
+    "layer_norm_lstm",
     "lstm",
+    "min_gru",
+    "min_lstm",
+    "minimal_gated_unit",
+    "mogrifier",
+    "peephole_lstm",
+    "projected_lstm",
     "residual",
     "rnn",
     "stack",
