@@ -27,6 +27,12 @@ from jaxtext.cells import (
 )
 from jaxtext.compose import bidirectional, dropout, residual, stack
 from jaxtext.model import LanguageModel
+from jaxtext.noise import (
+    recurrent_dropout,
+    variational_dropout,
+    weight_drop,
+    zoneout,
+)
 from jaxtext.types import Backend, Cell, Masks, Noise
 from jaxtext.unroll import unroll
 
@@ -50,10 +56,14 @@ __all__ = [
     "mogrifier",
     "peephole_lstm",
     "projected_lstm",
+    "recurrent_dropout",
     "residual",
     "rnn",
     "stack",
     "text",
     "training",
     "unroll",
+    "variational_dropout",
+    "weight_drop",
+    "zoneout",
 ]
