@@ -1,5 +1,7 @@
 """Noise on recurrence: what is drawn once a sequence, once a step, once a call."""
 
+from typing import NamedTuple
+
 import contracts
 import jax
 import jax.numpy as jnp
@@ -95,8 +97,19 @@ def test_recurrent_dropout_is_on_the_hidden_state_alone():
     assert (jt.unroll(cell, (), start, jnp.ones((400, 5, 1)))[1] == 1).all()
 
 
+class HiddenAlone(NamedTuple):
+    h: jax.Array
+
+
 @pytest.mark.parametrize(
-    "cell", [jt.gru(4), jt.rnn(4), jt.stack(jt.lstm(4)), jt.residual(jt.lstm(4))]
+    "cell",
+    [
+        jt.gru(4),
+        jt.rnn(4),
+        jt.gru(4)._replace(initial_state=lambda shape: HiddenAlone(jnp.zeros(shape))),
+        jt.stack(jt.lstm(4)),
+        jt.residual(jt.lstm(4)),
+    ],
 )
 def test_recurrent_dropout_refuses_what_remembers_in_its_hidden_state(cell):
     with pytest.raises(ValueError, match="hidden state h beside its memory"):
