@@ -10,9 +10,29 @@
 """
 
 from jaxtext import dispatch, text, training
-from jaxtext.cells import LSTMState, gru, lstm, rnn
+from jaxtext.cells import (
+    LSTMState,
+    coupled_lstm,
+    gru,
+    layer_norm_gru,
+    layer_norm_lstm,
+    lstm,
+    min_gru,
+    min_lstm,
+    minimal_gated_unit,
+    mogrifier,
+    peephole_lstm,
+    projected_lstm,
+    rnn,
+)
 from jaxtext.compose import bidirectional, dropout, residual, stack
 from jaxtext.model import LanguageModel
+from jaxtext.noise import (
+    recurrent_dropout,
+    variational_dropout,
+    weight_drop,
+    zoneout,
+)
 from jaxtext.types import Backend, Cell, Masks, Noise
 from jaxtext.unroll import unroll
 
@@ -24,14 +44,27 @@ __all__ = [
     "Masks",
     "Noise",
     "bidirectional",
+    "coupled_lstm",
     "dispatch",
     "dropout",
     "gru",
+    "layer_norm_gru",
+    "layer_norm_lstm",
     "lstm",
+    "min_gru",
+    "min_lstm",
+    "minimal_gated_unit",
+    "mogrifier",
+    "peephole_lstm",
+    "projected_lstm",
+    "recurrent_dropout",
     "residual",
     "rnn",
     "stack",
     "text",
     "training",
     "unroll",
+    "variational_dropout",
+    "weight_drop",
+    "zoneout",
 ]

@@ -230,7 +230,10 @@ def dropout(rate: float) -> Cell:
       rate: Probability in ``[0, 1)``.
 
     Returns:
-      A cell.
+      A cell. It takes floating-point inputs alone: a symbol has no units to drop.
+
+    Raises:
+      ValueError: If `rate` is out of range; on first use, if the input is symbols.
 
     Example:
       >>> import jaxtext as jt
@@ -261,6 +264,10 @@ def dropout(rate: float) -> Cell:
 
     def step(params, state, x, noise=None):
         del params
+        if jnp.issubdtype(x.dtype, jnp.integer):
+            raise ValueError(
+                "dropout expects vectors, got symbols: put it above the first layer"
+            )
         if noise is None or noise.per_step is None:
             return state, x
         return state, jnp.where(noise.per_step, x / (1 - rate), 0)

@@ -37,3 +37,15 @@ def test_remat_that_means_nothing_is_refused(remat):
     params = cell.init(jax.random.key(0), 3)
     with pytest.raises(ValueError, match="remat: expected"):
         jt.unroll(cell, params, cell.initial_state(()), jnp.ones((4, 3)), remat=remat)
+
+
+@pytest.mark.parametrize("drop", [jt.dropout, jt.variational_dropout])
+def test_symbols_have_no_units_to_drop(drop):
+    with pytest.raises(ValueError, match="expects vectors, got symbols"):
+        jt.unroll(drop(0.5), (), (), jnp.array([1, 2]), key=jax.random.key(0))
+
+
+@pytest.mark.parametrize("make", [jt.rnn, jt.lstm, jt.gru])
+def test_parameters_may_be_bfloat16(make):
+    params = make(4, param_dtype=jnp.bfloat16).init(jax.random.key(0), 3)
+    assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("bfloat16")}

@@ -10,6 +10,7 @@ LAYERS = [
     "types",
     "kernels",
     "cells",
+    "noise",
     "dispatch",
     "walk",
     "unroll",

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax.nn import initializers
 
-from jaxtext.types import Array, DType, Key
+from jaxtext.types import Array, DType, Key, Params
 
 
 def input_product(x: Array, kernel: Array, dtype: DType) -> Array:
@@ -31,6 +31,23 @@ def input_product(x: Array, kernel: Array, dtype: DType) -> Array:
     if jnp.issubdtype(x.dtype, jnp.integer):
         return kernel.astype(dtype)[x]
     return x.astype(dtype) @ kernel.astype(dtype)
+
+
+def affine(params: Params, x: Array, h_tm1: Array, dtype: DType) -> Array:
+    """``x_t W + h_tm1 U + b``, what all gates of a cell have in common.
+
+    Args:
+      params: ``kernel [D, F]``, ``recurrent_kernel [H, F]`` and ``bias [F]``.
+      x: ``[B, D]`` floating point, or ``[B]`` integers in ``[0, D)``.
+      h_tm1: ``[B, H]`` of `dtype`.
+      dtype: The type to compute in.
+
+    Returns:
+      ``[B, F]`` of `dtype`.
+    """
+    z = input_product(x, params["kernel"], dtype)
+    z += h_tm1 @ params["recurrent_kernel"].astype(dtype)
+    return z + params["bias"].astype(dtype)
 
 
 def glorot(key: Key, input_size: int, hidden: int, gates: int, dtype: DType) -> Array:
@@ -63,4 +80,7 @@ def orthogonal(key: Key, hidden: int, gates: int, dtype: DType) -> Array:
 
 def _gate_by_gate(draw, key, shape, gates, dtype):
     keys = jax.random.split(key, gates)
-    return jnp.concatenate([draw(k, shape, dtype) for k in keys], axis=1)
+    # In float32, since the decomposition behind `orthogonal` knows nothing smaller.
+    wide = jnp.promote_types(dtype, jnp.float32)
+    drawn = jnp.concatenate([draw(k, shape, wide) for k in keys], axis=1)
+    return drawn.astype(dtype)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxtext.cells.affine import glorot, input_product, orthogonal
+from jaxtext.cells.affine import affine, glorot, orthogonal
 from jaxtext.cells.fused import fused
 from jaxtext.kernels.lstm import LSTM
 from jaxtext.types import Array, Cell, DType
@@ -78,9 +78,7 @@ def lstm(
 
     def step(params, state, x, noise=None):
         del noise
-        z = input_product(x, params["kernel"], dtype)
-        z += state.h @ params["recurrent_kernel"].astype(dtype)
-        z += params["bias"].astype(dtype)
+        z = affine(params, x, state.h, dtype)
         i, f, g, o = jnp.split(z.astype(cell_dtype), 4, axis=-1)
         c = jax.nn.sigmoid(f) * state.c + jax.nn.sigmoid(i) * jnp.tanh(g)
         h = (jax.nn.sigmoid(o) * jnp.tanh(c)).astype(dtype)

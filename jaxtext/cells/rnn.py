@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from jaxtext.cells.affine import glorot, input_product, orthogonal
+from jaxtext.cells.affine import affine, glorot, orthogonal
 from jaxtext.cells.fused import fused
 from jaxtext.kernels.rnn import RNN
 from jaxtext.types import Array, Cell, DType
@@ -56,9 +56,7 @@ def rnn(
 
     def step(params, h_tm1, x, noise=None):
         del noise
-        z = input_product(x, params["kernel"], dtype)
-        z += h_tm1 @ params["recurrent_kernel"].astype(dtype)
-        h = jnp.tanh(z + params["bias"].astype(dtype))
+        h = jnp.tanh(affine(params, x, h_tm1, dtype))
         return h, h
 
     backends = (fused(RNN, dtype),)

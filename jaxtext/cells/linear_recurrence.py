@@ -1,0 +1,93 @@
+"""Cells whose state is a linear function of the one before, known from the input."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from jaxtext.types import Array, Backend, Cell, DType, Masks
+
+
+def linear_recurrence(
+    hidden: int, init: Callable, coefficients: Callable, dtype: DType
+) -> Cell:
+    """The cell ``h_t = a(x_t) ⊙ h_tm1 + b(x_t)``, step by step or all steps at once.
+
+    Its backend ``"parallel"`` takes ``log2(T)`` rounds in place of ``T`` steps, for
+    about twice the arithmetic and with all coefficients in memory.
+
+    Args:
+      hidden: ``H``, the width of state and output.
+      init: ``(key, input_size) -> params``.
+      coefficients: ``(params, x) -> (a, b)``, each ``[B, H]`` of the state's dtype, for
+        any number of leading axes.
+      dtype: The type of the output; the state is ``promote_types(dtype, float32)``,
+        since it adds up small terms over many steps.
+
+    Returns:
+      A cell. Its state is ``h [B, H]``, and so is its output.
+    """
+    state_dtype = jnp.promote_types(dtype, jnp.float32)
+
+    def initial_state(batch_shape) -> Array:
+        return jnp.zeros((*batch_shape, hidden), state_dtype)
+
+    def step(params, h_tm1, x, noise=None):
+        del noise
+        a, b = coefficients(params, x)
+        h = a * h_tm1 + b
+        return h, h.astype(dtype)
+
+    def parallel(params, state, xs, masks, noise, keep):
+        del noise, keep
+        a, b = coefficients(params, xs)
+        final, hs = linear_scan(a, b, state, masks)
+        ys = hs.astype(dtype)
+        if masks.valid is not None:
+            ys = jnp.where(masks.valid[..., None], ys, 0)
+        return final, ys
+
+    return Cell(init, initial_state, step, backends=(Backend("parallel", parallel),))
+
+
+def linear_scan(a: Array, b: Array, h_0: Array, masks: Masks) -> tuple[Array, Array]:
+    """All of ``h_t = a_t ⊙ h_tm1 + b_t``, in a number of rounds logarithmic in ``T``.
+
+    Two steps in a row are again such a step: ``(a, b)`` and then ``(a', b')`` is
+    ``(a' ⊙ a, a' ⊙ b + b')``, and that is associative. What happens to the state is
+    one as well: a step in padding is ``(1, 0)``, and a step after a reset to zero is
+    ``(0, b)``.
+
+    Args:
+      a: ``[T, B, H]``.
+      b: ``[T, B, H]``.
+      h_0: ``[B, H]``, the state before the first step.
+      masks: Where the state goes back to zero, and where it is kept.
+
+    Returns:
+      The state after the last step and its gap, and the states ``[T, B, H]``.
+
+    Example:
+      >>> a, b = jnp.full((3, 1), 0.5), jnp.ones((3, 1))
+      >>> final, hs = linear_scan(a, b, jnp.array([2.0]), Masks())
+      >>> hs.ravel().tolist()
+      [2.0, 2.0, 2.0]
+
+    References:
+      Blelloch, "Prefix sums and their applications", 1990, section 1.4.
+    """
+    if masks.valid is not None:
+        a = jnp.where(masks.valid[..., None], a, 1)
+        b = jnp.where(masks.valid[..., None], b, 0)
+    if masks.resets is not None:  # after the above: a reset within padding counts
+        a = jnp.where(masks.resets[:-1, ..., None], 0, a)
+
+    def after(first, second):
+        return second[0] * first[0], second[0] * first[1] + second[1]
+
+    from_h_0, from_bs = jax.lax.associative_scan(after, (a, b))
+    hs = from_h_0 * h_0 + from_bs
+    final = jnp.concatenate([h_0[None], hs])[-1]  # `h_0` if there is no step
+    if masks.resets is not None:
+        final = jnp.where(masks.resets[-1, ..., None], 0, final)
+    return final, hs

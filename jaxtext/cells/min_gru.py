@@ -1,0 +1,67 @@
+"""minGRU, a GRU that can be trained in parallel over time (Feng et al., 2024)."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxtext.cells.affine import glorot, input_product
+from jaxtext.cells.linear_recurrence import linear_recurrence
+from jaxtext.types import Cell, DType
+
+
+def min_gru(
+    hidden: int, *, dtype: DType = jnp.float32, param_dtype: DType = jnp.float32
+) -> Cell:
+    """A GRU whose gate and candidate see the input alone.
+
+    ::
+
+        z = σ(x_t W_z + b_z)        update gate
+        n = x_t W_n + b_n           candidate
+        h_t = (1 - z) ⊙ h_tm1 + z ⊙ n
+        y_t = h_t
+
+    Given the input, the state is linear in the state before, so a sequence need not
+    be walked step by step: ``unroll(..., backend="parallel")``. One layer is blind to
+    what it holds; what depends on the past comes from the layers stacked on it.
+
+    This is the paper's first form, with values of either sign. Its second is computed
+    in logarithms, which needs positive values and takes the candidate through another
+    function to that end: a different function of the same weights.
+
+    Args:
+      hidden: ``H``, the width of state and output.
+      dtype: The type to compute products in, and that of the output; gate and state
+        are ``promote_types(dtype, float32)``.
+      param_dtype: The type of the parameters.
+
+    Returns:
+      A cell. Its parameters are ``kernel [D, 2H]`` and ``bias [2H]``, in the order
+      ``z, n``; there is no recurrent kernel. Its state is ``h [B, H]``.
+
+    Example:
+      >>> import jaxtext as jt
+      >>> cell = min_gru(4)
+      >>> params = cell.init(jax.random.key(0), 3)
+      >>> start, xs = cell.initial_state((2,)), jnp.ones((2, 100, 3))
+      >>> _, ys = jt.unroll(cell, params, start, xs, backend="parallel")
+      >>> ys.shape
+      (2, 100, 4)
+
+    References:
+      Feng, Tung, Ahmed, Bengio and Hajimirsadeghi, "Were RNNs all we needed?", 2024,
+      minGRU.
+    """
+    state_dtype = jnp.promote_types(dtype, jnp.float32)
+
+    def init(key, input_size):
+        return {
+            "kernel": glorot(key, input_size, hidden, 2, param_dtype),
+            "bias": jnp.zeros(2 * hidden, param_dtype),
+        }
+
+    def coefficients(params, x):
+        xs = input_product(x, params["kernel"], dtype) + params["bias"].astype(dtype)
+        z, n = jnp.split(xs.astype(state_dtype), 2, axis=-1)
+        return jax.nn.sigmoid(-z), jax.nn.sigmoid(z) * n
+
+    return linear_recurrence(hidden, init, coefficients, dtype)

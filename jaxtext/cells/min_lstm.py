@@ -1,0 +1,68 @@
+"""minLSTM, an LSTM that can be trained in parallel over time (Feng et al., 2024)."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxtext.cells.affine import glorot, input_product
+from jaxtext.cells.linear_recurrence import linear_recurrence
+from jaxtext.types import Cell, DType
+
+
+def min_lstm(
+    hidden: int, *, dtype: DType = jnp.float32, param_dtype: DType = jnp.float32
+) -> Cell:
+    """An LSTM whose gates see the input alone, without output gate and cell state.
+
+    ::
+
+        f = σ(x_t W_f + b_f)        forget gate
+        i = σ(x_t W_i + b_i)        input gate
+        n = x_t W_n + b_n           candidate
+        h_t = f / (f + i) ⊙ h_tm1 + i / (f + i) ⊙ n
+        y_t = h_t
+
+    The two gates share the state between what was and what comes, so that it neither
+    grows nor fades with time. As with `jaxtext.min_gru`, the state is linear in the
+    state before: ``unroll(..., backend="parallel")``; and this is the paper's form
+    with values of either sign, not the one in logarithms.
+
+    Args:
+      hidden: ``H``, the width of state and output.
+      dtype: The type to compute products in, and that of the output; gates and state
+        are ``promote_types(dtype, float32)``.
+      param_dtype: The type of the parameters.
+
+    Returns:
+      A cell. Its parameters are ``kernel [D, 3H]`` and ``bias [3H]``, in the order
+      ``f, i, n``; the forget gate's bias starts at one. Its state is ``h [B, H]``.
+
+    Example:
+      >>> import jaxtext as jt
+      >>> cell = min_lstm(4)
+      >>> params = cell.init(jax.random.key(0), 3)
+      >>> start, xs = cell.initial_state((2,)), jnp.ones((2, 100, 3))
+      >>> _, ys = jt.unroll(cell, params, start, xs, backend="parallel")
+      >>> ys.shape
+      (2, 100, 4)
+
+    References:
+      Feng, Tung, Ahmed, Bengio and Hajimirsadeghi, "Were RNNs all we needed?", 2024,
+      minLSTM, with the gates normalised to be independent of time.
+    """
+    state_dtype = jnp.promote_types(dtype, jnp.float32)
+
+    def init(key, input_size):
+        bias = jnp.zeros((3, hidden), param_dtype).at[0].set(1)
+        return {
+            "kernel": glorot(key, input_size, hidden, 3, param_dtype),
+            "bias": bias.reshape(-1),
+        }
+
+    def coefficients(params, x):
+        xs = input_product(x, params["kernel"], dtype) + params["bias"].astype(dtype)
+        f, i, n = jnp.split(xs.astype(state_dtype), 3, axis=-1)
+        # f / (f + i) from the logarithm of f / i: both gates may be as good as zero.
+        log_ratio = jax.nn.log_sigmoid(f) - jax.nn.log_sigmoid(i)
+        return jax.nn.sigmoid(log_ratio), jax.nn.sigmoid(-log_ratio) * n
+
+    return linear_recurrence(hidden, init, coefficients, dtype)

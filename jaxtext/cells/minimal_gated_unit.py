@@ -1,0 +1,68 @@
+"""Minimal gated unit (Zhou et al., 2016)."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxtext.cells.affine import glorot, input_product, orthogonal
+from jaxtext.types import Array, Cell, DType
+
+
+def minimal_gated_unit(
+    hidden: int, *, dtype: DType = jnp.float32, param_dtype: DType = jnp.float32
+) -> Cell:
+    """A GRU with one gate for both of its two, and two thirds of the parameters.
+
+    ::
+
+        f = σ(x_t W_f + h_tm1 U_f + b_f)            forget gate
+        n = tanh(x_t W_n + (f ⊙ h_tm1) U_n + b_n)   candidate
+        h_t = (1 - f) ⊙ h_tm1 + f ⊙ n
+        y_t = h_t
+
+    The gate writes where it is open, and what it is about to overwrite is also what
+    the candidate sees of the state. (The paper calls it a forget gate: an open one
+    forgets.)
+
+    Args:
+      hidden: ``H``, the width of state and output.
+      dtype: The type to compute in, and that of state and output.
+      param_dtype: The type of the parameters.
+
+    Returns:
+      A cell. Its parameters are ``kernel [D, 2H]``, ``recurrent_kernel [H, 2H]`` and
+      ``bias [2H]``, in the order ``f, n``. Its state is ``h [B, H]``.
+
+    Example:
+      >>> cell = minimal_gated_unit(4)
+      >>> params = cell.init(jax.random.key(0), 3)
+      >>> h, y = cell.step(params, cell.initial_state((2,)), jnp.ones((2, 3)))
+      >>> y.shape
+      (2, 4)
+
+    References:
+      Zhou, Wu, Zhang and Zhou, "Minimal gated unit for recurrent neural networks",
+      2016.
+    """
+
+    def init(key, input_size):
+        input_key, recurrent_key = jax.random.split(key)
+        return {
+            "kernel": glorot(input_key, input_size, hidden, 2, param_dtype),
+            "recurrent_kernel": orthogonal(recurrent_key, hidden, 2, param_dtype),
+            "bias": jnp.zeros(2 * hidden, param_dtype),
+        }
+
+    def initial_state(batch_shape) -> Array:
+        return jnp.zeros((*batch_shape, hidden), dtype)
+
+    def step(params, h_tm1, x, noise=None):
+        del noise
+        xs = input_product(x, params["kernel"], dtype) + params["bias"].astype(dtype)
+        x_f, x_n = jnp.split(xs, 2, axis=-1)
+        u_f, u_n = jnp.split(params["recurrent_kernel"].astype(dtype), 2, axis=-1)
+        f = jax.nn.sigmoid(x_f + h_tm1 @ u_f)
+        n = jnp.tanh(x_n + (f * h_tm1) @ u_n)
+        h = (1 - f) * h_tm1 + f * n
+        return h, h
+
+    return Cell(init, initial_state, step)

@@ -1,0 +1,85 @@
+"""The Mogrifier (Melis, Kočiský and Blunsom, 2020): input and state gate each other."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxtext.cells.affine import glorot
+from jaxtext.cells.hidden import hidden_size
+from jaxtext.types import Cell, DType
+
+
+def mogrifier(cell: Cell, rounds: int = 5, *, param_dtype: DType = jnp.float32) -> Cell:
+    """Lets input and hidden state gate each other before a cell takes both.
+
+    ::
+
+        x⁻¹ = x_t,  h⁰ = h_tm1
+        xⁱ = 2 σ(hⁱ⁻¹ Q_i) ⊙ xⁱ⁻²         odd i in 1 … rounds
+        hⁱ = 2 σ(xⁱ⁻¹ R_i) ⊙ hⁱ⁻²         even i in 1 … rounds
+        state_t, y_t = cell(state_tm1 with the last h, the last x)
+
+    What a symbol means to the cell can so depend on what came before, and what the
+    cell sees of its state on the symbol. Only ``h`` is changed: an LSTM's memory ``c``
+    goes into the cell as it is.
+
+    Its gates are as wide as the input, and so are defined for symbols as for their
+    one-hot rows; but all a row has to gate is the one entry, and the rows are built
+    for it. Above a layer that makes vectors of symbols the Mogrifier does more, for
+    less: ``stack(rnn(256), mogrifier(lstm(512)))``.
+
+    Args:
+      cell: A cell whose state has a field ``h`` beside its memory, such as `lstm`.
+      rounds: How often one gates the other; none leaves the cell as it is.
+      param_dtype: The type of the gates' parameters. They compute in the type of ``h``.
+
+    Returns:
+      A cell with the state and output of `cell`. Its parameters are ``cell``, those of
+      `cell`, and the tuples ``input_gates`` of ``Q_1, Q_3, … [H, D]`` and
+      ``hidden_gates`` of ``R_2, R_4, … [D, H]``.
+
+    Raises:
+      ValueError: If the cell has no such state.
+
+    Example:
+      >>> import jaxtext as jt
+      >>> cell = mogrifier(jt.lstm(4))
+      >>> params = cell.init(jax.random.key(0), 3)
+      >>> state, y = cell.step(params, cell.initial_state((2,)), jnp.ones((2, 3)))
+      >>> y.shape, [q.shape for q in params["input_gates"]]
+      ((2, 4), [(4, 3), (4, 3), (4, 3)])
+
+    References:
+      Melis, Kočiský and Blunsom, "Mogrifier LSTM", 2020, equations 1 and 2, with
+      matrices of full rank.
+    """
+    hidden = hidden_size(cell, "mogrifier")
+    inner = cell.step
+    assert inner is not None  # a cell that is not made of others has one
+
+    def init(key, input_size):
+        cell_key, *keys = jax.random.split(key, 1 + rounds)
+        return {
+            "cell": cell.init(cell_key, input_size),
+            "input_gates": tuple(
+                glorot(k, hidden, input_size, 1, param_dtype) for k in keys[::2]
+            ),
+            "hidden_gates": tuple(
+                glorot(k, input_size, hidden, 1, param_dtype) for k in keys[1::2]
+            ),
+        }
+
+    def step(params, state, x, noise=None):
+        h = state.h
+        if jnp.issubdtype(x.dtype, jnp.integer) and rounds:
+            x = jax.nn.one_hot(x, params["input_gates"][0].shape[1])
+        x = x.astype(h.dtype)
+        for i in range(rounds):
+            if i % 2 == 0:
+                q = params["input_gates"][i // 2].astype(h.dtype)
+                x = 2 * jax.nn.sigmoid(h @ q) * x
+            else:
+                r = params["hidden_gates"][i // 2].astype(h.dtype)
+                h = 2 * jax.nn.sigmoid(x @ r) * h
+        return inner(params["cell"], state._replace(h=h), x, noise)
+
+    return Cell(init, cell.initial_state, step, cell.noise)
