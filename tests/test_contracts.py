@@ -9,7 +9,7 @@ import jaxtext as jt
 def by_backend(cell):
     """A cell that goes over every sequence by its backend, to hold that to `step`."""
     (backend,) = cell.backends
-    return cell._replace(sequence=lambda walk, *rest: backend.sequence(*rest))
+    return cell._replace(sequence=lambda walk, *rest: backend.sequence(*rest, True))
 
 
 CELLS = {

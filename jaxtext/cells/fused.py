@@ -1,5 +1,7 @@
 """The way from a cell to the kernels: batch axes made one, parameters by name."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 
@@ -17,10 +19,11 @@ def fused(gates: Gates, dtype: DType) -> Backend:
     def sequence(params, state, xs, masks, noise, keep):
         del noise
         batch_shape = jax.tree.leaves(state)[0].shape[:-1]
+        batch = math.prod(batch_shape)
 
         def flat(x):
             """[T, B…, …] -> [T, B, …]"""
-            return x.reshape(x.shape[0], -1, *x.shape[1 + len(batch_shape) :])
+            return x.reshape(x.shape[0], batch, *x.shape[1 + len(batch_shape) :])
 
         leaves, structure = jax.tree.flatten(state)  # c before h
         resets = masks.resets
@@ -29,16 +32,16 @@ def fused(gates: Gates, dtype: DType) -> Backend:
             dtype,
             keep,
             Weights(**params),
-            tuple(x.reshape(-1, x.shape[-1]) for x in leaves),
+            tuple(x.reshape(batch, -1) for x in leaves),
             flat(xs),
             None if resets is None else flat(resets[:-1]),
             None if masks.valid is None else flat(masks.valid),
         )
-        leaves = [x.reshape(*batch_shape, -1) for x in leaves]
+        leaves = [x.reshape(*batch_shape, x.shape[-1]) for x in leaves]
         if resets is not None:
             last = resets[-1][..., None]
             leaves = [jnp.where(last, jnp.zeros_like(x), x) for x in leaves]
-        ys = ys.reshape(-1, *batch_shape, ys.shape[-1])
+        ys = ys.reshape(ys.shape[0], *batch_shape, ys.shape[-1])
         return jax.tree.unflatten(structure, leaves), ys
 
     return Backend("fused", sequence)
