@@ -79,11 +79,12 @@ def flax_trainer(cell, hidden, vocab_size, streams, optimizer) -> Callable[[], o
     carry = (jnp.zeros(shape), jnp.zeros(shape)) if cell == "lstm" else jnp.zeros(shape)
     ids = jnp.zeros((streams.batch_size, streams.seq_len), int)
     variables: Any = model.init(jax.random.key(0), carry, ids)
+    apply: Any = model.apply  # whose declared result nobody could use as it is
 
     @jax.jit
     def step(variables, opt_state, carry, inputs, targets):
         def loss_fn(variables):
-            new, logits = model.apply(variables, carry, inputs)
+            new, logits = apply(variables, carry, inputs)
             losses = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
             return losses.mean(), new
 
@@ -159,16 +160,11 @@ def measure(config: Config) -> dict:
             speed[library] = 1e3 * characters / found["median_ms"]
             row = {"library": library, "cell": cell, "chars_per_second": speed[library]}
             rows.append({**row, **{k: v / STEPS for k, v in found.items()}})
-            print(
-                f"{cell:5} {library:8} {speed[library]:10,.0f} chars/s", file=sys.stderr
-            )
+            say(f"{cell:5} {library:8} {speed[library]:10,.0f} chars/s")
         ratios[cell] = speed["jaxtext"] / speed["flax"]
-        print(f"{cell:5} ratio    {ratios[cell]:10.2f}", file=sys.stderr)
-    shape = {
-        "batch": config.batch_size,
-        "time": config.seq_len,
-        "hidden": config.hidden,
-    }
+        say(f"{cell:5} ratio    {ratios[cell]:10.2f}")
+    names = ("corpus", "batch_size", "seq_len", "hidden")
+    shape = {name: getattr(config, name) for name in names}
     return {"rows": rows, "vs_flax": ratios, **shape, **record.environment()}
 
 
