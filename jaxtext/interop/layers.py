@@ -200,7 +200,11 @@ def _network(layers) -> Network:
 
 
 def _outputs(cell, params, xs):
-    return unroll(cell, params, cell.initial_state(()), xs, backend="scan")[1]
+    @jax.jit
+    def run(params, xs):
+        return unroll(cell, params, cell.initial_state(()), xs, backend="scan")[1]
+
+    return run(params, xs)
 
 
 def _agree(a, b):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
@@ -39,7 +40,7 @@ def from_linen(module: nn.Module, variables: Mapping[str, Any]) -> Network:
         activations, ``residual``, ``merge_fn``), or if the variables are not its own.
 
     Example:
-      >>> import jax, jaxtext as jt
+      >>> import jaxtext as jt
       >>> module, xs = nn.RNN(nn.LSTMCell(5)), jnp.ones((2, 7, 3))
       >>> cell, params = from_linen(module, module.init(jax.random.key(0), xs))
       >>> jt.unroll(cell, params, cell.initial_state((2,)), xs)[1].shape
@@ -72,7 +73,7 @@ def to_linen(cell: Cell, params: Params) -> tuple[nn.Module, dict[str, Any]]:
         its recurrent product.
 
     Example:
-      >>> import jax, jaxtext as jt
+      >>> import jaxtext as jt
       >>> cell = jt.lstm(5)
       >>> module, variables = to_linen(cell, cell.init(jax.random.key(0), 3))
       >>> module.apply(variables, jnp.ones((2, 7, 3))).shape
@@ -102,8 +103,9 @@ def _module(module: Any, params: Mapping[str, Any]) -> Network:
         case nn.Dropout() if not module.broadcast_dims:
             return dropout(module.rate), ()
         case nn.Bidirectional():
-            a, b = jnp.zeros((1, 1)), jnp.ones((1, 1))
-            if module.merge_fn(a, b).tolist() != [[0, 1]]:
+            with jax.ensure_compile_time_eval():  # so that it can be differentiated
+                merged = module.merge_fn(jnp.zeros((1, 1)), jnp.ones((1, 1)))
+            if merged.tolist() != [[0, 1]]:
                 raise InputError(
                     "from_linen: jt.bidirectional puts both outputs side by side, got "
                     "another merge_fn"

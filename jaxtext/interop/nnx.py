@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -54,8 +55,9 @@ def from_nnx(module: Any) -> Network:
         case nnx.Dropout() if not module.broadcast_dims:
             return dropout(module.rate), ()
         case nnx.Bidirectional():
-            a, b = jnp.zeros((1, 1)), jnp.ones((1, 1))
-            if module.merge_fn(a, b).tolist() != [[0, 1]]:
+            with jax.ensure_compile_time_eval():  # so that it can be differentiated
+                merged = module.merge_fn(jnp.zeros((1, 1)), jnp.ones((1, 1)))
+            if merged.tolist() != [[0, 1]]:
                 raise InputError(
                     "from_nnx: jt.bidirectional puts both outputs side by side, got "
                     "another merge_fn"
@@ -91,7 +93,7 @@ def to_nnx(cell: Cell, params: Params) -> Any:
         zero, or of one that resets before its recurrent product.
 
     Example:
-      >>> import jax, jaxtext as jt
+      >>> import jaxtext as jt
       >>> cell = jt.lstm(5)
       >>> module = to_nnx(cell, cell.init(jax.random.key(0), 3))
       >>> module(jnp.ones((2, 7, 3))).shape

@@ -1,5 +1,7 @@
 """What a conversion has to keep: the function, its gradients, the weights."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -34,6 +36,7 @@ def inputs(dtype=jnp.float32):
     return jax.random.normal(jax.random.key(7), (B, T, D), dtype)
 
 
+@partial(jax.jit, static_argnums=0)
 def ours(cell, params, xs):
     """Outputs ``[B, T, H]``."""
     return jt.unroll(cell, params, cell.initial_state(xs.shape[:-2]), xs)[1]
@@ -42,6 +45,13 @@ def ours(cell, params, xs):
 def cotangent(ys):
     """What outputs are weighted by, so that no two gradients are alike."""
     return jax.random.normal(jax.random.key(8), ys.shape, ys.dtype)
+
+
+@partial(jax.jit, static_argnums=0)
+def outputs_and_gradients(function, weights, xs):
+    """``function(weights, xs)``, and its gradients with respect to both."""
+    ys, pull = jax.vjp(function, weights, xs)
+    return ys, pull(cotangent(ys))
 
 
 def compare(what, theirs, here, tolerance):
@@ -64,11 +74,10 @@ def same_function(name, run, convert, weights, xs, tolerance=3e-6):
     ``run(weights, xs)`` is the peer's outputs, ``convert(weights)`` our network. The
     gradient with respect to *their* weights goes through the conversion.
     """
-    theirs, pull_theirs = jax.vjp(run, weights, xs)
-    here, pull_here = jax.vjp(lambda w, x: ours(*convert(w), x), weights, xs)
-    compare(f"{name}, outputs", theirs, here, tolerance)
-    by = cotangent(here)
-    compare(f"{name}, gradients", pull_theirs(by), pull_here(by), 5 * tolerance)
+    theirs = outputs_and_gradients(run, weights, xs)
+    here = outputs_and_gradients(lambda w, x: ours(*convert(w), x), weights, xs)
+    compare(f"{name}, outputs", theirs[0], here[0], tolerance)
+    compare(f"{name}, gradients", theirs[1], here[1], 5 * tolerance)
 
 
 def same_weights(a, b):

@@ -1,6 +1,7 @@
 """Keras on JAX: outputs, gradients and weights both ways, and what is refused."""
 
 import os
+from functools import partial
 
 import exactness
 import jax
@@ -70,14 +71,15 @@ def same_function(name, module, cell, params):
         return module.stateless_call(weights, rest, xs)[0]
 
     weights = [v.value for v in module.trainable_variables]
-    theirs, pull_theirs = jax.vjp(run, weights, xs)
-    here, pull = jax.vjp(lambda p, x: exactness.ours(cell, p, x), params, xs)
+    theirs, gradients = exactness.outputs_and_gradients(run, weights, xs)
+    here, mine = exactness.outputs_and_gradients(
+        partial(exactness.ours, cell), params, xs
+    )
     exactness.compare(f"{name}, outputs", theirs, here, 3e-6)
-    slopes, to_inputs = pull_theirs(exactness.cotangent(here))
+    slopes, to_inputs = gradients
     assign(module, one_bias_only(slopes, module.trainable_variables))
     to_weights = from_keras(module)[1]
     assign(module, weights)
-    mine = pull(exactness.cotangent(here))
     if "without bias" in name:  # a bias that is not there has no gradient
         mine, to_weights = (kernels(mine[0]), mine[1]), kernels(to_weights)
     exactness.compare(f"{name}, gradients", (to_weights, to_inputs), mine, 1.5e-5)
