@@ -1,0 +1,189 @@
+"""Weights from and to PyTorch: ``nn.RNN``, ``nn.LSTM``, ``nn.GRU``."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxtext.compose import dropout
+from jaxtext.errors import InputError
+from jaxtext.interop.layers import (
+    Kind,
+    Layer,
+    Network,
+    both_ways,
+    in_sequence,
+    layer,
+    layers_of,
+)
+from jaxtext.interop.peer import peer
+from jaxtext.types import Array, Cell, Params
+
+
+def from_torch(module: Any) -> Network:
+    """A cell that computes what a module of torch does, and its parameters.
+
+    torch's kernels are ours transposed, its gates are in our order, and of its two
+    biases a gate's input is the sum: they become one, except within the GRU's reset
+    gate, where ``b_hn`` has a place of its own. Its dropout between layers becomes
+    `jaxtext.dropout`. ``batch_first`` says how inputs lie, nothing of the weights.
+
+    Args:
+      module: ``torch.nn.RNN``, ``LSTM`` or ``GRU``, of any number of layers,
+        bidirectional or not, with or without bias, on any device.
+
+    Returns:
+      A cell and its parameters, copied, in the module's dtype.
+
+    Raises:
+      InputError: If it is another module, or computes what no cell of ours does
+        (``nonlinearity="relu"``, ``proj_size``).
+
+    Example:
+      >>> import torch
+      >>> import jaxtext as jt
+      >>> cell, params = from_torch(torch.nn.LSTM(3, 5, batch_first=True))
+      >>> _, ys = jt.unroll(
+      ...     cell, params, cell.initial_state((2,)), jnp.ones((2, 7, 3))
+      ... )
+      >>> ys.shape
+      (2, 7, 5)
+    """
+    nn = peer("torch", "torch").nn
+    kinds: dict[Any, Kind] = {nn.RNN: "rnn", nn.LSTM: "lstm", nn.GRU: "gru"}
+    kind: Kind | None = None
+    for cls, of_class in kinds.items():
+        kind = of_class if isinstance(module, cls) else kind
+    if kind is None:
+        raise InputError(
+            "from_torch: expected torch.nn.RNN, LSTM or GRU, got "
+            f"{type(module).__name__}"
+        )
+    if kind == "rnn" and module.nonlinearity != "tanh":
+        raise InputError(
+            f"from_torch: jt.rnn is tanh, got an nn.RNN with {module.nonlinearity}"
+        )
+    if module.proj_size:
+        raise InputError(
+            "from_torch: no cell of jaxtext projects its output, got an nn.LSTM with "
+            f"proj_size={module.proj_size}"
+        )
+    networks = []
+    for n in range(module.num_layers):
+        if n and module.dropout:
+            networks.append((dropout(module.dropout), ()))
+        one = _direction(kind, module, f"_l{n}")
+        if module.bidirectional:
+            one = both_ways(one, _direction(kind, module, f"_l{n}_reverse"))
+        networks.append(one)
+    return in_sequence(networks)
+
+
+def to_torch(cell: Cell, params: Params) -> Any:
+    """A module of torch that computes what a cell does.
+
+    Our one bias goes to ``b_ih``, and ``b_hh`` is zero but for the GRU's ``b_hn``.
+    Dropout is nothing without a key, and is left out.
+
+    Args:
+      cell: `rnn`, `lstm` or `gru`, alone, or in a `stack`, all of one kind and width,
+        and all or none of them `bidirectional`.
+      params: Its parameters.
+
+    Returns:
+      ``torch.nn.RNN``, ``LSTM`` or ``GRU`` with ``batch_first=True``, on the CPU, in
+      the dtype of the parameters.
+
+    Raises:
+      InputError: If there is no such module: see above, and the GRU that resets before
+        its recurrent product.
+
+    Example:
+      >>> import jaxtext as jt
+      >>> cell = jt.stack(jt.lstm(5), jt.lstm(5))
+      >>> to_torch(cell, cell.init(jax.random.key(0), 3))
+      LSTM(3, 5, num_layers=2, batch_first=True)
+    """
+    torch = peer("torch", "torch")
+    layers = layers_of(cell, params)
+    forms = {
+        (len(directions), d.kind, d.sizes[1], jnp.dtype(d.param_dtype).name)
+        for directions in layers
+        for d in directions
+    }
+    if len(forms) > 1:
+        raise InputError(
+            "to_torch: torch's modules have one kind, width, dtype and number of "
+            f"directions for all layers, got {sorted(forms)}: convert layer by layer"
+        )
+    [(directions, kind, hidden, dtype)] = forms
+    classes = {"rnn": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}
+    if kind not in classes:
+        raise InputError(
+            "to_torch: torch's GRU resets after the recurrent product, got one with "
+            "reset_after=False, which is another function"
+        )
+    module = classes[kind](
+        layers[0][0].sizes[0],
+        hidden,
+        num_layers=len(layers),
+        bidirectional=directions == 2,
+        batch_first=True,
+        dtype=getattr(torch, dtype),
+        device="meta",  # where it draws no random numbers
+    )
+    weights = {}
+    for n, both in enumerate(layers):
+        for direction, suffix in zip(both, ("", "_reverse"), strict=False):
+            for name, x in _to_direction(direction).items():
+                # float32 holds the two narrow types, which NumPy cannot hand over.
+                wide = jnp.promote_types(x.dtype, jnp.float32)
+                x = torch.tensor(np.asarray(x).astype(wide))
+                weights[f"{name}_l{n}{suffix}"] = x
+    module.to_empty(device="cpu").load_state_dict(weights)
+    return module
+
+
+def _direction(kind: Kind, module: Any, suffix: str) -> Network:
+    def read(name):
+        return _as_jax(getattr(module, name + suffix))
+
+    kernel, recurrent_kernel = read("weight_ih").T, read("weight_hh").T
+    zeros = jnp.zeros(kernel.shape[1], kernel.dtype)
+    b_ih, b_hh = (read("bias_ih"), read("bias_hh")) if module.bias else (zeros, zeros)
+    params = {"kernel": kernel, "recurrent_kernel": recurrent_kernel}
+    if kind == "gru":
+        inside = 2 * module.hidden_size
+        params["bias"] = b_ih.at[:inside].add(b_hh[:inside])
+        params["recurrent_bias"] = b_hh[inside:]
+    else:
+        params["bias"] = b_ih + b_hh
+    return layer(kind, params)
+
+
+def _to_direction(direction: Layer) -> dict[str, Array]:
+    params = direction.params
+    bias_hh = jnp.zeros_like(params["bias"])
+    if direction.kind == "gru":
+        bias_hh = bias_hh.at[2 * direction.sizes[1] :].set(params["recurrent_bias"])
+    return {
+        "weight_ih": params["kernel"].T,
+        "weight_hh": params["recurrent_kernel"].T,
+        "bias_ih": params["bias"],
+        "bias_hh": bias_hh,
+    }
+
+
+def _as_jax(tensor: Any) -> Array:
+    """A copy, so that training the one does not move the other."""
+    tensor = tensor.detach().cpu()
+    name = str(tensor.dtype).removeprefix("torch.")
+    if jax.dtypes.canonicalize_dtype(name) != name:
+        raise InputError(
+            "from_torch: float64 needs jax.config.update('jax_enable_x64', True); or "
+            "convert module.float()"
+        )
+    # NumPy has no bfloat16 to take it over in; float32 holds it exactly.
+    wide = tensor.float() if name == "bfloat16" else tensor
+    return jnp.array(wide.numpy(), name)
