@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test format clean
+.PHONY: demo test test-peers format clean
 
 ## Train an LSTM on Python's own source for three minutes, and let it write.
 demo: .venv/installed
@@ -14,6 +14,11 @@ test: .venv/installed-test
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
 	$(BIN)/python -m pytest -n 2 --dist worksteal --cov=jaxtext
+
+## Weights to and from other libraries, which this installs: torch, Keras, Haiku, Equinox.
+test-peers: .venv/installed-peers
+	$(BIN)/python -m pytest -n 2 --dist worksteal tests/interop jaxtext/interop \
+	    --cov=jaxtext.interop --cov-config=tests/interop/coverage.toml
 
 format: .venv/installed-test
 	$(BIN)/ruff check --fix
@@ -32,4 +37,8 @@ clean:
 
 .venv/installed-test: .venv/bin/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	touch $@
+
+.venv/installed-peers: .venv/installed-test
+	$(BIN)/python -m pip install --quiet --editable '.[test,peers]'
 	touch $@
