@@ -48,7 +48,7 @@ class Config:
     """Width of each recurrent layer."""
     layers: int = 1
     """Number of recurrent layers."""
-    dropout: float = 0.0
+    dropout: float = 0.2
     """Dropout rate on the output of each layer."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type to compute in; parameters are float32 either way."""
@@ -104,6 +104,7 @@ PRESETS = {
         characters=100_000,
         val_fraction=0.0,
         hidden=128,
+        dropout=0.0,
         batch_size=256,
         seq_len=200,
         stride=3,

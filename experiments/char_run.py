@@ -162,7 +162,7 @@ def summary(run: Run) -> dict[str, Any]:
     val = None
     if len(run.validation):
         chosen = params
-        if run.best["step"] != run.step:
+        if run.best.get("step", run.step) != run.step:
             chosen = checkpoint.restore_params(run.workdir, params).arrays
         val = evaluate(run.model, chosen, run.validation)
     epoch_start = run.step - run.batches.batches_per_epoch
@@ -245,7 +245,7 @@ def _asked_steps(run):
     if config.minutes is not None:
         return None
     if config.epochs is not None:
-        return round(config.epochs * run.batches.batches_per_epoch)
+        return max(1, round(config.epochs * run.batches.batches_per_epoch))
     return DEFAULT_STEPS
 
 
@@ -260,13 +260,16 @@ def _plan(run, state, before, display):
     run.compile_seconds, step_seconds = _measure(run, state, measuring)
     if minutes:
         budget = minutes * 60 - run.seconds_before
-        on_the_way, at_the_end = _validation_seconds(run, state)
+        once, at_the_end = _validation_seconds(run, state)
+        every = run.config.eval_every
+        on_the_way = 0.0 if every else 7 * once
+        step_seconds += once / every if every else 0.0
         # The rest is for the last checkpoint, the curve and a sample.
         run.deadline = run.started + budget - at_the_end - 2.0
         left = run.deadline - time.monotonic() - on_the_way
         # Speed varies by a few percent, and a schedule cut short costs more than
         # the time that is left over.
-        affordable = run.step + max(1, int(0.96 * left / step_seconds))
+        affordable = run.step + max(1, int(0.93 * left / step_seconds))
         run.steps = known or affordable
     else:
         run.steps = known
@@ -281,26 +284,25 @@ def _plan(run, state, before, display):
 
 
 def _measure(run, state, seconds):
-    """Compile time, and the time of a step, averaged over so many seconds."""
+    """Compile time, and the time of a step, the median over so many seconds."""
     placed = run.parallel.place(state)
     batch = run.parallel.shard(run.batch(run.step))
     begin = time.monotonic()
     placed, metrics = run.parallel.step(placed, batch)
     jax.block_until_ready(metrics)
-    compiled = time.monotonic()
-    count = 0
-    while count == 0 or time.monotonic() - compiled < seconds:
-        count += 1
-        batch = run.parallel.shard(run.batch(run.step + count))
+    ticks = [time.monotonic()]
+    while len(ticks) < 3 or ticks[-1] - ticks[0] < seconds:
+        batch = run.parallel.shard(run.batch(run.step + len(ticks)))
         before = metrics
         placed, metrics = run.parallel.step(placed, batch)
         jax.block_until_ready(before)  # as in training, one step is under way
-    jax.block_until_ready(metrics)
-    return compiled - begin, (time.monotonic() - compiled) / count
+        ticks.append(time.monotonic())
+    # The first tick finds its step done: it is left out.
+    return ticks[0] - begin, float(np.median(np.diff(ticks[1:])))
 
 
 def _validation_seconds(run, state):
-    """What validating will take while training, and once that has ended."""
+    """What validating takes once while training, and when that has ended."""
     if not len(run.validation):
         return 0.0, 0.0
     part = run.validation[: run.config.eval_characters]
@@ -308,7 +310,7 @@ def _validation_seconds(run, state):
     begin = time.monotonic()
     evaluate(run.model, state.params, part)
     once = time.monotonic() - begin
-    return 7 * once, once + once * len(run.validation) / len(part)
+    return once, once + once * len(run.validation) / len(part)
 
 
 def _fingerprint(params):

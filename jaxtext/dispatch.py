@@ -7,6 +7,7 @@ import jax
 from jaxtext.types import Backend, Cell
 
 STEP_BY_STEP = "scan"
+BACKENDS = ("fused", "parallel")
 
 
 class Choice(NamedTuple):

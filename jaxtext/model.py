@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxtext.types import Array, Cell, DType, Shape, State
-from jaxtext.unroll import unroll
+from jaxtext.unroll import typed_key, unroll
 
 
 class LanguageModel(nn.Module):
@@ -78,7 +78,7 @@ class LanguageModel(nn.Module):
         """
         key = self.make_rng("dropout") if self.has_rng("dropout") else None
         if key is not None and streams is not None:
-            key = jax.vmap(jax.random.fold_in, (None, 0))(key, streams)
+            key = jax.vmap(jax.random.fold_in, (None, 0))(typed_key(key), streams)
         state, hs = unroll(
             self.cell, self.recurrent, state, ids, key=key, resets=resets
         )

@@ -178,6 +178,7 @@ def zoneout(cell: Cell, rate: float | State) -> Cell:
     """
     one_state = jax.eval_shape(lambda: cell.initial_state(()))
     rates = jax.tree.broadcast(rate, one_state)
+    rates = jax.tree.map(float, rates)
     for leaf_rate in jax.tree.leaves(rates):
         _check_rate("zoneout", leaf_rate)
     inner_step = cell.step

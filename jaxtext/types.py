@@ -86,7 +86,8 @@ class Cell(NamedTuple):
       sequence: ``(walk, params, state, xs, masks, noise) -> (state, ys)`` over
         time-major ``xs``, for a cell made of others: ``walk(cell, params, state, xs,
         masks, noise)`` takes one of them over a sequence as the caller asked.
-      backends: Other ways over a sequence than step by step.
+      backends: Other ways over a sequence than step by step. Who replaces ``step`` or
+        ``initial_state`` of a cell empties it, since these know of no replacement.
     """
 
     init: Callable[..., Params]

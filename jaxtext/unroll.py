@@ -11,6 +11,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+from jaxtext.dispatch import BACKENDS, STEP_BY_STEP
 from jaxtext.types import Array, Cell, Key, Masks, Noise, Params, State
 from jaxtext.walk import Remat, backwards, over_time, select
 
@@ -35,8 +36,9 @@ def unroll(
 
         state_t, y_t = step(params, state_tm1, x_t)        t = 1 … T
 
-    The whole is pure and differentiable in `params`, `state` and `xs`, and two calls
-    over two chunks, the state passed on, are one call over both.
+    The whole is pure and differentiable in `params`, `state` and `xs`. Of a cell that
+    has a step, two calls over two chunks, the state passed on, are one call over both
+    (under `reverse` the later chunk comes first; noise is drawn anew in each call).
 
     Args:
       cell: The cell, or stack of cells.
@@ -44,8 +46,9 @@ def unroll(
       state: The state to start from, as ``cell.initial_state(batch_shape)`` makes it.
       xs: ``[B, T, D]`` floating point, or ``[B, T]`` integers in ``[0, D)`` that stand
         for one-hot rows; ``B`` may be any number of axes, or none.
-      key: Where the cell's noise comes from: one key, sequence ``i`` then drawing from
-        ``fold_in(key, i)``, or a key for each sequence ``[B]``. ``None``: no noise.
+      key: Where the cell's noise comes from: one key, sequence ``i`` of a batch then
+        drawing from ``fold_in(key, i)``, or a key for each sequence ``[B]``. ``None``:
+        no noise.
       lengths: ``[B]`` integers: how many steps of each sequence count. Outputs after
         them are zero and the state stays that of the last step that counts; length 0
         returns the state given. What the padding holds has no effect, NaN included.
@@ -57,11 +60,12 @@ def unroll(
       time_major: Whether `xs`, `resets` and the outputs have time as the first axis,
         ``[T, B, …]``, which saves two transpositions.
       backend: How each cell is taken over the sequence: ``"scan"``, step by step;
-        ``"fused"``, by a hand-derived backward pass; or ``"auto"``, by what has been
-        measured (`jaxtext.dispatch.choose`). A cell that does not know the way asked
-        for goes step by step. All compute the same function; ``jax.jvp`` and
-        ``jax.jacfwd``, which a hand-derived backward pass cannot serve, need
-        ``"scan"``.
+        ``"fused"``, by a hand-derived backward pass; ``"parallel"``, all steps at once
+        (`min_gru`, `min_lstm`); or ``"auto"``, by what has been measured
+        (`jaxtext.dispatch.choose`). A cell that does not know the way asked for goes
+        step by step. All compute the same function. ``jax.jvp``, ``jax.jacfwd`` and
+        gradients within ``jax.shard_map``, which the hand-derived pass does not
+        serve, need ``"scan"``.
       remat: What to compute again in the backward pass rather than keep. ``None``:
         nothing. ``"gates"``: what lies within a step; states and outputs are kept.
         An integer ``k``: all but the state at every ``k``-th step, so that
@@ -72,7 +76,7 @@ def unroll(
       The state after the last step, and the outputs ``[B, T, H]``.
 
     Raises:
-      ValueError: If the shapes do not fit together.
+      ValueError: If the shapes do not fit together, or no backend has that name.
 
     Example:
       >>> import jaxtext as jt
@@ -86,6 +90,13 @@ def unroll(
       >>> ys.shape, bool((ys[1, 1:] == 0).all()), bool((state[1] == ys[1, 0]).all())
       ((2, 3, 4), True, True)
     """
+    own = [other.name for other in cell.backends]
+    if backend not in ("auto", STEP_BY_STEP, *BACKENDS, *own):
+        raise ValueError(
+            f"backend: expected auto, scan, {' or '.join(BACKENDS)}, got {backend!r}"
+        )
+    lengths = None if lengths is None else jnp.asarray(lengths)
+    resets = None if resets is None else jnp.asarray(resets)
     symbols = jnp.issubdtype(xs.dtype, jnp.integer)
     if xs.ndim < (1 if symbols else 2):
         raise ValueError(
@@ -95,7 +106,8 @@ def unroll(
         time_axis = xs.ndim - (1 if symbols else 2)
         xs = jnp.moveaxis(xs, time_axis, 0)
         resets = None if resets is None else jnp.moveaxis(resets, -1, 0)
-    if not (remat in (None, "gates") or (isinstance(remat, int) and remat > 0)):
+    count = isinstance(remat, int) and not isinstance(remat, bool) and remat > 0
+    if not (count or remat is None or remat == "gates"):
         raise ValueError(f"remat: expected None, 'gates' or a count, got {remat!r}")
     length, *batch = xs.shape if symbols else xs.shape[:-1]
     batch_shape = tuple(batch)
@@ -123,6 +135,7 @@ def _draw_noise(cell, key, input_size, batch_shape, length):
     """A `Noise` with the batch axes first, behind the time axis of what has one."""
     if cell.noise is None or key is None:
         return Noise()
+    key = typed_key(key)
     if key.shape not in ((), batch_shape):
         raise ValueError(
             f"key: expected one key or one per sequence {batch_shape}, got {key.shape}"
@@ -140,6 +153,13 @@ def _draw_noise(cell, key, input_size, batch_shape, length):
     for _ in batch_shape:
         draw = jax.vmap(draw, out_axes=Noise(0, 1))
     return draw(key)
+
+
+def typed_key(key: Key) -> Key:
+    """A key as `jax.random.key` makes it, also of one that `PRNGKey` made."""
+    if jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+        return key
+    return jax.random.wrap_key_data(key)
 
 
 def _check_shapes(xs, symbols, batch_shape, state, lengths, resets):

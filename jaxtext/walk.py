@@ -103,7 +103,7 @@ def _in_chunks(every, walk, cell, params, state, xs, masks, noise):
         return x[: count * every].reshape(count, every, *x.shape[1:])
 
     state, ys = jax.lax.scan(chunk, state, jax.tree.map(in_rows, inputs))
-    ys = ys.reshape(-1, *ys.shape[2:])
+    ys = ys.reshape(count * every, *ys.shape[2:])
     if rest:
         state, tail = chunk(state, jax.tree.map(lambda x: x[-rest:], inputs))
         ys = jnp.concatenate([ys, tail])

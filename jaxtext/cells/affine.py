@@ -29,7 +29,7 @@ def input_product(x: Array, kernel: Array, dtype: DType) -> Array:
       Array([[4., 5.]], dtype=float32)
     """
     if jnp.issubdtype(x.dtype, jnp.integer):
-        return kernel.astype(dtype)[x]
+        return jnp.asarray(kernel, dtype)[x]
     return x.astype(dtype) @ kernel.astype(dtype)
 
 

@@ -1,6 +1,7 @@
 """Cells whose state is a linear function of the one before, known from the input."""
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -79,14 +80,21 @@ def linear_scan(a: Array, b: Array, h_0: Array, masks: Masks) -> tuple[Array, Ar
     if masks.valid is not None:
         a = jnp.where(masks.valid[..., None], a, 1)
         b = jnp.where(masks.valid[..., None], b, 0)
-    if masks.resets is not None:  # after the above: a reset within padding counts
-        a = jnp.where(masks.resets[:-1, ..., None], 0, a)
+    # A reset is no product with zero, which would let NaN through.
+    resets = None if masks.resets is None else masks.resets[:-1, ..., None]
 
     def after(first, second):
-        return second[0] * first[0], second[0] * first[1] + second[1]
+        (a, b, cut), (a_2, b_2, cut_2) = first, second
+        both = a_2 * a, a_2 * b + b_2
+        if cut is None:
+            return *both, None
+        after_cut = jax.tree.map(partial(jnp.where, cut_2), (a_2, b_2), both)
+        return *after_cut, cut | cut_2
 
-    from_h_0, from_bs = jax.lax.associative_scan(after, (a, b))
+    from_h_0, from_bs, cut = jax.lax.associative_scan(after, (a, b, resets))
     hs = from_h_0 * h_0 + from_bs
+    if cut is not None:
+        hs = jnp.where(cut, from_bs, hs)
     final = jnp.concatenate([h_0[None], hs])[-1]  # `h_0` if there is no step
     if masks.resets is not None:
         final = jnp.where(masks.resets[-1, ..., None], 0, final)

@@ -38,7 +38,7 @@ def mogrifier(cell: Cell, rounds: int = 5, *, param_dtype: DType = jnp.float32) 
       ``hidden_gates`` of ``R_2, R_4, … [D, H]``.
 
     Raises:
-      ValueError: If the cell has no such state.
+      ValueError: If the cell has no such state, or `rounds` is negative.
 
     Example:
       >>> import jaxtext as jt
@@ -52,6 +52,8 @@ def mogrifier(cell: Cell, rounds: int = 5, *, param_dtype: DType = jnp.float32) 
       Melis, Kočiský and Blunsom, "Mogrifier LSTM", 2020, equations 1 and 2, with
       matrices of full rank.
     """
+    if rounds < 0:
+        raise ValueError(f"mogrifier expects 0 rounds or more, got {rounds}")
     hidden = hidden_size(cell, "mogrifier")
     inner = cell.step
     assert inner is not None  # a cell that is not made of others has one
@@ -69,8 +71,10 @@ def mogrifier(cell: Cell, rounds: int = 5, *, param_dtype: DType = jnp.float32) 
         }
 
     def step(params, state, x, noise=None):
+        if not rounds:
+            return inner(params["cell"], state, x, noise)
         h = state.h
-        if jnp.issubdtype(x.dtype, jnp.integer) and rounds:
+        if jnp.issubdtype(x.dtype, jnp.integer):
             x = jax.nn.one_hot(x, params["input_gates"][0].shape[1])
         x = x.astype(h.dtype)
         for i in range(rounds):

@@ -66,7 +66,7 @@ def from_torch(module: Any) -> Network:
         )
     if module.proj_size:
         raise InputError(
-            "from_torch: no cell of jaxtext projects its output, got an nn.LSTM with "
+            "from_torch: projections are not converted, got an nn.LSTM with "
             f"proj_size={module.proj_size}"
         )
     networks = []

@@ -201,7 +201,7 @@ def _product_transposed(xs, kernel, dz, total):
 
 
 def _cast(weights, dtype):
-    return jax.tree.map(lambda w: w.astype(dtype), weights)
+    return jax.tree.map(lambda w: jnp.asarray(w, dtype), weights)
 
 
 def _where(mask, yes, no):

@@ -113,7 +113,7 @@ def test_weight_gradients_are_one_product_after_the_scan(backend):
         ("auto", "tpu", "nothing else has been measured faster on tpu"),
         ("scan", "cpu", "asked for"),
         ("fused", "tpu", "asked for"),
-        ("cudnn", "cpu", "no backend 'cudnn'"),
+        ("parallel", "cpu", "no backend 'parallel'"),
     ],
 )
 def test_the_choice_says_why(backend, platform, reason):
