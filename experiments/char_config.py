@@ -5,6 +5,7 @@ import dataclasses
 import hashlib
 import importlib.util
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,7 +152,7 @@ def check(config: Config) -> None:
     )
     for name in positive.split():
         value = getattr(config, name)
-        if value is not None and not value > 0:
+        if value is not None and not 0 < value < math.inf:
             raise InputError(f"--{name.replace('_', '-')}: expected > 0, got {value}")
     for name in ("dropout", "val_fraction"):
         value = getattr(config, name)
@@ -160,8 +161,13 @@ def check(config: Config) -> None:
                 f"--{name.replace('_', '-')}: expected at least 0 and below 1, "
                 f"got {value}"
             )
-    if config.seed < 0:
-        raise InputError(f"--seed: expected 0 or more, got {config.seed}")
+    check_seed(config.seed)
+    if not 0 <= config.weight_decay < math.inf:
+        raise InputError(
+            f"--weight-decay: expected 0 or more, got {config.weight_decay}"
+        )
+    if config.eval_characters < 2:
+        raise InputError("--eval-characters: expected at least 2, got 1")
     for extra, module in (("tensorboard", "tensorboardX"), ("wandb", "wandb")):
         if getattr(config, extra) and importlib.util.find_spec(module) is None:
             raise InputError(
@@ -173,6 +179,12 @@ def check(config: Config) -> None:
             f"--slices: expected a divisor of the batch size {config.batch_size}, got "
             f"{config.slices}"
         )
+
+
+def check_seed(seed: int) -> None:
+    """Raises `InputError` for a seed that would not be a seed of its own."""
+    if not 0 <= seed < 2**32:
+        raise InputError(f"--seed: expected 0 or more, below 2**32, got {seed}")
 
 
 def identity(config: Config, corpus_sha256: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import time
 STARTED = time.monotonic()  # before the imports, which the time budget includes
 
 import json
+import math
 import shlex
 import sys
 from collections.abc import Sequence
@@ -112,6 +113,8 @@ def take_steps(run: Run, display: Screen, request: Request) -> None:
         if len(run.validation) and (run.step % eval_every == 0 or last):
             part = run.validation[: config.eval_characters]
             val = evaluate(run.model, run.state.params, part)
+            if not math.isfinite(val):
+                run.give_up(run.step, f"validation {val}")
             record(step=run.step, val_nats_per_char=val)
             display.say(
                 f"step {run.step}/{run.steps}: validation {val:.4f} nats per "

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import char_config
 import jax
@@ -93,21 +93,29 @@ class Run:
     def save(self) -> None:
         """Saves the whole state as the latest checkpoint."""
         state = self.parallel.collect(self.state)
+        # The last step's metrics, which would tell, come a step later than it.
+        if not all(np.isfinite(x).all() for x in jax.tree.leaves(state.params)):
+            self.give_up(self.step, "parameters that are not finite")
         checkpoint.save_latest(self.workdir, state, self.about())
         self.saved_step = self.step
 
     def require_finite(self, step: int, metrics: Metrics) -> None:
         """Raises `InputError` if a step could not be taken."""
         if not metrics.finite:
-            kept = (
-                "nothing was saved yet"
-                if self.saved_step is None
-                else f"the checkpoint of step {self.saved_step} is good"
-            )
-            raise InputError(
-                f"training stopped at step {step}: loss {metrics.loss}, gradient norm "
-                f"{metrics.gradient_norm}; {kept}; try a lower --learning-rate"
-            )
+            norm = metrics.gradient_norm
+            self.give_up(step, f"loss {metrics.loss}, gradient norm {norm}")
+
+    def give_up(self, step: int, why: str) -> NoReturn:
+        """Raises the `InputError` of a run that has diverged."""
+        kept = (
+            "nothing was saved yet"
+            if self.saved_step is None
+            else f"the checkpoint of step {self.saved_step} is good"
+        )
+        raise InputError(
+            f"training stopped at step {step}: {why}; {kept}; try a lower "
+            "--learning-rate"
+        )
 
 
 @contextlib.contextmanager
@@ -226,9 +234,10 @@ def _make_batches(config, train, display):
 def _is_finished(run):
     """Whether the run has done what is asked of it; `run.result` is then set."""
     path = run.workdir / "result.json"
-    if not path.exists():
+    try:
+        result = json.loads(path.read_text("utf-8"))
+    except (FileNotFoundError, ValueError):  # a damaged one can be made again
         return False
-    result = json.loads(path.read_text("utf-8"))
     config, asked = run.config, _asked_steps(run)
     enough_steps = asked is not None and result["steps"] >= asked
     enough_time = config.minutes and (result["minutes"] or 0) >= config.minutes

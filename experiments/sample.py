@@ -18,7 +18,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import tyro
-from char_config import build_model
+from char_config import build_model, check_seed
 from char_samples import neutral_prompt
 
 from jaxtext.errors import InputError
@@ -60,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def write(config: Config) -> None:
     """Restores the model and streams what it writes to standard output."""
+    check_seed(config.seed)
     about = checkpoint.read_about(config.workdir).about
     vocabulary = Vocabulary.from_json(about["vocabulary"])
     prompt = neutral_prompt(vocabulary) if config.prompt is None else config.prompt

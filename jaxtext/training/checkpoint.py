@@ -6,6 +6,8 @@ checkpoint also holds `about`, plain JSON (configuration, vocabulary and whateve
 the script needs to go on), so that it can be used with nothing else at hand.
 """
 
+import errno
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -102,9 +104,13 @@ def _save(workdir, series, step, items, about, keep):
             # A run that was killed, and went on from an earlier step, comes by again.
             if stale >= step:
                 manager.delete(stale)
-        manager.save(
-            step, args=ocp.args.Composite(**args, about=ocp.args.JsonSave(about))
-        )
+        args = ocp.args.Composite(**args, about=ocp.args.JsonSave(about))
+        try:
+            manager.save(step, args=args)
+        except ValueError as error:  # what TensorStore makes of a full disk
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
 
 
 def _restore(workdir, series, items):

@@ -2,8 +2,11 @@
 
 import contextlib
 import signal
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+PRESSED_TWICE = 1.0  # seconds
 
 
 @dataclass
@@ -17,8 +20,9 @@ class Request:
 def requests_to_stop() -> Iterator[Request]:
     """Turns the first SIGINT (Ctrl-C) or SIGTERM into a request that can be polled.
 
-    A second signal acts as it always does, for whoever cannot wait. The handlers there
-    were before come back at the end.
+    A later signal acts as it always does, for whoever cannot wait; not so within a
+    second of the first, which is a key pressed twice. The handlers there were before
+    come back at the end.
 
     Example:
       >>> import os
@@ -28,6 +32,7 @@ def requests_to_stop() -> Iterator[Request]:
       True
     """
     request = Request()
+    noted_at = 0.0
     before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
 
     def restore():
@@ -35,9 +40,13 @@ def requests_to_stop() -> Iterator[Request]:
             signal.signal(number, handler)
 
     def note(number, frame):
+        nonlocal noted_at
         del frame
-        request.signal = number
-        restore()
+        if request.signal is None:
+            request.signal, noted_at = number, time.monotonic()
+        elif time.monotonic() - noted_at > PRESSED_TWICE:
+            restore()
+            signal.raise_signal(number)
 
     for number in before:
         signal.signal(number, note)

@@ -77,7 +77,8 @@ def draw_curve(records: list[Record], path: Path, title: str) -> None:
         points = [(r["step"], r[field]) for r in records if r.get(field) is not None]
         if points:
             axes.plot(*zip(*points, strict=True), label=label, **style)
-    axes.set(xlabel="step", ylabel="nats per character", title=title)
+    axes.set(xlabel="step", ylabel="nats per character")
+    axes.set_title(title, parse_math=False)  # a directory's name may hold a $
     axes.grid(alpha=0.25)
     if axes.lines:
         axes.legend()

@@ -25,8 +25,9 @@ def claim(workdir: Path, identity: Mapping[str, Any]) -> Iterator[None]:
       identity: JSON: configuration and what else has to stay the same.
 
     Raises:
-      InputError: If the directory cannot be made or written, if another process has
-        it, or if it holds a run with another identity (which fields differ is said).
+      InputError: If the directory cannot be made or written (then or at any time
+        within the block, as when the disk is full), if another process has it, or if
+        it holds a run with another identity (which fields differ is said).
 
     Example:
       >>> import tempfile
@@ -52,6 +53,11 @@ def claim(workdir: Path, identity: Mapping[str, Any]) -> Iterator[None]:
     try:
         _check_identity(workdir / "config.json", identity)
         yield
+    except OSError as error:
+        raise InputError(
+            f"cannot write to {workdir} ({error.strerror or error}); what was saved is "
+            "good: mend that, and the same command goes on from there"
+        ) from error
     finally:
         lock.release()
 
@@ -71,9 +77,9 @@ def _check_identity(path, identity):
         write_json(path, identity)
         return
     except ValueError:
-        raise InputError(
-            f"{path} is not the JSON of a run; choose another --workdir"
-        ) from None
+        found = None
+    if not isinstance(found, dict):
+        raise InputError(f"{path} is not the JSON of a run; choose another --workdir")
     differing = [
         f"{name} is {found.get(name)!r} there and {identity.get(name)!r} here"
         for name in sorted(found.keys() | identity.keys())

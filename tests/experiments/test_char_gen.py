@@ -10,7 +10,9 @@ import sys
 import time
 
 import char_gen
+import jax
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
 from jaxtext.training.log import read_metrics
@@ -163,6 +165,14 @@ def test_tutorial_preset(corpus, tmp_path, capsys):
         (TEXT.encode(), ["--dropout", 1], "--dropout: expected at least 0"),
         (TEXT.encode(), ["--batch-size", 12], "multiple of 8"),
         (TEXT.encode(), ["--seed", -1], "--seed"),
+        (TEXT.encode(), ["--seed", 10**20], "--seed: expected 0 or more, below 2**32"),
+        (TEXT.encode(), ["--minutes", "inf"], "--minutes: expected > 0, got inf"),
+        (
+            TEXT.encode(),
+            ["--weight-decay", "nan"],
+            "--weight-decay: expected 0 or more",
+        ),
+        (TEXT.encode(), ["--eval-characters", 1], "--eval-characters: expected at"),
         (TEXT.encode(), ["--batch-size", 8, "--slices", 3], "--slices"),
         (TEXT.encode(), ["--preset", "tutorial", "--seq-len", 10**6], "window"),
     ],
@@ -231,6 +241,49 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(
     assert "loss nan" in error or "gradient norm" in error
     assert "the checkpoint of step 1 " in error
     assert sorted((workdir / "checkpoints" / "latest").iterdir()) == saved
+
+
+def test_what_is_not_finite_is_never_saved_as_good(corpus, tmp_path, capsys):
+    """A save right after the step that broke the parameters, before it is known."""
+    workdir = tmp_path / "run"
+    command = ["--corpus", corpus, "--workdir", workdir, "--save-minutes", 1e-9]
+    status = gen(*command, "--steps", 9, "--learning-rate", 1e38, *SMALL)
+    error = capsys.readouterr().err
+    assert status == 2
+    assert "training stopped at step" in error
+    for name in ("latest", "best"):
+        for path in (workdir / "checkpoints" / name).glob("*"):
+            found = restored_params(workdir, name, int(path.name))
+            assert all(np.isfinite(x).all() for x in found)
+
+
+def restored_params(workdir, name, step):
+    with ocp.StandardCheckpointer() as checkpointer:
+        path = workdir / "checkpoints" / name / str(step) / "params"
+        return jax.tree.leaves(checkpointer.restore(path))
+
+
+def test_a_full_disk_is_one_line(corpus, tmp_path, capsys, monkeypatch):
+    def full(*args, **options):
+        raise ValueError("RESOURCE_EXHAUSTED: Error writing: No space left on device")
+
+    monkeypatch.setattr("orbax.checkpoint.CheckpointManager.save", full)
+    workdir = tmp_path / "run"
+    assert gen("--corpus", corpus, "--workdir", workdir, "--steps", 3, *SMALL) == 2
+    error = capsys.readouterr().err
+    assert f"error: cannot write to {workdir} (No space left on device)" in error
+    monkeypatch.undo()
+    assert gen("--corpus", corpus, "--workdir", workdir, "--steps", 3, *SMALL) == 0
+
+
+def test_a_workdir_may_have_any_name_and_a_damaged_result(corpus, tmp_path, capsys):
+    workdir = tmp_path / "a$x^$b"
+    command = ["--corpus", corpus, "--workdir", workdir, "--steps", 3, *SMALL]
+    assert gen(*command) == 0
+    first = last_json(capsys)
+    (workdir / "result.json").write_text('{"steps": ')
+    assert gen(*command) == 0
+    assert last_json(capsys)["parameters_sha256"] == first["parameters_sha256"]
 
 
 def test_extras_that_are_missing_are_named(corpus, tmp_path, capsys, monkeypatch):

@@ -55,6 +55,7 @@ def test_a_prompt_changes_what_follows(workdir, capfdbinary):
         (["--prompt", "hexe"], "the character 'x' (U+0078) at position 2"),
         (["--prompt", ""], "--prompt: expected at least one character"),
         (["--temperature", "-1"], "temperature: expected 0 or more, got -1"),
+        (["--seed", str(2**32)], "--seed: expected 0 or more, below 2**32"),
         (["--length", "-1"], "length: expected 0 or more, got -1"),
     ],
 )

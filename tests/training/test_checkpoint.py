@@ -109,9 +109,11 @@ def test_curve_without_records_is_a_picture_too(tmp_path):
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_second_signal_acts_at_once():
+def test_a_later_signal_acts_at_once(monkeypatch):
     with requests_to_stop() as request:
         signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)  # a key that was pressed twice
         assert request.signal == signal.SIGINT
+        monkeypatch.setattr("jaxtext.training.interrupt.PRESSED_TWICE", 0.0)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
