@@ -17,8 +17,7 @@ test: .venv/installed-test
 
 ## Weights to and from other libraries, which this installs: torch, Keras, Haiku, Equinox.
 test-peers: .venv/installed-peers
-	$(BIN)/python -m pytest -n 2 --dist worksteal tests/interop jaxtext/interop \
-	    --cov=jaxtext.interop --cov-config=tests/interop/coverage.toml
+	$(BIN)/python -m pytest -n 2 --dist worksteal tests/interop jaxtext/interop
 
 format: .venv/installed-test
 	$(BIN)/ruff check --fix

@@ -20,8 +20,8 @@ class Choice(NamedTuple):
 def choose(cell: Cell, backend: str = "auto", platform: str | None = None) -> Choice:
     """Chooses among the backends of a cell.
 
-    ``"auto"`` goes by what has been measured (``benchmarks/results``): on CPU the
-    hand-derived backward of ``"fused"`` is faster at every shape tried; elsewhere
+    ``"auto"`` goes by what has been measured (``docs/design.md``): on CPU the
+    hand-derived backward of ``"fused"`` was faster at every shape tried; elsewhere
     nothing has been measured yet, and cells go step by step.
 
     Args:

@@ -109,6 +109,15 @@ def test_curve_without_records_is_a_picture_too(tmp_path):
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.fixture
+def default_sigint():
+    """Python's own handler, whatever earlier tests in this process left behind."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("default_sigint")
 def test_a_later_signal_acts_at_once(monkeypatch):
     with requests_to_stop() as request:
         signal.raise_signal(signal.SIGINT)
