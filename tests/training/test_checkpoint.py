@@ -111,7 +111,7 @@ def test_curve_without_records_is_a_picture_too(tmp_path):
 
 @pytest.fixture
 def default_sigint():
-    """Python's own handler, whatever earlier tests in this process left behind."""
+    """Python's own handler, also where a shell started us with SIGINT ignored."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
