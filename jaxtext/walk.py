@@ -36,7 +36,7 @@ def over_time(
         walk = partial(over_time, backend=backend, remat=remat)
         return cell.sequence(walk, params, state, xs, masks, noise)
     chosen = choose(cell, backend).backend
-    if chosen is not None:
+    if chosen is not None and xs.shape[0] > 0:
         return chosen.sequence(params, state, xs, masks, noise, remat is None)
     return _step_by_step(remat, cell, params, state, xs, masks, noise)
 

@@ -5,7 +5,8 @@ import math
 import jax
 import jax.numpy as jnp
 
-from jaxtext.kernels.fused import Gates, Weights, recurrence
+from jaxtext.kernels.fused import recurrence
+from jaxtext.kernels.gates import Gates, Recurrence, Weights
 from jaxtext.types import Backend, DType
 
 
@@ -28,9 +29,7 @@ def fused(gates: Gates, dtype: DType) -> Backend:
         leaves, structure = jax.tree.flatten(state)  # c before h
         resets = masks.resets
         leaves, ys = recurrence(
-            gates,
-            dtype,
-            keep,
+            Recurrence(gates, dtype, keep),
             Weights(*(params.get(name) for name in Weights._fields)),
             tuple(x.reshape(batch, x.shape[-1]) for x in leaves),
             flat(xs),

@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from jaxtext.kernels.fused import Gates, activations
+from jaxtext.kernels.gates import Gates, activations
 
 
 def _forward(z, u, recurrent_bias, state):
@@ -22,7 +22,7 @@ def _backward(dstate, saved, state):
     dn = dh * (1 - z) * (1 - n * n)
     dr = dn * u_n * r * (1 - r)
     dz = dh * (h_tm1 - n) * z * (1 - z)
-    return (dr, dz, dn), (dr, dz, dn * r), (dh * z,)
+    return ((dr, dz, dn), (dr, dz, dn * r)), (dh * z,)
 
 
-GRU = Gates(_forward, _backward)
+GRU = Gates(_forward, _backward, saved=4, differ=True)

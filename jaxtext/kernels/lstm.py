@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from jaxtext.kernels.fused import Gates, activations
+from jaxtext.kernels.gates import Gates, activations
 
 
 def _forward(z, u, recurrent_bias, state):
@@ -27,7 +27,7 @@ def _backward(dstate, saved, state):
         dc * i * (1 - g * g),
         dh * tanh_c * o * (1 - o),
     )
-    return dz, None, (dc * f, jnp.zeros_like(h_tm1))
+    return (dz,), (dc * f, jnp.zeros_like(h_tm1))
 
 
-LSTM = Gates(_forward, _backward)
+LSTM = Gates(_forward, _backward, saved=4)

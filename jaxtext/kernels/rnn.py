@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from jaxtext.kernels.fused import Gates
+from jaxtext.kernels.gates import Gates
 
 
 def _forward(z, u, recurrent_bias, state):
@@ -14,7 +14,7 @@ def _forward(z, u, recurrent_bias, state):
 def _backward(dstate, saved, state):
     del state
     (dh,), (h,) = dstate, saved
-    return (dh * (1 - h * h),), None, (jnp.zeros_like(dh),)
+    return ((dh * (1 - h * h),),), (jnp.zeros_like(dh),)
 
 
-RNN = Gates(_forward, _backward)
+RNN = Gates(_forward, _backward, saved=1)

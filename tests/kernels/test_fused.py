@@ -5,9 +5,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.extend.core import jaxprs_in_params
 from jax.test_util import check_grads
 
 import jaxtext as jt
+from jaxtext.kernels import backward, forward
 
 CELLS = {"rnn": jt.rnn, "lstm": jt.lstm, "gru": jt.gru}
 LENGTHS = np.array([4, 0, 7])
@@ -93,17 +95,65 @@ def test_bfloat16_keeps_its_types_and_is_near(name):
         assert np.linalg.norm(a - b) < 0.03 * np.linalg.norm(b)
 
 
+@pytest.mark.parametrize("steps", [1, 3, 7])
+@pytest.mark.parametrize("hoisted", [False, True])
+@pytest.mark.parametrize("name", CELLS)
+def test_neither_chunks_nor_hoisting_change_anything(
+    name, hoisted, steps, float64, monkeypatch
+):
+    monkeypatch.setattr(forward, "_is_hoisted", lambda *_: hoisted)
+    monkeypatch.setattr(backward, "_chunk_length", lambda *_: steps)
+    cell, params, state, xs = make(name)
+    found, expected = (
+        jax.jit(
+            jax.grad(scalar(cell, backend=backend, **OPTIONS["everything"]), (0, 1, 2))
+        )(params, state, xs)
+        for backend in ("fused", "scan")
+    )
+    contracts.assert_close(found, expected, 1e-10)
+
+
+def scans(jaxpr):
+    """Every scan of a program, also within the functions that it calls."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "scan":
+            yield equation
+        for inner in jaxprs_in_params(equation.params):
+            yield from scans(inner)
+
+
 @pytest.mark.parametrize("backend", ["fused", "scan"])
 def test_weight_gradients_are_one_product_after_the_scan(backend):
     """What the backward pass is for: no sum over time inside a loop."""
     cell = jt.lstm(4)
     params, state, xs = contracts.make(cell)
-    jaxpr = jax.make_jaxpr(jax.grad(scalar(cell, backend=backend)))(params, state, xs)
-    loops = [e for e in jaxpr.jaxpr.eqns if e.primitive.name == "scan"]
-    assert len(loops) == 2
-    from_loops = {v.aval.shape for v in loops[1].outvars}
+    program = jax.make_jaxpr(jax.grad(scalar(cell, backend=backend)))
+    loops = list(scans(program(params, state, xs).jaxpr))
+    assert len(loops) == (3 if backend == "fused" else 2)  # over chunks, over steps
+    from_loops = {v.aval.shape for v in loops[-1].outvars}
     weights = {leaf.shape for leaf in jax.tree.leaves(params)}
     assert bool(weights & from_loops) == (backend == "scan")
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_nothing_to_walk(name):
+    cell = CELLS[name](4)
+    for batch, length in [((3,), 0), ((0,), 7)]:
+        params = cell.init(jax.random.key(0), 5)
+        state, xs = cell.initial_state(batch), jnp.ones((*batch, length, 5))
+        found, expected = (
+            jax.grad(scalar(cell, backend=backend), (0, 1, 2))(params, state, xs)
+            for backend in ("fused", "scan")
+        )
+        contracts.assert_close(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("length", "most", "chunk"),
+    [(7, 0, 1), (50, 30, 50), (100, 30, 25), (101, 30, 30)],
+)
+def test_chunks_divide_the_sequence_where_they_can(length, most, chunk):
+    assert backward._chunk_length(length, most) == chunk
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,166 @@
+"""The hand-derived backward pass of a recurrence."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from jaxtext.kernels.gates import (
+    Arrays,
+    Recurrence,
+    Weights,
+    cast,
+    cleared,
+    is_symbols,
+    product,
+)
+from jaxtext.types import Array
+
+CHUNK_BYTES = 3 * 2**20  # of gradients that should still be in the cache when read
+
+
+def backward(
+    what: Recurrence,
+    weights: Weights,
+    state: Arrays,
+    xs: Array,
+    resets: Array | None,
+    valid: Array | None,
+    saved: Array,
+    cotangents: tuple[Arrays, Array],
+) -> tuple[Weights, Arrays, Array | None]:
+    """Gradients of a recurrence, chunk by chunk from the last one to the first.
+
+    Args:
+      what: The recurrence.
+      weights: The weights.
+      state: The state before the first step.
+      xs: The inputs.
+      resets: Where the state went to zero before the step.
+      valid: Where a step counted.
+      saved: ``[T, S, B, H]``, what the forward pass wrote.
+      cotangents: Those of the last state and of the outputs.
+
+    Returns:
+      Gradients by weights, state and inputs; ``None`` for those of symbols.
+    """
+    dstate, dys = cotangents
+    length, batch, hidden = dys.shape
+    width = weights.kernel.shape[1]
+    w = cast(weights, what.dtype)
+    transposed = w.recurrent_kernel.T
+    # Sums over time and batch in at least float32, whatever the products' type.
+    total = jnp.promote_types(what.dtype, jnp.float32)
+
+    def step(carry, i, start):
+        """The `i`-th step of a chunk, backwards."""
+        dstate, pre = carry
+        t = start + i
+
+        def at(array):
+            return jax.lax.dynamic_index_in_dim(array, t, keepdims=False)
+
+        def load(slot, dtype):
+            offset, size = (t, slot, 0, 0), (1, 1, batch, hidden)
+            return jax.lax.dynamic_slice(saved, offset, size)[0, 0].astype(dtype)
+
+        before = tuple(load(slot, part.dtype) for slot, part in enumerate(state))
+        if what.keep:
+            slots = range(len(state), saved.shape[1])
+            gates = tuple(load(slot, saved.dtype) for slot in slots)
+        else:
+            z, u = product(at(xs), w.kernel) + w.bias, before[-1] @ w.recurrent_kernel
+            _, gates = what.gates.forward(z, u, w.recurrent_bias, before)
+        dafter = (*dstate[:-1], dstate[-1] + at(dys))
+        if valid is not None:
+            dafter = cleared(~at(valid), dafter)
+        dpre, dbefore = what.gates.backward(dafter, gates, before)
+        pre = jax.tree.map(partial(_write, i), pre, dpre)
+        through = jax.lax.dynamic_index_in_dim(pre[-1], i, keepdims=False) @ transposed
+        dbefore = (*dbefore[:-1], dbefore[-1] + through)
+        if valid is not None:
+            dbefore = jax.tree.map(jnp.add, dbefore, cleared(at(valid), dstate))
+        if resets is not None:
+            dbefore = cleared(at(resets), dbefore)
+        return (dbefore, pre), None
+
+    def chunk(carry, start, steps):
+        """`steps` steps backwards, and then the products over them all."""
+        dstate, dweights, pre = carry
+        body = partial(step, start=start)
+        along = jnp.arange(steps)
+        (dstate, pre), _ = jax.lax.scan(body, (dstate, pre), along, reverse=True)
+
+        def rows(array):
+            return array.reshape(steps * batch, *array.shape[2:])
+
+        dz, du = rows(pre[0]), rows(pre[-1])
+        x = rows(jax.lax.dynamic_slice_in_dim(xs, start, steps))
+        offset, size = (start, len(state) - 1, 0, 0), (steps, 1, batch, hidden)
+        h = rows(jax.lax.dynamic_slice(saved, offset, size)[:, 0]).astype(what.dtype)
+        dx, dkernel = _of_product(x, w.kernel, dz, total)
+        dchunk = Weights(dkernel, _outer(h, du, total), dz.sum(0, dtype=total))
+        if weights.recurrent_bias is not None:
+            last_gate = du[:, width - hidden :]
+            dchunk = dchunk._replace(recurrent_bias=last_gate.sum(0, dtype=total))
+        dweights = jax.tree.map(jnp.add, dweights, dchunk)
+        dx = None if dx is None else dx.reshape(steps, *xs.shape[1:])
+        return (dstate, dweights, pre), dx
+
+    def room(steps):
+        """Where a chunk's gradients ``dz``, and ``du``, are put aside."""
+        buffer = jnp.zeros((steps, batch, width), what.dtype)
+        return (buffer,) * (2 if what.gates.differ else 1)
+
+    dweights = jax.tree.map(lambda w: jnp.zeros(w.shape, total), weights)
+    most = max(CHUNK_BYTES, (weights.kernel.size + weights.recurrent_kernel.size) * 4)
+    steps = _chunk_length(length, most // max(1, batch * width * 4))
+    full, rest = divmod(length, steps)
+    carry, tail = (dstate, dweights, room(rest)), None
+    if rest:
+        carry, tail = chunk(carry, length - rest, rest)
+    carry = *carry[:2], room(steps)
+    body = partial(chunk, steps=steps)
+    carry, dxs = jax.lax.scan(body, carry, steps * jnp.arange(full), reverse=True)
+    dstate, dweights, _ = carry
+    dweights = jax.tree.map(lambda g, w: g.astype(w.dtype), dweights, weights)
+    if dxs is None:  # of symbols
+        return dweights, dstate, None
+    dxs = dxs.reshape(full * steps, *xs.shape[1:])
+    return dweights, dstate, dxs if tail is None else jnp.concatenate([dxs, tail])
+
+
+def _chunk_length(length, most):
+    """Steps in a chunk: at most about `most`, and a divisor of `length` if one is near.
+
+    Example:
+      >>> _chunk_length(50, 30), _chunk_length(100, 30), _chunk_length(101, 30)
+      (50, 25, 30)
+    """
+    if length <= 2 * most:
+        return length
+    most = max(1, most)
+    divisor = max(n for n in range(1, most + 1) if length % n == 0)
+    return divisor if 2 * divisor >= most else most
+
+
+def _write(t, buffer, gates):
+    """Gate by gate into its columns of row `t`: a concatenation is one slow loop."""
+    hidden = gates[0].shape[-1]
+    for gate, array in enumerate(gates):
+        array = array.astype(buffer.dtype)[None]
+        buffer = jax.lax.dynamic_update_slice(buffer, array, (t, 0, gate * hidden))
+    return buffer
+
+
+def _of_product(x, kernel, dz, total):
+    """Gradients of `product` by its input and by its kernel."""
+    if is_symbols(x):
+        return None, jnp.zeros(kernel.shape, total).at[x].add(dz.astype(total))
+    return (dz @ kernel.T).astype(x.dtype), _outer(x.astype(dz.dtype), dz, total)
+
+
+def _outer(x, dz, total):
+    """``xᵀ dz``, summed over rows."""
+    axes = ((0,), (0,)), ((), ())
+    return jax.lax.dot_general(x, dz, axes, preferred_element_type=total)

@@ -1,0 +1,105 @@
+"""A recurrence over a sequence, and what its backward pass will read."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxtext.kernels.gates import (
+    Arrays,
+    Recurrence,
+    Weights,
+    cast,
+    cleared,
+    is_symbols,
+    product,
+    where,
+)
+from jaxtext.types import Array
+
+MIB = 2**20
+
+
+def forward(
+    what: Recurrence,
+    weights: Weights,
+    state: Arrays,
+    xs: Array,
+    resets: Array | None,
+    valid: Array | None,
+    saved: Array | None = None,
+) -> Any:
+    """Runs a recurrence; arguments as those of `recurrence`.
+
+    Args:
+      what: The recurrence.
+      weights: The weights.
+      state: The state before the first step.
+      xs: The inputs.
+      resets: Where the state goes to zero before the step.
+      valid: Where a step counts.
+      saved: A buffer, as `room_for_saved` makes it, or ``None``.
+
+    Returns:
+      ``(state, ys)``, and with `saved` ``((state, ys), saved)``.
+    """
+    weights = cast(weights, what.dtype)
+    at_once = product(xs, weights.kernel) if _is_hoisted(xs, weights.kernel) else None
+
+    def body(carry, inputs):
+        state, saved, of_input = carry
+        t, x, reset, valid = inputs
+        if reset is not None:
+            state = cleared(reset, state)
+        if at_once is None:
+            z = product(x, weights.kernel) + weights.bias
+        else:
+            # The next step's row is taken out here, by itself: within the gates' loop
+            # it would keep XLA from vectorising that.
+            z = of_input + weights.bias
+            of_input = jax.lax.dynamic_index_in_dim(at_once, t + 1, keepdims=False)
+        u = state[-1] @ weights.recurrent_kernel
+        after, gates = what.gates.forward(z, u, weights.recurrent_bias, state)
+        if saved is not None:
+            for slot, array in enumerate((*state, *gates)[: saved.shape[1]]):
+                array = array.astype(saved.dtype)[None, None]
+                saved = jax.lax.dynamic_update_slice(saved, array, (t, slot, 0, 0))
+        y = after[-1]
+        if valid is not None:
+            after = where(valid, after, state)
+            y = jnp.where(valid[:, None], y, 0)
+        return (after, saved, of_input), y
+
+    carry = state, saved, None if at_once is None else at_once[0]
+    steps = jnp.arange(xs.shape[0]), xs if at_once is None else None, resets, valid
+    (state, saved, _), ys = jax.lax.scan(body, carry, steps)
+    return (state, ys) if saved is None else ((state, ys), saved)
+
+
+def room_for_saved(what: Recurrence, state: Arrays, length: int) -> Array:
+    """``[T, S, B, H]``: for each step the state before it, and then its gates.
+
+    One array, since XLA fills what a loop is to write beforehand, and where several
+    have one shape it fills one and copies that to the others.
+    """
+    count = len(state) + (what.gates.saved if what.keep else 0)
+    return jnp.zeros((length, count, *state[-1].shape), jnp.result_type(*state))
+
+
+def _is_hoisted(xs, kernel):
+    """Whether the input product is taken before the loop, for all steps at once.
+
+    One large product beats many small ones, unless these are large themselves: then
+    what it writes costs more than it saves. Measured (``docs/design.md``): it pays
+    where a step's product is short of rows or the kernel does not stay in the cache,
+    and where what it writes does.
+    """
+    if is_symbols(xs):
+        return False
+    length, batch, _ = xs.shape
+    itemsize = kernel.dtype.itemsize
+    return (
+        batch < 8
+        or kernel.size * itemsize >= 8 * MIB
+        or length * batch * kernel.shape[1] * itemsize <= 4 * MIB
+    )

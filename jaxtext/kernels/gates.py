@@ -1,0 +1,110 @@
+"""What a recurrence is made of: weights, two products, and gates between them.
+
+::
+
+    z_t = x_t W + b,  u_t = h_tm1 U,  state_t = gates(z_t, u_t, state_tm1)
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxtext.types import Array, DType
+
+Arrays: TypeAlias = tuple[Array, ...]
+
+
+class Gates(NamedTuple):
+    """One step without its products, and the same backwards.
+
+    The state is a tuple of ``[B, H]`` arrays whose last one is ``h``, the output.
+
+    Attributes:
+      forward: ``(z, u, recurrent_bias, state) -> (state, saved)``; `z` and `u` are
+        ``[B, G H]``, and `saved` is a tuple of ``[B, H]`` arrays.
+      backward: ``(dstate, saved, state) -> (dpre, dstate)``, where `state` is the one
+        before the step; `dpre` is ``(dz,)``, or ``(dz, du)`` where they differ, each a
+        tuple of ``G`` arrays ``[B, H]``; the last `dstate` lacks what comes through
+        ``u``.
+      saved: How many arrays `forward` saves.
+      differ: Whether ``du`` is not ``dz``.
+    """
+
+    forward: Callable[..., tuple[Arrays, Arrays]]
+    backward: Callable[..., tuple[tuple[Arrays, ...], Arrays]]
+    saved: int
+    differ: bool = False
+
+
+class Weights(NamedTuple):
+    """``kernel [D, G H]``, ``recurrent_kernel [H, G H]``, ``bias [G H]``."""
+
+    kernel: Any
+    recurrent_kernel: Any
+    bias: Any
+    recurrent_bias: Any = None  # [H], inside the last gate
+
+
+class Recurrence(NamedTuple):
+    """What is to be computed, known before any array is.
+
+    Attributes:
+      gates: The network's own part.
+      dtype: The type of the products, of ``h`` and of the output.
+      keep: Whether the gates are kept for the backward pass, or computed again.
+    """
+
+    gates: Gates
+    dtype: DType
+    keep: bool
+
+
+def activations(z: Array, sigmoid: tuple[bool, ...]) -> list[Array]:
+    """``σ`` of some gates and ``tanh`` of the others, as one ``tanh`` over all.
+
+    ::
+
+        σ(x) = tanh(x / 2) / 2 + 1 / 2
+
+    One long loop that XLA vectorises, in place of several short ones.
+
+    Args:
+      z: ``[B, G H]``.
+      sigmoid: For each of the ``G`` gates, whether it is a sigmoid.
+
+    Returns:
+      ``G`` arrays ``[B, H]``.
+    """
+    hidden = z.shape[-1] // len(sigmoid)
+    scale = np.repeat(np.where(sigmoid, 0.5, 1.0), hidden)
+    offset = np.repeat(np.where(sigmoid, 0.5, 0.0), hidden)
+    scale, offset = scale.astype(z.dtype), offset.astype(z.dtype)
+    return jnp.split(jnp.tanh(z * scale) * scale + offset, len(sigmoid), axis=-1)
+
+
+def is_symbols(x: Array) -> bool:
+    """Whether inputs are integers that stand for one-hot rows."""
+    return jnp.issubdtype(x.dtype, jnp.integer)
+
+
+def product(x: Array, kernel: Array) -> Array:
+    """``x W``, which for symbols is a row of ``W`` each."""
+    return kernel[x] if is_symbols(x) else x.astype(kernel.dtype) @ kernel
+
+
+def cast(weights: Weights, dtype: DType) -> Weights:
+    """The weights in the type of the products."""
+    return jax.tree.map(lambda w: jnp.asarray(w, dtype), weights)
+
+
+def where(mask: Array, yes: Arrays, no: Arrays) -> Arrays:
+    """Rows of one state and of another; `mask` is ``[B]``."""
+    return jax.tree.map(lambda a, b: jnp.where(mask[:, None], a, b), yes, no)
+
+
+def cleared(mask: Array, state: Arrays) -> Arrays:
+    """A state that is zero in some rows; `mask` is ``[B]``."""
+    return where(mask, jax.tree.map(jnp.zeros_like, state), state)
