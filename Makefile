@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-peers format clean
+.PHONY: demo test contracts test-peers format clean
 
 ## Train an LSTM on Python's own source for three minutes, and let it write.
 demo: .venv/installed
@@ -14,6 +14,10 @@ test: .venv/installed-test
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
 	$(BIN)/python -m pytest -n 2 --dist worksteal --cov=jaxtext
+
+## What every cell keeps to, in ten drawn cases each instead of one.
+contracts: .venv/installed-test
+	$(BIN)/python -m pytest -n 2 --hypothesis-profile=thorough tests/test_contracts.py
 
 ## Weights to and from other libraries, which this installs: torch, Keras, Haiku, Equinox.
 test-peers: .venv/installed-peers

@@ -53,6 +53,12 @@ class Config:
     """Dropout rate on the output of each layer."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type to compute in; parameters are float32 either way."""
+    backend: Literal["auto", "scan", "fused"] = "auto"
+    """How the cells go over a sequence: scan, step by step; fused, with a hand-derived
+    backward pass; auto, by what was measured. The function is the same."""
+    remat: Literal["gates"] | int | None = None
+    """What the backward pass computes again rather than finds in memory. gates: what
+    lies within a step; a number: all but the state at every so many steps."""
 
     batch_size: int = 16
     """Streams of text read side by side; a multiple of the number of devices."""
@@ -116,8 +122,10 @@ PRESETS = {
     ),
 }
 
-# These say how long and how to watch, not what is trained.
+# These say how long, by which way and how to watch, not what is trained.
 _OUTSIDE_IDENTITY = {
+    "backend",
+    "remat",
     "steps",
     "epochs",
     "minutes",
@@ -166,6 +174,8 @@ def check(config: Config) -> None:
         raise InputError(
             f"--weight-decay: expected 0 or more, got {config.weight_decay}"
         )
+    if isinstance(config.remat, int) and config.remat < 1:
+        raise InputError(f"--remat: expected gates or > 0, got {config.remat}")
     if config.eval_characters < 2:
         raise InputError("--eval-characters: expected at least 2, got 1")
     for extra, module in (("tensorboard", "tensorboardX"), ("wandb", "wandb")):
@@ -200,15 +210,23 @@ def default_workdir(corpus_name: str, identity: dict[str, Any]) -> Path:
     return Path("runs") / f"{corpus_name}-{identity['cell']}-{digest[:8]}"
 
 
-def build_model(identity: dict[str, Any], vocab_size: int) -> jt.LanguageModel:
-    """The model of a configuration: layers of the cell, each followed by dropout."""
+def build_model(
+    identity: dict[str, Any], vocab_size: int, **way: Any
+) -> jt.LanguageModel:
+    """The model of a configuration: layers of the cell, each followed by dropout.
+
+    Args:
+      identity: What is trained.
+      vocab_size: The number of symbols.
+      **way: ``backend`` and ``remat``, where they are to be others than the default.
+    """
     dtype = jnp.dtype(identity["dtype"])
     layers = []
     for _ in range(identity["layers"]):
         layers.append(CELLS[identity["cell"]](identity["hidden"], dtype=dtype))
         if identity["dropout"]:
             layers.append(jt.dropout(identity["dropout"]))
-    return jt.LanguageModel(jt.stack(*layers), vocab_size, dtype)
+    return jt.LanguageModel(jt.stack(*layers), vocab_size, dtype, **way)
 
 
 def build_optimizer(config: Config, steps: int = 1) -> optax.GradientTransformation:

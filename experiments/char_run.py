@@ -132,7 +132,12 @@ def open_run(config: Config, display: Screen, started: float) -> Iterator[Run]:
     train, validation = jt.text.split(corpus.ids, config.val_fraction)
     batches = _make_batches(config, train, display)
     identity = char_config.identity(config, corpus.sha256)
-    model = char_config.build_model(identity, len(corpus.vocabulary))
+    model = char_config.build_model(
+        identity,
+        len(corpus.vocabulary),
+        backend=config.backend,
+        remat=config.remat,
+    )
     optimizer = char_config.build_optimizer(config)
     parallel = jt.training.data_parallel(
         model, optimizer, batches.batch_size, slices=config.slices

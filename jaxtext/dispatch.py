@@ -20,9 +20,10 @@ class Choice(NamedTuple):
 def choose(cell: Cell, backend: str = "auto", platform: str | None = None) -> Choice:
     """Chooses among the backends of a cell.
 
-    ``"auto"`` goes by what has been measured (``docs/design.md``): on CPU the
-    hand-derived backward of ``"fused"`` was faster at every shape tried; elsewhere
-    nothing has been measured yet, and cells go step by step.
+    ``"auto"`` goes by what has been measured (``benchmarks/results``, told in
+    ``docs/design.md``): on CPU the hand-derived backward of ``"fused"`` was faster at
+    every shape tried; elsewhere nothing has been measured yet, and cells go step by
+    step.
 
     Args:
       cell: A cell that is not made of others.

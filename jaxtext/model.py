@@ -8,6 +8,7 @@ from flax import linen as nn
 
 from jaxtext.types import Array, Cell, DType, Shape, State
 from jaxtext.unroll import typed_key, unroll
+from jaxtext.walk import Remat
 
 
 class LanguageModel(nn.Module):
@@ -26,6 +27,8 @@ class LanguageModel(nn.Module):
       cell: The recurrent part, usually a `jaxtext.stack`.
       vocab_size: ``V``, the number of symbols.
       dtype: The type of the last product; logits are float32 whatever it is.
+      backend: How the cell is taken over a text, as `jaxtext.unroll` knows it.
+      remat: What is computed again in the backward pass, likewise.
 
     Example:
       >>> import jaxtext as jt
@@ -44,6 +47,8 @@ class LanguageModel(nn.Module):
     cell: Cell
     vocab_size: int
     dtype: DType = jnp.float32
+    backend: str = "auto"
+    remat: Remat = None
 
     if TYPE_CHECKING:  # Flax declares unions that no caller can use as they are
         init: ClassVar[Any]
@@ -80,7 +85,14 @@ class LanguageModel(nn.Module):
         if key is not None and streams is not None:
             key = jax.vmap(jax.random.fold_in, (None, 0))(typed_key(key), streams)
         state, hs = unroll(
-            self.cell, self.recurrent, state, ids, key=key, resets=resets
+            self.cell,
+            self.recurrent,
+            state,
+            ids,
+            key=key,
+            resets=resets,
+            backend=self.backend,
+            remat=self.remat,
         )
         return state, self._logits(hs if last is None else hs[..., -last:, :])
 

@@ -63,9 +63,9 @@ def unroll(
         ``"fused"``, by a hand-derived backward pass; ``"parallel"``, all steps at once
         (`min_gru`, `min_lstm`); or ``"auto"``, by what has been measured
         (`jaxtext.dispatch.choose`). A cell that does not know the way asked for goes
-        step by step. All compute the same function. ``jax.jvp``, ``jax.jacfwd`` and
-        gradients within ``jax.shard_map``, which the hand-derived pass does not
-        serve, need ``"scan"``.
+        step by step. All compute the same function. Forward mode (``jax.jvp``,
+        ``jax.jacfwd``, ``jax.hessian``), which the hand-derived pass does not serve,
+        needs ``"scan"``.
       remat: What to compute again in the backward pass rather than keep. ``None``:
         nothing. ``"gates"``: what lies within a step; states and outputs are kept.
         An integer ``k``: all but the state at every ``k``-th step, so that
@@ -124,11 +124,31 @@ def unroll(
     if resets is not None:
         resets = jnp.concatenate([resets, jnp.zeros((1, *batch_shape), bool)])
 
+    params, state, xs = _varying_alike(params, state, xs)
     noise = _draw_noise(cell, key, 1 if symbols else xs.shape[-1], batch_shape, length)
     walk = partial(over_time, backend=backend, remat=remat)
     walk = partial(backwards, walk) if reverse else walk
     state, ys = walk(cell, params, state, xs, Masks(resets, valid), noise)
     return state, ys if time_major else jnp.moveaxis(ys, 0, -2)
+
+
+def _varying_alike(params, state, xs):
+    """Within `jax.shard_map`: all floats varying over the axes that any array does.
+
+    A scan wants that of the state, which is often made on the spot; a hand-derived
+    gradient wants it of all that it is a gradient of.
+    """
+    if not jax.sharding.get_abstract_mesh().manual_axes:
+        return params, state, xs
+    zero = jnp.zeros(())
+    for x in jax.tree.leaves((params, state, xs)):
+        zero += jnp.zeros_like(x, shape=(), dtype=zero.dtype)
+
+    def varying(x):
+        floating = jnp.issubdtype(x.dtype, jnp.floating)
+        return x + zero.astype(x.dtype) if floating else x
+
+    return jax.tree.map(varying, (params, state, xs))
 
 
 def _draw_noise(cell, key, input_size, batch_shape, length):

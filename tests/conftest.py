@@ -17,8 +17,12 @@ os.environ["NPROC"] = "32"
 
 from pathlib import Path
 
+import hypothesis
 import jax
 import pytest
+
+# ``pytest --hypothesis-profile=thorough``: see test_contracts.py.
+hypothesis.settings.register_profile("thorough", print_blob=True)
 
 TINY_SHAKESPEARE = Path(__file__).parents[2] / "shared" / "data" / "tinyshakespeare.txt"
 

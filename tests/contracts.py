@@ -1,6 +1,10 @@
-"""What every cell keeps to, whatever its equations. Each function is one clause."""
+"""What every cell keeps to, whatever its equations. Each clause is one function.
+
+A clause takes a cell and a `Case`: the sizes, the type and the backend it is held to.
+"""
 
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,25 +13,52 @@ import numpy as np
 import jaxtext as jt
 
 B, T, D = 3, 7, 5
+TOLERANCE = {"float32": 2e-6, "float64": 1e-12, "bfloat16": 0.06}
 
 
-def make(cell, *, symbols=False, seed=0):
-    """Parameters away from their start (no zero biases), a state, and inputs."""
-    keys = iter(jax.random.split(jax.random.key(seed), 100))
+class Case(NamedTuple):
+    batch: int = B
+    length: int = T
+    input: int = D
+    dtype: str = "float32"
+    backend: str = "auto"
+
+    def unroll(self, cell, params, state, xs, **options):
+        return jt.unroll(cell, params, state, xs, backend=self.backend, **options)
+
+    def lengths(self):
+        """Some of the steps, none, and all."""
+        return np.array([(self.length + 1) // 2, 0, self.length][: self.batch])
+
+    def resets(self):
+        return np.arange(self.length) % 3 == np.arange(self.batch)[:, None]
+
+    def assert_close(self, a, b, times=1):
+        assert_close(a, b, times * TOLERANCE[self.dtype])
+
+
+def make(cell, case=None, *, symbols=False):
+    """Parameters away from their start (no zero biases), a state, and inputs.
+
+    Without a case: inputs of JAX's default type.
+    """
+    keys = iter(jax.random.split(jax.random.key(0), 100))
+    dtype = float if case is None else case.dtype
+    batch, length, width, *_ = case or Case()
 
     def noisy(x):
         return x + 0.2 * jax.random.normal(next(keys), x.shape, x.dtype)
 
-    params = jax.tree.map(noisy, cell.init(next(keys), D))
-    state = jax.tree.map(noisy, cell.initial_state((B,)))
+    params = jax.tree.map(noisy, cell.init(next(keys), width))
+    state = jax.tree.map(noisy, cell.initial_state((batch,)))
     if symbols:
-        xs = jax.random.randint(next(keys), (B, T), 0, D)
+        xs = jax.random.randint(next(keys), (batch, length), 0, width)
     else:
-        xs = jax.random.normal(next(keys), (B, T, D))
+        xs = jax.random.normal(next(keys), (batch, length, width), dtype)
     return params, state, xs
 
 
-def assert_close(a, b, tolerance=2e-6):
+def assert_close(a, b, tolerance=TOLERANCE["float32"]):
     assert jax.tree.structure(a) == jax.tree.structure(b)
     for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
         assert x.dtype == y.dtype
@@ -36,178 +67,200 @@ def assert_close(a, b, tolerance=2e-6):
         )
 
 
-def unroll_is_repeated_step(cell):
-    params, state, xs = make(cell)
-    final, ys = jt.unroll(cell, params, state, xs)
+def total(tree):
+    """A number that depends on every leaf, and not linearly."""
+    leaves = jax.tree.leaves(tree)
+    return sum(
+        jnp.sum(jnp.sin(x.astype(jnp.promote_types(x, "float32")))) for x in leaves
+    )
+
+
+def unroll_is_repeated_step(cell, case):
+    params, state, xs = make(cell, case)
+    final, ys = case.unroll(cell, params, state, xs)
     expected = []
-    for t in range(T):
+    for t in range(case.length):
         state, y = cell.step(params, state, xs[:, t])
         expected.append(y)
-    assert_close((final, ys), (state, jnp.stack(expected, 1)))
+    case.assert_close((final, ys), (state, jnp.stack(expected, 1)))
 
 
-def two_chunks_are_one(cell):
-    params, state, xs = make(cell)
-    resets = jnp.arange(T) % 3 == jnp.arange(B)[:, None]
+def two_chunks_are_one(cell, case):
+    params, state, xs = make(cell, case)
+    resets, cut = case.resets(), case.length // 2
     for reverse in (False, True):
-        whole = jt.unroll(cell, params, state, xs, resets=resets, reverse=reverse)
-        halves = [(xs[:, :3], resets[:, :3]), (xs[:, 3:], resets[:, 3:])]
+        whole = case.unroll(cell, params, state, xs, resets=resets, reverse=reverse)
+        halves = [(xs[:, :cut], resets[:, :cut]), (xs[:, cut:], resets[:, cut:])]
         between, outputs = state, []
         for part, part_resets in reversed(halves) if reverse else halves:
-            between, ys = jt.unroll(
+            between, ys = case.unroll(
                 cell, params, between, part, resets=part_resets, reverse=reverse
             )
             outputs.append(ys)
         outputs = outputs[::-1] if reverse else outputs
-        assert_close(whole, (between, jnp.concatenate(outputs, 1)))
+        case.assert_close(whole, (between, jnp.concatenate(outputs, 1)))
 
 
-def jit_is_eager(cell):
-    params, state, xs = make(cell)
-    unroll = jax.jit(jt.unroll, static_argnums=0)
+def jit_is_eager(cell, case):
+    params, state, xs = make(cell, case)
+    unroll = jax.jit(case.unroll, static_argnums=0)
     with jax.disable_jit():
-        eager = jt.unroll(cell, params, state, xs)
-    assert_close(unroll(cell, params, state, xs), eager)
+        eager = case.unroll(cell, params, state, xs)
+    case.assert_close(unroll(cell, params, state, xs), eager)
 
 
-def vmap_is_batch(cell):
-    params, state, xs = make(cell)
-    one_by_one = jax.vmap(lambda s, x: jt.unroll(cell, params, s, x))(state, xs)
-    assert_close(one_by_one, jt.unroll(cell, params, state, xs))
+def vmap_is_batch(cell, case):
+    params, state, xs = make(cell, case)
+    one_by_one = jax.vmap(lambda s, x: case.unroll(cell, params, s, x))(state, xs)
+    case.assert_close(one_by_one, case.unroll(cell, params, state, xs))
 
 
-def any_number_of_batch_axes(cell):
-    params, state, xs = make(cell)
-    lengths = jnp.array([4, 0, 7])
-    resets = jnp.arange(T) % 3 == jnp.arange(B)[:, None]
+def any_number_of_batch_axes(cell, case):
+    params, state, xs = make(cell, case)
+    masks = {"lengths": case.lengths(), "resets": case.resets()}
 
     def axes(tree):
-        return jax.tree.map(lambda x: x.reshape(1, B, 1, *x.shape[1:]), tree)
+        return jax.tree.map(lambda x: x.reshape(1, -1, 1, *x.shape[1:]), tree)
 
-    flat = jt.unroll(cell, params, state, xs, lengths=lengths, resets=resets)
-    nested = jt.unroll(
-        cell, params, axes(state), axes(xs), lengths=axes(lengths), resets=axes(resets)
-    )
-    assert_close(nested, axes(flat))
+    flat = case.unroll(cell, params, state, xs, **masks)
+    nested = case.unroll(cell, params, axes(state), axes(xs), **axes(masks))
+    case.assert_close(nested, axes(flat))
 
 
-def remat_changes_nothing(cell):
-    params, state, xs = make(cell)
-    lengths = jnp.array([4, 0, 7])
-    resets = jnp.arange(T) % 3 == jnp.arange(B)[:, None]
+def neither_backend_nor_remat_changes_anything(cell, case):
+    """Values and gradients, all that can be asked for at once."""
+    params, state, xs = make(cell, case)
 
-    @partial(jax.jit, static_argnums=3)
+    @partial(jax.jit, static_argnames=("remat", "backend"))
     @partial(jax.value_and_grad, argnums=(0, 1, 2))
-    def gradient(params, state, xs, remat):
-        final, ys = jt.unroll(
-            cell, params, state, xs, key=jax.random.key(5), lengths=lengths,
-            resets=resets, remat=remat, reverse=True,
+    def gradient(params, state, xs, backend, remat):
+        return total(
+            jt.unroll(
+                cell, params, state, xs, key=jax.random.key(5), lengths=case.lengths(),
+                resets=case.resets(), remat=remat, reverse=True, backend=backend,
+            )
         )  # fmt: skip
-        return sum(jnp.sum(jnp.sin(x)) for x in jax.tree.leaves((final, ys)))
 
-    plain = gradient(params, state, xs, None)
-    for remat in ("gates", 3):
-        assert_close(gradient(params, state, xs, remat), plain, 1e-5)
+    plain = gradient(params, state, xs, backend="scan", remat=None)
+    for remat in (None, "gates", 3):
+        found = gradient(params, state, xs, backend=case.backend, remat=remat)
+        case.assert_close(found, plain, times=10)
 
 
-def lengths_are_slices(cell):
-    params, state, xs = make(cell)
-    lengths = [4, 0, 7]
+def lengths_are_slices(cell, case):
+    params, state, xs = make(cell, case)
+    lengths = case.lengths()
     for reverse in (False, True):
-        final, ys = jt.unroll(
-            cell, params, state, xs, lengths=jnp.array(lengths), reverse=reverse
+        final, ys = case.unroll(
+            cell, params, state, xs, lengths=lengths, reverse=reverse
         )
-        for b, n in enumerate(lengths):
+        for b, n in enumerate(lengths.tolist()):
             own = jax.tree.map(lambda s, b=b: s[b], state)
-            alone = jt.unroll(cell, params, own, xs[b, :n], reverse=reverse)
+            alone = case.unroll(cell, params, own, xs[b, :n], reverse=reverse)
             here = jax.tree.map(lambda s, b=b: s[b], final)
-            assert_close((here, ys[b, :n]), alone)
+            case.assert_close((here, ys[b, :n]), alone)
             assert not ys[b, n:].any()
 
 
-def nan_in_padding_never_leaks(cell):
-    params, state, xs = make(cell)
-    lengths = jnp.array([4, 0, 7])
-    padding = (jnp.arange(T) >= lengths[:, None])[..., None]
+def lengths_do_not_compile_again(cell, case):
+    params, state, xs = make(cell, case)
+    traced = []
+
+    @jax.jit
+    def run(lengths):
+        traced.append(lengths)
+        return case.unroll(cell, params, state, xs, lengths=lengths)
+
+    for lengths in (case.lengths(), np.full_like(case.lengths(), case.length)):
+        run(lengths)
+    assert len(traced) == 1
+
+
+def nan_in_padding_never_leaks(cell, case):
+    params, state, xs = make(cell, case)
+    lengths = case.lengths()
+    padding = (np.arange(case.length) >= lengths[:, None])[..., None]
 
     def loss(params, state, xs):
-        final, ys = jt.unroll(cell, params, state, xs, lengths=lengths)
-        return sum(jnp.sum(leaf) for leaf in jax.tree.leaves((final, ys)))
+        return total(case.unroll(cell, params, state, xs, lengths=lengths))
 
-    gradient = jax.grad(loss, argnums=(0, 1, 2))
+    gradient = jax.value_and_grad(loss, argnums=(0, 1, 2))
     clean = gradient(params, state, jnp.where(padding, 0, xs))
-    assert_close(gradient(params, state, jnp.where(padding, jnp.nan, xs)), clean)
+    case.assert_close(gradient(params, state, jnp.where(padding, jnp.nan, xs)), clean)
 
 
-def resets_are_separate_sequences(cell):
-    params, state, xs = make(cell)
-    resets = jnp.zeros((B, T), bool).at[:, 3].set(True)
-    fresh = cell.initial_state((B,))
-    _, first = jt.unroll(cell, params, state, xs[:, :3])
-    final, second = jt.unroll(cell, params, fresh, xs[:, 3:])
-    assert_close(
-        jt.unroll(cell, params, state, xs, resets=resets),
+def resets_are_separate_sequences(cell, case):
+    params, state, xs = make(cell, case)
+    cut = case.length // 2
+    resets = np.arange(case.length) == np.full((case.batch, 1), cut)
+    fresh = cell.initial_state((case.batch,))
+    _, first = case.unroll(cell, params, state, xs[:, :cut])
+    final, second = case.unroll(cell, params, fresh, xs[:, cut:])
+    case.assert_close(
+        case.unroll(cell, params, state, xs, resets=resets),
         (final, jnp.concatenate([first, second], 1)),
     )
-    final, first = jt.unroll(cell, params, fresh, xs[:, :3], reverse=True)
-    _, second = jt.unroll(cell, params, state, xs[:, 3:], reverse=True)
-    assert_close(
-        jt.unroll(cell, params, state, xs, resets=resets, reverse=True),
+    final, first = case.unroll(cell, params, fresh, xs[:, :cut], reverse=True)
+    _, second = case.unroll(cell, params, state, xs[:, cut:], reverse=True)
+    case.assert_close(
+        case.unroll(cell, params, state, xs, resets=resets, reverse=True),
         (final, jnp.concatenate([first, second], 1)),
     )
 
 
-def reverse_is_the_sequence_reversed(cell):
-    params, state, xs = make(cell)
-    final, ys = jt.unroll(cell, params, state, xs[:, ::-1])
-    backwards = jt.unroll(cell, params, state, xs, reverse=True)
-    assert_close(backwards, (final, ys[:, ::-1]))
+def reverse_is_the_sequence_reversed(cell, case):
+    params, state, xs = make(cell, case)
+    final, ys = case.unroll(cell, params, state, xs[:, ::-1])
+    backwards = case.unroll(cell, params, state, xs, reverse=True)
+    case.assert_close(backwards, (final, ys[:, ::-1]))
 
 
-def time_major_is_transposed(cell):
-    params, state, xs = make(cell)
-    resets = jnp.arange(T) % 3 == jnp.arange(B)[:, None]
-    final, ys = jt.unroll(cell, params, state, xs, resets=resets)
-    time_major = jt.unroll(
+def time_major_is_transposed(cell, case):
+    params, state, xs = make(cell, case)
+    resets = case.resets()
+    final, ys = case.unroll(cell, params, state, xs, resets=resets)
+    time_major = case.unroll(
         cell, params, state, xs.swapaxes(0, 1), resets=resets.T, time_major=True
     )
-    assert_close(time_major, (final, ys.swapaxes(0, 1)))
+    case.assert_close(time_major, (final, ys.swapaxes(0, 1)))
 
 
-def no_steps(cell):
-    params, state, xs = make(cell)
-    width = jt.unroll(cell, params, state, xs)[1].shape[-1]
-    final, ys = jt.unroll(cell, params, state, xs[:, :0])
-    assert_close(final, state)
-    assert ys.shape == (B, 0, width)
+def no_steps(cell, case):
+    params, state, xs = make(cell, case)
+    width = case.unroll(cell, params, state, xs)[1].shape[-1]
+    final, ys = case.unroll(cell, params, state, xs[:, :0])
+    case.assert_close(final, state)
+    assert ys.shape == (case.batch, 0, width)
 
 
-def symbols_are_one_hot_rows(cell):
-    params, state, ids = make(cell, symbols=True)
-    lengths = jnp.array([4, 0, 7])
+def symbols_are_one_hot_rows(cell, case):
+    params, state, ids = make(cell, case, symbols=True)
 
     def run(params, xs):
-        return jt.unroll(cell, params, state, xs, lengths=lengths)
+        return case.unroll(cell, params, state, xs, lengths=case.lengths())
 
-    def loss(params, xs):
-        return sum(jnp.sum(jnp.sin(x)) for x in jax.tree.leaves(run(params, xs)))
-
-    one_hot = jax.nn.one_hot(ids, D)
-    assert_close(run(params, ids), run(params, one_hot))
-    gradient = jax.grad(loss)
-    assert_close(gradient(params, ids), gradient(params, one_hot), 1e-5)
+    one_hot = jax.nn.one_hot(ids, case.input, dtype=case.dtype)
+    case.assert_close(run(params, ids), run(params, one_hot))
+    gradient = jax.grad(lambda params, xs: total(run(params, xs)))
+    case.assert_close(gradient(params, ids), gradient(params, one_hot), times=10)
 
 
-def state_keeps_shape_and_dtype(cell):
-    params, state, xs = make(cell)
-    after, y = jt.unroll(cell, params, state, xs[:, :1])
-    final, ys = jt.unroll(cell, params, state, xs)
+def types_are_kept(cell, case):
+    params, state, xs = make(cell, case)
+    _, y = case.unroll(cell, params, state, xs[:, :1])
+    final, ys = case.unroll(cell, params, state, xs)
 
     def kinds(tree):
         return jax.tree.map(lambda x: (x.shape, x.dtype), tree)
 
-    assert kinds(after) == kinds(state) == kinds(final)
-    assert ys.dtype == y.dtype
+    assert kinds(final) == kinds(state)
+    assert ys.dtype == y.dtype == case.dtype
+
+    def loss(params, state, xs):
+        return total(case.unroll(cell, params, state, xs))
+
+    gradients = jax.grad(loss, (0, 1, 2))(params, state, xs)
+    assert kinds(gradients) == kinds((params, state, xs))
 
 
 FOR_EVERY_CELL = [
@@ -215,13 +268,14 @@ FOR_EVERY_CELL = [
     vmap_is_batch,
     any_number_of_batch_axes,
     lengths_are_slices,
+    lengths_do_not_compile_again,
     nan_in_padding_never_leaks,
     reverse_is_the_sequence_reversed,
     time_major_is_transposed,
     no_steps,
     symbols_are_one_hot_rows,
-    state_keeps_shape_and_dtype,
-    remat_changes_nothing,
+    types_are_kept,
+    neither_backend_nor_remat_changes_anything,
 ]
 FOR_EVERY_CELL_THAT_STEPS = [
     unroll_is_repeated_step,

@@ -1,55 +1,97 @@
-"""Every cell keeps the contract."""
+"""Every cell keeps the contract: each clause, with cases drawn from a small pool.
+
+As part of the suite each cell meets each clause by each of its backends in one case of
+its own, the same in every run. ``make contracts`` draws 10, anew.
+"""
+
+import itertools
+import random
 
 import contracts
+import hypothesis
+import jax
+import jax.numpy as jnp
 import pytest
+from hypothesis import strategies
 
 import jaxtext as jt
 
-
-def by_backend(cell):
-    """A cell that goes over every sequence by its backend, to hold that to `step`."""
-    (backend,) = cell.backends
-    return cell._replace(sequence=lambda walk, *rest: backend.sequence(*rest, True))
-
-
+H = 4
 CELLS = {
-    "rnn": jt.rnn(4),
-    "lstm": jt.lstm(4),
-    "gru": jt.gru(4),
-    "gru, reset before": jt.gru(4, reset_after=False),
-    "odd width": jt.lstm(1),
-    "layer_norm_lstm": jt.layer_norm_lstm(4),
-    "layer_norm_gru": jt.layer_norm_gru(4),
-    "coupled_lstm": jt.coupled_lstm(4),
-    "peephole_lstm": jt.peephole_lstm(4),
-    "projected_lstm": jt.projected_lstm(4, 3),
-    "min_gru": jt.min_gru(4),
-    "min_gru, parallel": by_backend(jt.min_gru(4)),
-    "min_lstm": jt.min_lstm(4),
-    "minimal_gated_unit": jt.minimal_gated_unit(4),
-    "mogrifier": jt.mogrifier(jt.lstm(4), rounds=3),
-    "zoneout": jt.zoneout(jt.lstm(4), jt.LSTMState(c=0.5, h=0.1)),
-    "recurrent_dropout": jt.recurrent_dropout(jt.lstm(4), 0.5),
-    "variational_dropout": jt.stack(jt.gru(4), jt.variational_dropout(0.5)),
-    "stack": jt.stack(jt.lstm(4), jt.dropout(0.5), jt.residual(jt.gru(4)), jt.rnn(3)),
-    "stack in a stack": jt.stack(jt.stack(jt.gru(3)), jt.residual(jt.stack(jt.rnn(3)))),
-    "bidirectional": jt.bidirectional(jt.lstm(4), jt.gru(3)),
-    "bidirectional stack": jt.stack(
-        jt.bidirectional(jt.stack(jt.gru(2), jt.dropout(0.5))), jt.rnn(3)
+    "rnn": lambda **t: jt.rnn(H, **t),
+    "lstm": lambda **t: jt.lstm(H, **t),
+    "gru": lambda **t: jt.gru(H, **t),
+    "gru, reset before": lambda **t: jt.gru(H, reset_after=False, **t),
+    "one wide": lambda **t: jt.lstm(1, **t),
+    "layer_norm_lstm": lambda **t: jt.layer_norm_lstm(H, **t),
+    "layer_norm_gru": lambda **t: jt.layer_norm_gru(H, **t),
+    "coupled_lstm": lambda **t: jt.coupled_lstm(H, **t),
+    "peephole_lstm": lambda **t: jt.peephole_lstm(H, **t),
+    "projected_lstm": lambda **t: jt.projected_lstm(H, 3, **t),
+    "min_gru": lambda **t: jt.min_gru(H, **t),
+    "min_lstm": lambda **t: jt.min_lstm(H, **t),
+    "minimal_gated_unit": lambda **t: jt.minimal_gated_unit(H, **t),
+    "mogrifier": lambda dtype, param_dtype: jt.mogrifier(
+        jt.lstm(H, dtype=dtype, param_dtype=param_dtype), 3, param_dtype=param_dtype
+    ),
+    "zoneout": lambda **t: jt.zoneout(jt.lstm(H, **t), jt.LSTMState(c=0.5, h=0.1)),
+    "recurrent_dropout": lambda **t: jt.recurrent_dropout(jt.lstm(H, **t), 0.5),
+    "variational_dropout": lambda **t: jt.stack(
+        jt.gru(H, **t), jt.variational_dropout(0.5)
+    ),
+    "stack": lambda **t: jt.stack(
+        jt.lstm(H, **t), jt.dropout(0.5), jt.residual(jt.gru(H, **t)), jt.rnn(3, **t)
+    ),
+    "stack in a stack": lambda **t: jt.stack(
+        jt.stack(jt.gru(3, **t)), jt.residual(jt.stack(jt.min_gru(3, **t)))
+    ),
+    "bidirectional": lambda **t: jt.bidirectional(jt.lstm(H, **t), jt.gru(3, **t)),
+    "bidirectional stack": lambda **t: jt.stack(
+        jt.bidirectional(jt.stack(jt.gru(2, **t), jt.dropout(0.5))), jt.rnn(3, **t)
     ),
 }
-STEPPING = [name for name, cell in CELLS.items() if cell.step is not None]
-
-
-@pytest.mark.parametrize("clause", contracts.FOR_EVERY_CELL, ids=lambda f: f.__name__)
-@pytest.mark.parametrize("name", CELLS)
-def test_contract(name, clause):
-    clause(CELLS[name])
+WHOLE_ONLY = {"bidirectional", "bidirectional stack"}
+BACKENDS = dict.fromkeys(CELLS, ("scan",)) | {
+    **dict.fromkeys(("rnn", "lstm", "gru"), ("scan", "fused")),
+    **dict.fromkeys(("min_gru", "min_lstm"), ("scan", "parallel")),
+    **dict.fromkeys(("one wide", "stack", "stack in a stack"), ("fused",)),
+    **dict.fromkeys(WHOLE_ONLY, ("fused",)),
+}
+DTYPES = "float32", "float64", "bfloat16"
+POOL = list(itertools.product((1, 3), (1, 2, 7), (1, 5), DTYPES))
+THOROUGH = hypothesis.settings.get_current_profile_name() == "thorough"
 
 
 @pytest.mark.parametrize(
-    "clause", contracts.FOR_EVERY_CELL_THAT_STEPS, ids=lambda f: f.__name__
+    ("name", "backend", "clause"),
+    [
+        pytest.param(name, backend, clause, id=f"{name}-{backend}-{clause.__name__}")
+        for name in CELLS
+        for backend in BACKENDS[name]
+        for clause in contracts.FOR_EVERY_CELL + contracts.FOR_EVERY_CELL_THAT_STEPS
+        if name not in WHOLE_ONLY or clause not in contracts.FOR_EVERY_CELL_THAT_STEPS
+    ],
 )
-@pytest.mark.parametrize("name", STEPPING)
-def test_contract_of_stepping(name, clause):
-    clause(CELLS[name])
+@hypothesis.settings(
+    max_examples=10 if THOROUGH else 1,
+    derandomize=not THOROUGH,
+    deadline=None,
+    phases=[hypothesis.Phase.generate],  # to shrink would be to compile again and again
+    suppress_health_check=list(hypothesis.HealthCheck),
+)
+@hypothesis.given(strategies.data())
+def test_contract(name, backend, clause, data):
+    # A single example is always a pool's first entry: let that be another each time.
+    shuffled = random.Random(f"{name} {backend} {clause.__name__}")
+    pool = shuffled.sample(POOL, len(POOL))
+    case = contracts.Case(*data.draw(strategies.sampled_from(pool)), backend)
+    with jax.enable_x64(case.dtype == "float64"):
+        param_dtype = jnp.promote_types(case.dtype, "float32")
+        clause(CELLS[name](dtype=case.dtype, param_dtype=param_dtype), case)
+
+
+def test_every_backend_is_held_to_the_contract():
+    float32 = {"dtype": "float32", "param_dtype": "float32"}
+    for name, make_cell in CELLS.items():
+        own = {backend.name for backend in make_cell(**float32).backends}
+        assert own <= set(BACKENDS[name])

@@ -28,14 +28,15 @@ def fused(gates: Gates, dtype: DType) -> Backend:
 
         leaves, structure = jax.tree.flatten(state)  # c before h
         resets = masks.resets
-        leaves, ys = recurrence(
-            Recurrence(gates, dtype, keep),
+        operands = (
             Weights(*(params.get(name) for name in Weights._fields)),
             tuple(x.reshape(batch, x.shape[-1]) for x in leaves),
             flat(xs),
             None if resets is None else flat(resets[:-1]),
             None if masks.valid is None else flat(masks.valid),
         )
+        what = Recurrence(gates, dtype, keep)
+        leaves, ys = recurrence(what, *operands)
         leaves = [x.reshape(*batch_shape, x.shape[-1]) for x in leaves]
         if resets is not None:
             last = resets[-1][..., None]

@@ -109,10 +109,14 @@ def backward(
 
     def room(steps):
         """Where a chunk's gradients ``dz``, and ``du``, are put aside."""
-        buffer = jnp.zeros((steps, batch, width), what.dtype)
+        shape = steps, batch, width
+        buffer = jnp.zeros_like(dys, shape=shape, dtype=what.dtype)
         return (buffer,) * (2 if what.gates.differ else 1)
 
-    dweights = jax.tree.map(lambda w: jnp.zeros(w.shape, total), weights)
+    def zero(weight):
+        return jnp.zeros_like(dys, shape=weight.shape, dtype=total)
+
+    dweights = jax.tree.map(zero, weights)
     most = max(CHUNK_BYTES, (weights.kernel.size + weights.recurrent_kernel.size) * 4)
     steps = _chunk_length(length, most // max(1, batch * width * 4))
     full, rest = divmod(length, steps)

@@ -82,8 +82,10 @@ def room_for_saved(what: Recurrence, state: Arrays, length: int) -> Array:
     One array, since XLA fills what a loop is to write beforehand, and where several
     have one shape it fills one and copies that to the others.
     """
+    h = state[-1]
     count = len(state) + (what.gates.saved if what.keep else 0)
-    return jnp.zeros((length, count, *state[-1].shape), jnp.result_type(*state))
+    shape = length, count, *h.shape
+    return jnp.zeros_like(h, shape=shape, dtype=jnp.result_type(*state))
 
 
 def _is_hoisted(xs, kernel):
@@ -98,8 +100,5 @@ def _is_hoisted(xs, kernel):
         return False
     length, batch, _ = xs.shape
     itemsize = kernel.dtype.itemsize
-    return (
-        batch < 8
-        or kernel.size * itemsize >= 8 * MIB
-        or length * batch * kernel.shape[1] * itemsize <= 4 * MIB
-    )
+    written = length * batch * kernel.shape[1] * itemsize
+    return batch < 8 or kernel.size * itemsize >= 8 * MIB or written <= 4 * MIB

@@ -99,6 +99,21 @@ def test_stopped_and_continued_is_as_if_never_stopped(cell, corpus, tmp_path, ca
     assert steps("parts") == steps("whole")
 
 
+def test_the_way_of_computing_changes_no_result(corpus, tmp_path, capsys):
+    command = ["--corpus", corpus, "--steps", 20, *SMALL]
+    ways = {"auto": [], "scan": ["--backend", "scan"], "chunks": ["--remat", 3]}
+    found = {}
+    for name, flags in ways.items():
+        assert gen(*command, *flags, "--workdir", tmp_path / name) == 0
+        found[name] = last_json(capsys)["val_nats_per_char"]
+    assert found == pytest.approx(dict.fromkeys(ways, found["auto"]), rel=1e-5)
+    # And a run can go on in another way.
+    assert (
+        gen(*command, "--steps", 25, "--remat", "gates", "--workdir", tmp_path / "auto")
+        == 0
+    )
+
+
 def test_a_finished_run_says_its_result_again(corpus, tmp_path, capsys):
     command = ["--corpus", corpus, "--workdir", tmp_path / "run", *SMALL, "--steps"]
     assert gen(*command, 10) == 0
@@ -172,6 +187,8 @@ def test_tutorial_preset(corpus, tmp_path, capsys):
             ["--weight-decay", "nan"],
             "--weight-decay: expected 0 or more",
         ),
+        (TEXT.encode(), ["--remat", 0], "--remat: expected gates or > 0, got 0"),
+        (TEXT.encode(), ["--remat", -3], "--remat: expected gates or > 0, got -3"),
         (TEXT.encode(), ["--eval-characters", 1], "--eval-characters: expected at"),
         (TEXT.encode(), ["--batch-size", 8, "--slices", 3], "--slices"),
         (TEXT.encode(), ["--preset", "tutorial", "--seq-len", 10**6], "window"),
