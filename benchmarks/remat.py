@@ -58,7 +58,7 @@ def compile_step(config: Config, backend: str, remat):
     optimizer = optax.adamw(1e-3)
     size = config.batch_size
     ids = np.random.default_rng(0).integers(
-        0, config.vocab_size, size * (config.seq_len + 1) + 1, np.uint8
+        0, config.vocab_size, 2 * size * config.seq_len, np.uint8
     )
     batch = jt.text.Streams(ids, size, config.seq_len).batch(seed=0, k=0)
     state = jt.training.create_state(model, optimizer, jax.random.key(0), size)

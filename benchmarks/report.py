@@ -177,11 +177,16 @@ def chart(rows: list[Row], path: Path) -> None:
                 heights = [
                     medians.get((work, library, direction), math.nan)
                     / medians.get((work, us, direction), math.nan)
+                    - 1
                     for work in works
                 ]
                 places = [x + bar * index - 0.4 for x in range(len(works))]
                 color = f"C{index}" if index < 10 else "black"
-                axis.bar(places, heights, bar, align="edge", label=library, color=color)
+                axis.bar(
+                    places, heights, bar, 1, align="edge", label=library, color=color
+                )
+            axis.set_yscale("log", base=2)  # twice and half as long look alike
+            axis.yaxis.set_major_formatter("{x:g}")
             axis.axhline(1, color="black", linewidth=0.8)
             names = [work.name().removeprefix(f"{cell} ") for work in works]
             axis.set_xticks(range(len(works)), names, rotation=15, fontsize=8)
