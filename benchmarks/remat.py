@@ -3,16 +3,16 @@
     python benchmarks/remat.py --out benchmarks/results/remat.json
     python benchmarks/remat.py --cell gru --seq-len 4096 --every 64
 
-The step is that of char_gen.py: one layer, AdamW, a batch of random text. The plain
-scan is `jax.lax.scan` with JAX's own gradient (backend ``scan``). All are timed in
-turns. The last line on standard output is one JSON object.
+The step is one of the language model: one layer, AdamW, a batch of random text. The
+plain scan is `jax.lax.scan` with JAX's own gradient (backend ``scan``). All are timed
+in turns. The last line on standard output is one JSON object.
 """
 
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -31,8 +31,8 @@ PLAIN = "scan, all kept"
 class Config:
     """Measure memory and time of a training step over a long sequence."""
 
-    cell: str = "lstm"
-    """Which cell: rnn, lstm, gru."""
+    cell: Literal["rnn", "lstm", "gru"] = "lstm"
+    """Which cell."""
     hidden: int = 256
     """Width of the layer."""
     vocab_size: int = 65

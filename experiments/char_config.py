@@ -211,22 +211,21 @@ def default_workdir(corpus_name: str, identity: dict[str, Any]) -> Path:
 
 
 def build_model(
-    identity: dict[str, Any], vocab_size: int, **way: Any
+    identity: dict[str, Any],
+    vocab_size: int,
+    *,
+    backend: str = "auto",
+    remat: int | Literal["gates"] | None = None,
 ) -> jt.LanguageModel:
-    """The model of a configuration: layers of the cell, each followed by dropout.
-
-    Args:
-      identity: What is trained.
-      vocab_size: The number of symbols.
-      **way: ``backend`` and ``remat``, where they are to be others than the default.
-    """
+    """The model of a configuration: layers of the cell, each followed by dropout."""
     dtype = jnp.dtype(identity["dtype"])
     layers = []
     for _ in range(identity["layers"]):
         layers.append(CELLS[identity["cell"]](identity["hidden"], dtype=dtype))
         if identity["dropout"]:
             layers.append(jt.dropout(identity["dropout"]))
-    return jt.LanguageModel(jt.stack(*layers), vocab_size, dtype, **way)
+    cell = jt.stack(*layers)
+    return jt.LanguageModel(cell, vocab_size, dtype, backend, remat)
 
 
 def build_optimizer(config: Config, steps: int = 1) -> optax.GradientTransformation:

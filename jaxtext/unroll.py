@@ -124,7 +124,8 @@ def unroll(
     if resets is not None:
         resets = jnp.concatenate([resets, jnp.zeros((1, *batch_shape), bool)])
 
-    params, state, xs = _varying_alike(params, state, xs)
+    key = None if key is None else typed_key(key)
+    params, state, xs = _varying_alike((params, state, xs), (resets, key))
     noise = _draw_noise(cell, key, 1 if symbols else xs.shape[-1], batch_shape, length)
     walk = partial(over_time, backend=backend, remat=remat)
     walk = partial(backwards, walk) if reverse else walk
@@ -132,30 +133,31 @@ def unroll(
     return state, ys if time_major else jnp.moveaxis(ys, 0, -2)
 
 
-def _varying_alike(params, state, xs):
+def _varying_alike(operands, others):
     """Within `jax.shard_map`: all floats varying over the axes that any array does.
 
     A scan wants that of the state, which is often made on the spot; a hand-derived
     gradient wants it of all that it is a gradient of.
     """
     if not jax.sharding.get_abstract_mesh().manual_axes:
-        return params, state, xs
+        return operands
     zero = jnp.zeros(())
-    for x in jax.tree.leaves((params, state, xs)):
+    for x in jax.tree.leaves((operands, others)):
+        if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+            x = jax.random.key_data(x)
         zero += jnp.zeros_like(x, shape=(), dtype=zero.dtype)
 
     def varying(x):
         floating = jnp.issubdtype(x.dtype, jnp.floating)
         return x + zero.astype(x.dtype) if floating else x
 
-    return jax.tree.map(varying, (params, state, xs))
+    return jax.tree.map(varying, operands)
 
 
 def _draw_noise(cell, key, input_size, batch_shape, length):
     """A `Noise` with the batch axes first, behind the time axis of what has one."""
     if cell.noise is None or key is None:
         return Noise()
-    key = typed_key(key)
     if key.shape not in ((), batch_shape):
         raise ValueError(
             f"key: expected one key or one per sequence {batch_shape}, got {key.shape}"

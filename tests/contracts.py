@@ -13,7 +13,7 @@ import numpy as np
 import jaxtext as jt
 
 B, T, D = 3, 7, 5
-TOLERANCE = {"float32": 2e-6, "float64": 1e-12, "bfloat16": 0.06}
+TOLERANCE = {"float32": 2e-6, "float64": 1e-12}
 
 
 class Case(NamedTuple):
@@ -34,7 +34,10 @@ class Case(NamedTuple):
         return np.arange(self.length) % 3 == np.arange(self.batch)[:, None]
 
     def assert_close(self, a, b, times=1):
-        assert_close(a, b, times * TOLERANCE[self.dtype])
+        if self.dtype == "bfloat16":
+            assert_near(a, b)
+        else:
+            assert_close(a, b, times * TOLERANCE[self.dtype])
 
 
 def make(cell, case=None, *, symbols=False):
@@ -65,6 +68,16 @@ def assert_close(a, b, tolerance=TOLERANCE["float32"]):
         np.testing.assert_allclose(
             np.asarray(x, np.float64), np.asarray(y, np.float64), 0, tolerance
         )
+
+
+def assert_near(a, b, tolerance=0.03):
+    """As near as sums in bfloat16 are, whose numbers have three digits."""
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        assert x.dtype == y.dtype
+        x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+        limit = tolerance * max(np.linalg.norm(y), 0.1 * y.size**0.5)
+        assert np.linalg.norm(x - y) <= limit
 
 
 def total(tree):
@@ -162,18 +175,15 @@ def lengths_are_slices(cell, case):
             assert not ys[b, n:].any()
 
 
-def lengths_do_not_compile_again(cell, case):
+def lengths_may_be_traced(cell, case):
+    """So that other lengths are no reason to compile again."""
     params, state, xs = make(cell, case)
-    traced = []
 
-    @jax.jit
     def run(lengths):
-        traced.append(lengths)
         return case.unroll(cell, params, state, xs, lengths=lengths)
 
     for lengths in (case.lengths(), np.full_like(case.lengths(), case.length)):
-        run(lengths)
-    assert len(traced) == 1
+        case.assert_close(jax.jit(run)(lengths), run(lengths))
 
 
 def nan_in_padding_never_leaks(cell, case):
@@ -268,7 +278,7 @@ FOR_EVERY_CELL = [
     vmap_is_batch,
     any_number_of_batch_axes,
     lengths_are_slices,
-    lengths_do_not_compile_again,
+    lengths_may_be_traced,
     nan_in_padding_never_leaks,
     reverse_is_the_sequence_reversed,
     time_major_is_transposed,

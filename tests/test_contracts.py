@@ -1,7 +1,8 @@
 """Every cell keeps the contract: each clause, with cases drawn from a small pool.
 
-As part of the suite each cell meets each clause by each of its backends in one case of
-its own, the same in every run. ``make contracts`` draws 10, anew.
+As part of the suite each cell meets each clause by each of its backends in a type of
+its own, the same in every run. ``make contracts`` draws ten cases each, with other
+sizes too, anew.
 """
 
 import itertools
@@ -58,16 +59,27 @@ BACKENDS = dict.fromkeys(CELLS, ("scan",)) | {
     **dict.fromkeys(WHOLE_ONLY, ("fused",)),
 }
 DTYPES = "float32", "float64", "bfloat16"
-POOL = list(itertools.product((1, 3), (1, 2, 7), (1, 5), DTYPES))
+SIZES = [(contracts.B,), (contracts.T,), (contracts.D,)]  # none of them degenerate
 THOROUGH = hypothesis.settings.get_current_profile_name() == "thorough"
+if THOROUGH:
+    SIZES = [(1, 3), (1, 2, 7), (1, 5)]
+POOL = list(itertools.product(*SIZES, DTYPES))
+
+
+MEETINGS = [(name, backend) for name in CELLS for backend in BACKENDS[name]]
+
+
+def hold(name, backend, clause, case):
+    with jax.enable_x64(case.dtype == "float64"):
+        param_dtype = jnp.promote_types(case.dtype, "float32")
+        clause(CELLS[name](dtype=case.dtype, param_dtype=param_dtype), case)
 
 
 @pytest.mark.parametrize(
     ("name", "backend", "clause"),
     [
         pytest.param(name, backend, clause, id=f"{name}-{backend}-{clause.__name__}")
-        for name in CELLS
-        for backend in BACKENDS[name]
+        for name, backend in MEETINGS
         for clause in contracts.FOR_EVERY_CELL + contracts.FOR_EVERY_CELL_THAT_STEPS
         if name not in WHOLE_ONLY or clause not in contracts.FOR_EVERY_CELL_THAT_STEPS
     ],
@@ -85,9 +97,16 @@ def test_contract(name, backend, clause, data):
     shuffled = random.Random(f"{name} {backend} {clause.__name__}")
     pool = shuffled.sample(POOL, len(POOL))
     case = contracts.Case(*data.draw(strategies.sampled_from(pool)), backend)
-    with jax.enable_x64(case.dtype == "float64"):
-        param_dtype = jnp.promote_types(case.dtype, "float32")
-        clause(CELLS[name](dtype=case.dtype, param_dtype=param_dtype), case)
+    hold(name, backend, clause, case)
+
+
+@pytest.mark.parametrize(("name", "backend"), MEETINGS)
+def test_one_sequence_of_one_step_of_one_number(name, backend):
+    case = contracts.Case(1, 1, 1, "float32", backend)
+    hold(name, backend, contracts.neither_backend_nor_remat_changes_anything, case)
+    hold(name, backend, contracts.symbols_are_one_hot_rows, case)
+    if name not in WHOLE_ONLY:
+        hold(name, backend, contracts.unroll_is_repeated_step, case)
 
 
 def test_every_backend_is_held_to_the_contract():

@@ -16,7 +16,9 @@ from jaxtext.kernels.gates import (
 )
 from jaxtext.types import Array
 
-CHUNK_BYTES = 3 * 2**20  # of gradients that should still be in the cache when read
+# Of gradients `dz` that should still be in the cache when read; up to twice as much
+# where that saves a chunk.
+CHUNK_BYTES = 3 * 2**20
 
 
 def backward(
@@ -26,7 +28,7 @@ def backward(
     xs: Array,
     resets: Array | None,
     valid: Array | None,
-    saved: Array,
+    tape: Array,
     cotangents: tuple[Arrays, Array],
 ) -> tuple[Weights, Arrays, Array | None]:
     """Gradients of a recurrence, chunk by chunk from the last one to the first.
@@ -38,7 +40,7 @@ def backward(
       xs: The inputs.
       resets: Where the state went to zero before the step.
       valid: Where a step counted.
-      saved: ``[T, S, B, H]``, what the forward pass wrote.
+      tape: ``[T, S, B, H]``, what the forward pass wrote.
       cotangents: Those of the last state and of the outputs.
 
     Returns:
@@ -62,12 +64,12 @@ def backward(
 
         def load(slot, dtype):
             offset, size = (t, slot, 0, 0), (1, 1, batch, hidden)
-            return jax.lax.dynamic_slice(saved, offset, size)[0, 0].astype(dtype)
+            return jax.lax.dynamic_slice(tape, offset, size)[0, 0].astype(dtype)
 
         before = tuple(load(slot, part.dtype) for slot, part in enumerate(state))
         if what.keep:
-            slots = range(len(state), saved.shape[1])
-            gates = tuple(load(slot, saved.dtype) for slot in slots)
+            slots = range(len(state), tape.shape[1])
+            gates = tuple(load(slot, tape.dtype) for slot in slots)
         else:
             z, u = product(at(xs), w.kernel) + w.bias, before[-1] @ w.recurrent_kernel
             _, gates = what.gates.forward(z, u, w.recurrent_bias, before)
@@ -97,7 +99,7 @@ def backward(
         dz, du = rows(pre[0]), rows(pre[-1])
         x = rows(jax.lax.dynamic_slice_in_dim(xs, start, steps))
         offset, size = (start, len(state) - 1, 0, 0), (steps, 1, batch, hidden)
-        h = rows(jax.lax.dynamic_slice(saved, offset, size)[:, 0]).astype(what.dtype)
+        h = rows(jax.lax.dynamic_slice(tape, offset, size)[:, 0]).astype(what.dtype)
         dx, dkernel = _of_product(x, w.kernel, dz, total)
         dchunk = Weights(dkernel, _outer(h, du, total), dz.sum(0, dtype=total))
         if weights.recurrent_bias is not None:
@@ -117,8 +119,10 @@ def backward(
         return jnp.zeros_like(dys, shape=weight.shape, dtype=total)
 
     dweights = jax.tree.map(zero, weights)
-    most = max(CHUNK_BYTES, (weights.kernel.size + weights.recurrent_kernel.size) * 4)
-    steps = _chunk_length(length, most // max(1, batch * width * 4))
+    of_weights = (w.kernel.size + w.recurrent_kernel.size) * total.itemsize
+    of_step = batch * width * jnp.dtype(what.dtype).itemsize
+    most = max(CHUNK_BYTES, of_weights) // max(1, of_step)
+    steps = _chunk_length(length, most)
     full, rest = divmod(length, steps)
     carry, tail = (dstate, dweights, room(rest)), None
     if rest:

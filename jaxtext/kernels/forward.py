@@ -1,7 +1,5 @@
 """A recurrence over a sequence, and what its backward pass will read."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
@@ -27,8 +25,8 @@ def forward(
     xs: Array,
     resets: Array | None,
     valid: Array | None,
-    saved: Array | None = None,
-) -> Any:
+    tape: Array | None = None,
+) -> tuple[tuple[Arrays, Array], Array | None]:
     """Runs a recurrence; arguments as those of `recurrence`.
 
     Args:
@@ -38,16 +36,16 @@ def forward(
       xs: The inputs.
       resets: Where the state goes to zero before the step.
       valid: Where a step counts.
-      saved: A buffer, as `room_for_saved` makes it, or ``None``.
+      tape: As `new_tape` makes it, if the backward pass is to read it.
 
     Returns:
-      ``(state, ys)``, and with `saved` ``((state, ys), saved)``.
+      The state after the last step with the outputs, and the tape, written.
     """
     weights = cast(weights, what.dtype)
     at_once = product(xs, weights.kernel) if _is_hoisted(xs, weights.kernel) else None
 
     def body(carry, inputs):
-        state, saved, of_input = carry
+        state, tape, of_input = carry
         t, x, reset, valid = inputs
         if reset is not None:
             state = cleared(reset, state)
@@ -60,23 +58,24 @@ def forward(
             of_input = jax.lax.dynamic_index_in_dim(at_once, t + 1, keepdims=False)
         u = state[-1] @ weights.recurrent_kernel
         after, gates = what.gates.forward(z, u, weights.recurrent_bias, state)
-        if saved is not None:
-            for slot, array in enumerate((*state, *gates)[: saved.shape[1]]):
-                array = array.astype(saved.dtype)[None, None]
-                saved = jax.lax.dynamic_update_slice(saved, array, (t, slot, 0, 0))
+        if tape is not None:
+            kept = (*state, *gates) if what.keep else state
+            for slot, array in enumerate(kept):
+                array = array.astype(tape.dtype)[None, None]
+                tape = jax.lax.dynamic_update_slice(tape, array, (t, slot, 0, 0))
         y = after[-1]
         if valid is not None:
             after = where(valid, after, state)
             y = jnp.where(valid[:, None], y, 0)
-        return (after, saved, of_input), y
+        return (after, tape, of_input), y
 
-    carry = state, saved, None if at_once is None else at_once[0]
+    carry = state, tape, None if at_once is None else at_once[0]
     steps = jnp.arange(xs.shape[0]), xs if at_once is None else None, resets, valid
-    (state, saved, _), ys = jax.lax.scan(body, carry, steps)
-    return (state, ys) if saved is None else ((state, ys), saved)
+    (state, tape, _), ys = jax.lax.scan(body, carry, steps)
+    return (state, ys), tape
 
 
-def room_for_saved(what: Recurrence, state: Arrays, length: int) -> Array:
+def new_tape(what: Recurrence, state: Arrays, length: int) -> Array:
     """``[T, S, B, H]``: for each step the state before it, and then its gates.
 
     One array, since XLA fills what a loop is to write beforehand, and where several

@@ -10,16 +10,15 @@ each chunk of time::
     dh_tm1 = … + du_t Uᵀ                                        reverse scan
     dW = Σ_t x_tᵀ dz_t,  dU = Σ_t h_tm1ᵀ du_t,  db = Σ_t dz_t   after each chunk
 
-The derivative of the backward pass is that of the plain scan's, so that what is done
-here for speed need not be differentiable.
+The derivative of the backward pass is that of a plain scan's, so that the backward pass
+itself need not be differentiable.
 """
 
-from typing import Any
-
 import jax
+import jax.numpy as jnp
 
 from jaxtext.kernels.backward import backward
-from jaxtext.kernels.forward import forward, room_for_saved
+from jaxtext.kernels.forward import forward, new_tape
 from jaxtext.kernels.gates import Arrays, Recurrence, Weights, is_symbols
 from jaxtext.types import Array
 
@@ -45,41 +44,43 @@ def _recurrence(
     Returns:
       The state after the last step, and the outputs ``[T, B, H]``.
     """
-    return forward(what, weights, state, xs, resets, valid)
+    return forward(what, weights, state, xs, resets, valid)[0]
 
 
-def _save(what, weights, state, xs, resets, valid) -> Any:
+def _recording(what, weights, state, xs, resets, valid):
     """What `recurrence` returns, and what the backward pass reads."""
-    saved = room_for_saved(what, state, xs.shape[0])
-    return forward(what, weights, state, xs, resets, valid, saved)
+    tape = new_tape(what, state, xs.shape[0])
+    return forward(what, weights, state, xs, resets, valid, tape)
 
 
-def _backward(what, operands, saved, cotangents) -> Any:
-    return backward(what, *operands, saved=saved, cotangents=cotangents)
+def _gradients(what, operands, tape, cotangents):
+    return backward(what, *operands, tape=tape, cotangents=cotangents)
 
 
 def _recurrence_forward(what, *operands):
-    outputs, saved = _saving(what, *operands)
-    return outputs, (operands, saved)
+    outputs, tape = recording(what, *operands)
+    return outputs, (operands, tape)
 
 
 def _recurrence_backward(what, residuals, cotangents):
-    return *_gradients(what, *residuals, cotangents), None, None
+    return *gradients(what, *residuals, cotangents), None, None
 
 
-def _saving_forward(what, *operands):
-    outputs, saved = _saving(what, *operands)
-    return (outputs, saved), (operands, saved)
+def _recording_forward(what, *operands):
+    outputs, tape = recording(what, *operands)
+    # Copies: twice through a checkpointed scan, JAX 0.10 confuses those residuals that
+    # are the operands themselves.
+    return (outputs, tape), (jax.tree.map(jnp.copy, operands), tape)
 
 
-def _saving_backward(what, residuals, cotangents):
-    # Nothing comes back through what was saved: `_gradients`, which alone reads it,
-    # takes its own derivative as that of a function of the operands.
+def _recording_backward(what, residuals, cotangents):
+    # Nothing comes back through the tape: `gradients`, which alone reads it, takes its
+    # own derivative as that of a function of the operands.
     return _recurrence_backward(what, residuals, cotangents[0])
 
 
-def _gradients_forward(what, operands, saved, cotangents):
-    return _gradients(what, operands, saved, cotangents), (operands, cotangents)
+def _gradients_forward(what, operands, tape, cotangents):
+    return gradients(what, operands, tape, cotangents), (operands, cotangents)
 
 
 def _gradients_backward(what, residuals, cotangents):
@@ -89,7 +90,7 @@ def _gradients_backward(what, residuals, cotangents):
     def of_plain_scan(weights, state, floats, along):
         def run(weights, state, floats):
             inputs = xs if symbols else floats
-            return forward(what, weights, state, inputs, resets, valid)
+            return forward(what, weights, state, inputs, resets, valid)[0]
 
         return jax.vjp(run, weights, state, floats)[1](along)
 
@@ -100,7 +101,7 @@ def _gradients_backward(what, residuals, cotangents):
 
 recurrence = jax.custom_vjp(_recurrence, nondiff_argnums=(0,))
 recurrence.defvjp(_recurrence_forward, _recurrence_backward)
-_saving = jax.custom_vjp(_save, nondiff_argnums=(0,))
-_saving.defvjp(_saving_forward, _saving_backward)
-_gradients = jax.custom_vjp(_backward, nondiff_argnums=(0,))
-_gradients.defvjp(_gradients_forward, _gradients_backward)
+recording = jax.custom_vjp(_recording, nondiff_argnums=(0,))
+recording.defvjp(_recording_forward, _recording_backward)
+gradients = jax.custom_vjp(_gradients, nondiff_argnums=(0,))
+gradients.defvjp(_gradients_forward, _gradients_backward)

@@ -15,6 +15,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
+import jaxtext as jt
 from jaxtext.training.log import read_metrics
 
 TEXT = "the quick brown fox jumps over the lazy dog. (what a day!)\n" * 60
@@ -99,12 +100,21 @@ def test_stopped_and_continued_is_as_if_never_stopped(cell, corpus, tmp_path, ca
     assert steps("parts") == steps("whole")
 
 
-def test_the_way_of_computing_changes_no_result(corpus, tmp_path, capsys):
+def test_the_way_of_computing_changes_no_result(corpus, tmp_path, capsys, monkeypatch):
+    seen = []
+
+    def spy(*args, **options):
+        seen.append((options["backend"], options["remat"]))
+        return jt.unroll(*args, **options)
+
+    monkeypatch.setattr("jaxtext.model.unroll", spy)
     command = ["--corpus", corpus, "--steps", 20, *SMALL]
     ways = {"auto": [], "scan": ["--backend", "scan"], "chunks": ["--remat", 3]}
     found = {}
     for name, flags in ways.items():
         assert gen(*command, *flags, "--workdir", tmp_path / name) == 0
+        backend = "scan" if name == "scan" else "auto"
+        assert seen[-1] == (backend, 3 if name == "chunks" else None)
         found[name] = last_json(capsys)["val_nats_per_char"]
     assert found == pytest.approx(dict.fromkeys(ways, found["auto"]), rel=1e-5)
     # And a run can go on in another way.

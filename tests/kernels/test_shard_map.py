@@ -10,30 +10,53 @@ from jax.sharding import PartitionSpec as P
 
 import jaxtext as jt
 
+CASE = contracts.Case(batch=8)
+CELL = jt.stack(jt.lstm(4), jt.dropout(0.3), jt.gru(3))
 
-@pytest.mark.parametrize("symbols", [False, True], ids=["floats", "symbols"])
-@pytest.mark.parametrize("backend", ["fused", "scan"])
-def test_gradients_within_shard_map(backend, symbols):
-    cell = jt.stack(jt.lstm(4), jt.gru(3))
-    params, _, xs = contracts.make(cell, contracts.Case(batch=8), symbols=symbols)
-    resets = contracts.Case(batch=8).resets()
 
-    def loss(params, xs, resets):
-        state = cell.initial_state(xs.shape[:1])  # the same on every device
-        final, ys = jt.unroll(cell, params, state, xs, resets=resets, backend=backend)
-        return contracts.total((final, ys))
+def loss(backend, params, xs, resets, key=None):
+    start = CELL.initial_state(xs.shape[:1])  # the same on every device
+    options = {"resets": resets, "backend": backend, "key": key}
+    return contracts.total(jt.unroll(CELL, params, start, xs, **options))
 
+
+def within_shard_map(function, *operands, specs):
+    """The function's value and gradient, summed over eight devices."""
     mesh = jax.make_mesh((8,), ("data",))
-    specs = P(), P("data"), P("data")
 
     @jax.jit
     @partial(jax.shard_map, mesh=mesh, in_specs=specs, out_specs=P())
-    def gradient(params, xs, resets):
-        value, gradient = jax.value_and_grad(loss)(params, xs, resets)
+    def run(*operands):
+        value, gradient = jax.value_and_grad(function)(*operands)
         return jax.lax.psum(value, "data"), gradient
 
-    alone = jax.value_and_grad(loss)(params, xs, resets)
-    operands = jax.device_put(
-        (params, xs, resets), tuple(NamedSharding(mesh, spec) for spec in specs)
-    )
-    contracts.assert_close(gradient(*operands), alone, 5e-5)
+    shardings = tuple(NamedSharding(mesh, spec) for spec in specs)
+    return run(*jax.device_put(operands, shardings))
+
+
+@pytest.mark.parametrize("symbols", [False, True], ids=["floats", "symbols"])
+@pytest.mark.parametrize("backend", ["fused", "scan"])
+def test_a_batch_over_devices(backend, symbols):
+    params, _, xs = contracts.make(CELL, CASE, symbols=symbols)
+    function, operands = partial(loss, backend), (params, xs, CASE.resets())
+    specs = P(), P("data"), P("data")
+    found = within_shard_map(function, *operands, specs=specs)
+    contracts.assert_close(found, jax.value_and_grad(function)(*operands), 5e-5)
+
+
+@pytest.mark.parametrize("backend", ["fused", "scan"])
+def test_only_resets_and_keys_differ_between_devices(backend):
+    params, _, xs = contracts.make(CELL, contracts.Case(batch=1))
+    resets, keys = CASE.resets(), jax.random.split(jax.random.key(3), 8)
+
+    def function(params, xs, resets, keys):
+        return loss(backend, params, xs, resets, keys[0])
+
+    specs = P(), P(), P("data"), P("data")
+    found = within_shard_map(function, params, xs, resets, keys, specs=specs)
+
+    def one_after_the_other(params):
+        parts = [function(params, xs, resets[i : i + 1], keys[i:]) for i in range(8)]
+        return sum(parts)
+
+    contracts.assert_close(found, jax.value_and_grad(one_after_the_other)(params), 5e-5)
