@@ -84,7 +84,8 @@ def total(tree):
     """A number that depends on every leaf, and not linearly."""
     leaves = jax.tree.leaves(tree)
     return sum(
-        jnp.sum(jnp.sin(x.astype(jnp.promote_types(x, "float32")))) for x in leaves
+        jnp.sum(jnp.sin(x.astype(jnp.promote_types(x.dtype, "float32"))))
+        for x in leaves
     )
 
 

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax.nn import initializers
 
+from jaxtext.kernels.gates import product
 from jaxtext.types import Array, DType, Key, Params
 
 
@@ -28,9 +29,7 @@ def input_product(x: Array, kernel: Array, dtype: DType) -> Array:
       >>> input_product(jnp.array([[0.0, 0.0, 1.0]]), kernel, jnp.float32)
       Array([[4., 5.]], dtype=float32)
     """
-    if jnp.issubdtype(x.dtype, jnp.integer):
-        return jnp.asarray(kernel, dtype)[x]
-    return x.astype(dtype) @ kernel.astype(dtype)
+    return product(x, jnp.asarray(kernel, dtype))
 
 
 def affine(params: Params, x: Array, h_tm1: Array, dtype: DType) -> Array:
