@@ -7,7 +7,7 @@ import jax
 from jaxtext.types import Backend, Cell
 
 STEP_BY_STEP = "scan"
-BACKENDS = ("fused", "parallel")
+BACKENDS = ("fused", "parallel", "mosaic")
 
 
 class Choice(NamedTuple):

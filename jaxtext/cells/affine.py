@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax.nn import initializers
 
-from jaxtext.kernels.gates import product
+from jaxtext.kernels.products import product
 from jaxtext.types import Array, DType, Key, Params
 
 

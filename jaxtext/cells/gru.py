@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxtext.cells.affine import glorot, input_product, orthogonal
-from jaxtext.cells.fused import fused
+from jaxtext.cells.backends import backends
 from jaxtext.kernels.gru import GRU
 from jaxtext.types import Array, Cell, DType
 
@@ -87,5 +87,5 @@ def gru(
         h = (1 - z) * n + z * h_tm1
         return h, h
 
-    backends = (fused(GRU, dtype),) if reset_after else ()
-    return Cell(init, initial_state, step, backends=backends)
+    ways = backends(GRU, dtype) if reset_after else ()
+    return Cell(init, initial_state, step, backends=ways)

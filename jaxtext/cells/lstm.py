@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxtext.cells.affine import affine, glorot, orthogonal
-from jaxtext.cells.fused import fused
+from jaxtext.cells.backends import backends
 from jaxtext.kernels.lstm import LSTM
 from jaxtext.types import Array, Cell, DType
 
@@ -84,5 +84,4 @@ def lstm(
         h = (jax.nn.sigmoid(o) * jnp.tanh(c)).astype(dtype)
         return LSTMState(c, h), h
 
-    backends = (fused(LSTM, dtype),)
-    return Cell(init, initial_state, step, backends=backends)
+    return Cell(init, initial_state, step, backends=backends(LSTM, dtype))

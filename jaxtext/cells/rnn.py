@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxtext.cells.affine import affine, glorot, orthogonal
-from jaxtext.cells.fused import fused
+from jaxtext.cells.backends import backends
 from jaxtext.kernels.rnn import RNN
 from jaxtext.types import Array, Cell, DType
 
@@ -59,5 +59,4 @@ def rnn(
         h = jnp.tanh(affine(params, x, h_tm1, dtype))
         return h, h
 
-    backends = (fused(RNN, dtype),)
-    return Cell(init, initial_state, step, backends=backends)
+    return Cell(init, initial_state, step, backends=backends(RNN, dtype))

@@ -23,20 +23,23 @@ class Gates(NamedTuple):
     The state is a tuple of ``[B, H]`` arrays whose last one is ``h``, the output.
 
     Attributes:
-      forward: ``(z, u, recurrent_bias, state) -> (state, saved)``; `z` and `u` are
-        ``[B, G H]``, and `saved` is a tuple of ``[B, H]`` arrays.
+      forward: ``(z, u, recurrent_bias, state, activate) -> (state, saved)``; `z` and
+        `u` are ``[B, G H]``, and `saved` is a tuple of ``[B, H]`` arrays. `activate`
+        is `activations`, or another way to the same.
       backward: ``(dstate, saved, state) -> (dpre, dstate)``, where `state` is the one
         before the step; `dpre` is ``(dz,)``, or ``(dz, du)`` where they differ, each a
         tuple of ``G`` arrays ``[B, H]``; the last `dstate` lacks what comes through
         ``u``.
       saved: How many arrays `forward` saves.
-      differ: Whether ``du`` is not ``dz``.
+      differ: Whether ``du`` is not ``dz``; then they are not in the last gate alone.
+      reads_h: Whether `backward` reads the values of the state's ``h``.
     """
 
     forward: Callable[..., tuple[Arrays, Arrays]]
     backward: Callable[..., tuple[tuple[Arrays, ...], Arrays]]
     saved: int
     differ: bool = False
+    reads_h: bool = False
 
 
 class Weights(NamedTuple):
@@ -48,15 +51,34 @@ class Weights(NamedTuple):
     recurrent_bias: Any = None  # [H], inside the last gate
 
 
+class Passes(NamedTuple):
+    """One way to take a recurrence over a sequence, and back.
+
+    Each takes ``(what, weights, state, xs, resets, valid)``, as `recurrence` does.
+
+    Attributes:
+      forward: ``(…) -> (state, ys)``.
+      record: ``(…) -> ((state, ys), tape)``; what is on the tape is its own affair.
+      backward: ``(…, tape, cotangents) -> (dweights, dstate, dxs)``; ``dxs`` is
+        ``None`` for symbols. Need not be differentiable.
+    """
+
+    forward: Callable[..., tuple[Arrays, Array]]
+    record: Callable[..., tuple[tuple[Arrays, Array], Any]]
+    backward: Callable[..., tuple[Weights, Arrays, Array | None]]
+
+
 class Recurrence(NamedTuple):
     """What is to be computed, known before any array is.
 
     Attributes:
+      passes: By which way.
       gates: The network's own part.
       dtype: The type of the products, of ``h`` and of the output.
       keep: Whether the gates are kept for the backward pass, or computed again.
     """
 
+    passes: Passes
     gates: Gates
     dtype: DType
     keep: bool
@@ -85,14 +107,16 @@ def activations(z: Array, sigmoid: tuple[bool, ...]) -> list[Array]:
     return jnp.split(jnp.tanh(z * scale) * scale + offset, len(sigmoid), axis=-1)
 
 
-def is_symbols(x: Array) -> bool:
-    """Whether inputs are integers that stand for one-hot rows."""
-    return jnp.issubdtype(x.dtype, jnp.integer)
+def gate_by_gate(z: Array, sigmoid: tuple[bool, ...]) -> list[Array]:
+    """What `activations` returns, each gate on its own and without constant arrays.
 
+    For kernels, which work in registers and may not hold arrays of their own.
+    """
 
-def product(x: Array, kernel: Array) -> Array:
-    """``x W``, which for symbols is a row of ``W`` each."""
-    return kernel[x] if is_symbols(x) else x.astype(kernel.dtype) @ kernel
+    def of_gate(x, is_sigmoid):
+        return jnp.tanh(x / 2) / 2 + 0.5 if is_sigmoid else jnp.tanh(x)
+
+    return list(map(of_gate, jnp.split(z, len(sigmoid), axis=-1), sigmoid))
 
 
 def cast(weights: Weights, dtype: DType) -> Weights:

@@ -2,14 +2,14 @@
 
 import jax.numpy as jnp
 
-from jaxtext.kernels.gates import Gates, activations
+from jaxtext.kernels.gates import Gates
 
 
-def _forward(z, u, recurrent_bias, state):
+def _forward(z, u, recurrent_bias, state, activate):
     (h_tm1,) = state
     hidden = h_tm1.shape[-1]
     (z_rz, z_n), (u_rz, u_n) = (jnp.split(x, [2 * hidden], axis=-1) for x in (z, u))
-    r, z = activations(z_rz + u_rz, (True, True))
+    r, z = activate(z_rz + u_rz, (True, True))
     u_n = u_n + recurrent_bias
     n = jnp.tanh(z_n + r * u_n)
     return ((1 - z) * n + z * h_tm1,), (r, z, n, u_n)
@@ -25,4 +25,4 @@ def _backward(dstate, saved, state):
     return ((dr, dz, dn), (dr, dz, dn * r)), (dh * z,)
 
 
-GRU = Gates(_forward, _backward, saved=4, differ=True)
+GRU = Gates(_forward, _backward, saved=4, differ=True, reads_h=True)

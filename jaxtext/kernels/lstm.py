@@ -2,13 +2,13 @@
 
 import jax.numpy as jnp
 
-from jaxtext.kernels.gates import Gates, activations
+from jaxtext.kernels.gates import Gates
 
 
-def _forward(z, u, recurrent_bias, state):
+def _forward(z, u, recurrent_bias, state, activate):
     del recurrent_bias
     c_tm1, h_tm1 = state
-    i, f, g, o = activations((z + u).astype(c_tm1.dtype), (True, True, False, True))
+    i, f, g, o = activate((z + u).astype(c_tm1.dtype), (True, True, False, True))
     c = f * c_tm1 + i * g
     h = (o * jnp.tanh(c)).astype(h_tm1.dtype)
     return (c, h), (i, f, g, o)

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 from jaxtext.kernels.gates import Gates
 
 
-def _forward(z, u, recurrent_bias, state):
-    del recurrent_bias, state
+def _forward(z, u, recurrent_bias, state, activate):
+    del recurrent_bias, state, activate
     h = jnp.tanh(z + u)
     return (h,), (h,)
 

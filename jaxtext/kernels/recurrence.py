@@ -1,25 +1,16 @@
-"""A recurrence with a hand-derived backward pass.
+"""A recurrence over a sequence, whichever way it is taken there and back.
 
-Differentiating a scan adds each step's share to the weight gradient inside the loop:
-``T`` small products, and ``T`` passes over an array as large as the weights. Here the
-reverse scan carries the state's gradient alone and puts aside the gradient ``dz_t`` of
-each step's pre-activations; the weights' gradients are then large products, one for
-each chunk of time::
-
-    z_t = x_t W + b,  u_t = h_tm1 U                             forward
-    dh_tm1 = … + du_t Uᵀ                                        reverse scan
-    dW = Σ_t x_tᵀ dz_t,  dU = Σ_t h_tm1ᵀ du_t,  db = Σ_t dz_t   after each chunk
-
-The derivative of the backward pass is that of a plain scan's, so that the backward pass
-itself need not be differentiable.
+What the forward pass writes for the backward pass is a by-product: nothing flows back
+through it. The derivative of the backward pass is that of a plain scan's, so that the
+backward pass itself need not be differentiable, and may be a kernel.
 """
 
 import jax
 import jax.numpy as jnp
 
-from jaxtext.kernels.backward import backward
-from jaxtext.kernels.forward import forward, new_tape
-from jaxtext.kernels.gates import Arrays, Recurrence, Weights, is_symbols
+from jaxtext.kernels.fused.forward import forward
+from jaxtext.kernels.gates import Arrays, Recurrence, Weights
+from jaxtext.kernels.products import is_symbols
 from jaxtext.types import Array
 
 
@@ -44,17 +35,16 @@ def _recurrence(
     Returns:
       The state after the last step, and the outputs ``[T, B, H]``.
     """
-    return forward(what, weights, state, xs, resets, valid)[0]
+    return what.passes.forward(what, weights, state, xs, resets, valid)
 
 
-def _recording(what, weights, state, xs, resets, valid):
+def _recording(what, *operands):
     """What `recurrence` returns, and what the backward pass reads."""
-    tape = new_tape(what, state, xs.shape[0])
-    return forward(what, weights, state, xs, resets, valid, tape)
+    return what.passes.record(what, *operands)
 
 
 def _gradients(what, operands, tape, cotangents):
-    return backward(what, *operands, tape=tape, cotangents=cotangents)
+    return what.passes.backward(what, *operands, tape, cotangents)
 
 
 def _recurrence_forward(what, *operands):
@@ -90,7 +80,7 @@ def _gradients_backward(what, residuals, cotangents):
     def of_plain_scan(weights, state, floats, along):
         def run(weights, state, floats):
             inputs = xs if symbols else floats
-            return forward(what, weights, state, inputs, resets, valid)[0]
+            return forward(what, weights, state, inputs, resets, valid)
 
         return jax.vjp(run, weights, state, floats)[1](along)
 

@@ -5,12 +5,21 @@ import math
 import jax
 import jax.numpy as jnp
 
-from jaxtext.kernels.fused import recurrence
-from jaxtext.kernels.gates import Gates, Recurrence, Weights
+from jaxtext.kernels.fused import FUSED
+from jaxtext.kernels.gates import Gates, Passes, Recurrence, Weights
+from jaxtext.kernels.mosaic import MOSAIC
+from jaxtext.kernels.recurrence import recurrence
 from jaxtext.types import Backend, DType
 
 
-def fused(gates: Gates, dtype: DType) -> Backend:
+def backends(gates: Gates, dtype: DType) -> tuple[Backend, ...]:
+    """The backends of a cell whose step is `gates` between two products."""
+    return _backend("fused", FUSED, gates, dtype), _backend(
+        "mosaic", MOSAIC, gates, dtype
+    )
+
+
+def _backend(name: str, passes: Passes, gates: Gates, dtype: DType) -> Backend:
     """The backend of a cell whose step is `gates` between two products.
 
     The cell's initial state is zero, and its parameters are ``kernel``,
@@ -35,7 +44,7 @@ def fused(gates: Gates, dtype: DType) -> Backend:
             None if resets is None else flat(resets[:-1]),
             None if masks.valid is None else flat(masks.valid),
         )
-        what = Recurrence(gates, dtype, keep)
+        what = Recurrence(passes, gates, dtype, keep)
         leaves, ys = recurrence(what, *operands)
         leaves = [x.reshape(*batch_shape, x.shape[-1]) for x in leaves]
         if resets is not None:
@@ -44,4 +53,4 @@ def fused(gates: Gates, dtype: DType) -> Backend:
         ys = ys.reshape(ys.shape[0], *batch_shape, ys.shape[-1])
         return jax.tree.unflatten(structure, leaves), ys
 
-    return Backend("fused", sequence)
+    return Backend(name, sequence)

@@ -7,12 +7,12 @@ from jaxtext.kernels.gates import (
     Arrays,
     Recurrence,
     Weights,
+    activations,
     cast,
     cleared,
-    is_symbols,
-    product,
     where,
 )
+from jaxtext.kernels.products import is_symbols, product
 from jaxtext.types import Array
 
 MIB = 2**20
@@ -25,22 +25,33 @@ def forward(
     xs: Array,
     resets: Array | None,
     valid: Array | None,
-    tape: Array | None = None,
-) -> tuple[tuple[Arrays, Array], Array | None]:
-    """Runs a recurrence; arguments as those of `recurrence`.
+) -> tuple[Arrays, Array]:
+    """Runs a recurrence; arguments and results as those of `recurrence`."""
+    return _run(what, weights, state, xs, resets, valid, None)[0]
 
-    Args:
-      what: The recurrence.
-      weights: The weights.
-      state: The state before the first step.
-      xs: The inputs.
-      resets: Where the state goes to zero before the step.
-      valid: Where a step counts.
-      tape: As `new_tape` makes it, if the backward pass is to read it.
 
-    Returns:
-      The state after the last step with the outputs, and the tape, written.
+def record(
+    what: Recurrence,
+    weights: Weights,
+    state: Arrays,
+    xs: Array,
+    resets: Array | None,
+    valid: Array | None,
+) -> tuple[tuple[Arrays, Array], Array]:
+    """The same, and the tape ``[T, S, B, H]``: for each step the state before it, and
+    then its gates, if they are kept.
+
+    One array, since XLA fills what a loop is to write beforehand, and where several
+    have one shape it fills one and copies that to the others.
     """
+    h = state[-1]
+    count = len(state) + (what.gates.saved if what.keep else 0)
+    shape = xs.shape[0], count, *h.shape
+    tape = jnp.zeros_like(h, shape=shape, dtype=jnp.result_type(*state))
+    return _run(what, weights, state, xs, resets, valid, tape)
+
+
+def _run(what, weights, state, xs, resets, valid, tape):
     weights = cast(weights, what.dtype)
     at_once = product(xs, weights.kernel) if _is_hoisted(xs, weights.kernel) else None
 
@@ -57,7 +68,9 @@ def forward(
             z = of_input + weights.bias
             of_input = jax.lax.dynamic_index_in_dim(at_once, t + 1, keepdims=False)
         u = state[-1] @ weights.recurrent_kernel
-        after, gates = what.gates.forward(z, u, weights.recurrent_bias, state)
+        after, gates = what.gates.forward(
+            z, u, weights.recurrent_bias, state, activations
+        )
         if tape is not None:
             kept = (*state, *gates) if what.keep else state
             for slot, array in enumerate(kept):
@@ -73,18 +86,6 @@ def forward(
     steps = jnp.arange(xs.shape[0]), xs if at_once is None else None, resets, valid
     (state, tape, _), ys = jax.lax.scan(body, carry, steps)
     return (state, ys), tape
-
-
-def new_tape(what: Recurrence, state: Arrays, length: int) -> Array:
-    """``[T, S, B, H]``: for each step the state before it, and then its gates.
-
-    One array, since XLA fills what a loop is to write beforehand, and where several
-    have one shape it fills one and copies that to the others.
-    """
-    h = state[-1]
-    count = len(state) + (what.gates.saved if what.keep else 0)
-    shape = length, count, *h.shape
-    return jnp.zeros_like(h, shape=shape, dtype=jnp.result_type(*state))
 
 
 def _is_hoisted(xs, kernel):

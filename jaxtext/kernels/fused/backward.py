@@ -9,11 +9,11 @@ from jaxtext.kernels.gates import (
     Arrays,
     Recurrence,
     Weights,
+    activations,
     cast,
     cleared,
-    is_symbols,
-    product,
 )
+from jaxtext.kernels.products import outer, product, product_gradients
 from jaxtext.types import Array
 
 # Of gradients `dz` that should still be in the cache when read; up to twice as much
@@ -40,7 +40,7 @@ def backward(
       xs: The inputs.
       resets: Where the state went to zero before the step.
       valid: Where a step counted.
-      tape: ``[T, S, B, H]``, what the forward pass wrote.
+      tape: ``[T, S, B, H]``, what `record` wrote.
       cotangents: Those of the last state and of the outputs.
 
     Returns:
@@ -72,7 +72,7 @@ def backward(
             gates = tuple(load(slot, tape.dtype) for slot in slots)
         else:
             z, u = product(at(xs), w.kernel) + w.bias, before[-1] @ w.recurrent_kernel
-            _, gates = what.gates.forward(z, u, w.recurrent_bias, before)
+            _, gates = what.gates.forward(z, u, w.recurrent_bias, before, activations)
         dafter = (*dstate[:-1], dstate[-1] + at(dys))
         if valid is not None:
             dafter = cleared(~at(valid), dafter)
@@ -100,8 +100,8 @@ def backward(
         x = rows(jax.lax.dynamic_slice_in_dim(xs, start, steps))
         offset, size = (start, len(state) - 1, 0, 0), (steps, 1, batch, hidden)
         h = rows(jax.lax.dynamic_slice(tape, offset, size)[:, 0]).astype(what.dtype)
-        dx, dkernel = _of_product(x, w.kernel, dz, total)
-        dchunk = Weights(dkernel, _outer(h, du, total), dz.sum(0, dtype=total))
+        dx, dkernel = product_gradients(x, w.kernel, dz, total)
+        dchunk = Weights(dkernel, outer(h, du, total), dz.sum(0, dtype=total))
         if weights.recurrent_bias is not None:
             last_gate = du[:, width - hidden :]
             dchunk = dchunk._replace(recurrent_bias=last_gate.sum(0, dtype=total))
@@ -159,16 +159,3 @@ def _write(t, buffer, gates):
         array = array.astype(buffer.dtype)[None]
         buffer = jax.lax.dynamic_update_slice(buffer, array, (t, 0, gate * hidden))
     return buffer
-
-
-def _of_product(x, kernel, dz, total):
-    """Gradients of `product` by its input and by its kernel."""
-    if is_symbols(x):
-        return None, jnp.zeros(kernel.shape, total).at[x].add(dz.astype(total))
-    return (dz @ kernel.T).astype(x.dtype), _outer(x.astype(dz.dtype), dz, total)
-
-
-def _outer(x, dz, total):
-    """``xᵀ dz``, summed over rows."""
-    axes = ((0,), (0,)), ((), ())
-    return jax.lax.dot_general(x, dz, axes, preferred_element_type=total)

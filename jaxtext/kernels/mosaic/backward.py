@@ -1,0 +1,234 @@
+"""The backward kernel, and the products that need not wait for it."""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import pallas as pl
+
+from jaxtext.kernels.gates import Arrays, Recurrence, Weights, activations
+from jaxtext.kernels.mosaic.forward import Written
+from jaxtext.kernels.mosaic.grid import cleared, where
+from jaxtext.kernels.mosaic.operands import Padded, padded
+from jaxtext.kernels.mosaic.tiles import pad, unpad_gates
+from jaxtext.kernels.products import is_symbols, outer, product, product_gradients
+from jaxtext.types import Array
+
+# Rows for symbols are added up by a product with one-hot rows while these are no wider:
+# on TPU a scatter goes row by row.
+_MOST_ONE_HOT = 4096
+
+
+class Gradients(NamedTuple):
+    """What the kernel writes.
+
+    Attributes:
+      dz: ``[T, B, G H]``, of the pre-activations.
+      du: ``[T, B, H]``, of the last gate's recurrent part, where that is not ``dz``.
+      start: ``[B, H]``, of the state before the first step.
+    """
+
+    dz: Any
+    du: Any
+    start: list[Any]
+
+
+def backward(
+    what: Recurrence,
+    weights: Weights,
+    state: Arrays,
+    xs: Array,
+    resets: Array | None,
+    valid: Array | None,
+    tape: Written,
+    cotangents: tuple[Arrays, Array],
+) -> tuple[Weights, Arrays, Array | None]:
+    """Gradients of a recurrence.
+
+    Args:
+      what: The recurrence.
+      weights: The weights.
+      state: The state before the first step.
+      xs: The inputs.
+      resets: Where the state went to zero before the step.
+      valid: Where a step counted.
+      tape: What the forward kernel wrote.
+      cotangents: Those of the last state and of the outputs.
+
+    Returns:
+      Gradients by weights, state and inputs; ``None`` for those of symbols.
+    """
+    operands = padded(what, weights, state, xs, resets, valid)
+    h_tm1 = jnp.concatenate([operands.start[-1][None], tape.hs[:-1]])
+    if operands.resets is not None:
+        h_tm1 = cleared(operands.resets, h_tm1)
+    if not what.keep:
+        tape = tape._replace(gates=_again(what, operands, tape, h_tm1))
+    gradients = _run(what, operands, tape, h_tm1, cotangents)
+    dweights, dxs = _products(operands, h_tm1, gradients)
+    dweights = jax.tree.map(lambda g, w: g.astype(w.dtype), dweights, weights)
+    rows, columns = (slice(size) for size in state[-1].shape)
+    dstate = [
+        dstart[rows, columns].astype(x.dtype)
+        for dstart, x in zip(gradients.start, state, strict=True)
+    ]
+    dxs = None if dxs is None else dxs[:, rows].astype(xs.dtype)
+    return dweights, tuple(dstate), dxs
+
+
+def _again(what, operands, tape, h_tm1):
+    """The gates of all steps, as the forward kernel had them."""
+    w, wide = operands.weights, operands.grid.sizes.wide
+    z = (product(operands.xs, w.kernel) + w.bias).astype(wide)
+    u = jnp.matmul(h_tm1, w.recurrent_kernel, preferred_element_type=wide)
+    bias = None if w.recurrent_bias is None else w.recurrent_bias.astype(wide)
+    state = (*tape.before, h_tm1.astype(wide))
+    _, gates = what.gates.forward(z, u, bias, state, activations)
+    return [gate.astype(what.dtype) for gate in gates]
+
+
+def _run(what, operands, tape, h_tm1, cotangents):
+    grid = operands.grid._replace(backwards=True)
+    batch, hidden = grid.tiles.batch, grid.tiles.hidden
+    width, dtype, wide = grid.sizes.gates * hidden, grid.sizes.dtype, grid.sizes.wide
+    transposed = operands.weights.recurrent_kernel.T
+    dlast, dys = cotangents
+    dlast = [pad(pad(x, 0, batch), 1, hidden) for x in dlast]
+    dys = pad(pad(dys, 1, batch), 2, hidden)
+    h_tm1 = h_tm1 if what.gates.reads_h else None
+    row = grid.rows(hidden, wide)
+    tile = grid.tiles.rows, hidden
+    return grid.run(
+        partial(_kernel, what.gates, grid),
+        "recurrence_backward",
+        [
+            (dys, grid.stream(hidden)),
+            (dlast, [row] * len(dlast)),
+            (tape.before, [grid.stream(hidden)] * len(tape.before)),
+            (h_tm1, None if h_tm1 is None else grid.stream(hidden)),
+            (tape.gates, [grid.stream(hidden)] * len(tape.gates)),
+            (transposed, grid.whole(transposed)),
+            *operands.masks(grid),
+        ],
+        Gradients(
+            dz=grid.stream(width, dtype),
+            du=grid.stream(hidden, dtype) if what.gates.differ else None,
+            start=[row] * len(dlast),
+        ),
+        scratch=[
+            ((2, grid.tiles.rows, width), dtype),
+            *[(tile, wide)] * len(dlast),
+        ],
+    )
+
+
+def _kernel(
+    gates,
+    grid,
+    dys,
+    dlast,
+    before,
+    h_tm1,
+    saved,
+    kernel,
+    resets,
+    valid,
+    out,
+    du,
+    *dstate,
+):
+    """One block of time.
+
+    ``du`` holds the gradients of the recurrent parts at the step after and at this one,
+    in turn; `dstate` what comes back to the state, except through ``du``.
+    """
+    wide = grid.sizes.wide
+    place = pl.program_id(1)
+    block = grid.block(place)
+    count = grid.steps(block)
+
+    @pl.when(place == 0)
+    def _():
+        du[grid.sizes.length % 2] = jnp.zeros(du.shape[1:], du.dtype)
+        for reference, last in zip(dstate, dlast, strict=True):
+            reference[...] = last[...].astype(wide)
+
+    def through(slot, own):
+        """What comes back to some columns of ``h`` through the recurrent product."""
+        return jnp.dot(du[slot], kernel[:, own], preferred_element_type=wide)
+
+    def step(back, _):
+        i = count - 1 - back
+        t = block * grid.tiles.steps + i
+        for columns in grid.columns():
+            own = columns()
+            dafter = [d[:, own] for d in dstate]
+            dafter[-1] += through((t + 1) % 2, own)
+            passed_on = dafter
+            dafter = [*dafter[:-1], dafter[-1] + dys[i, :, own].astype(wide)]
+            if valid is not None:
+                dafter = where(valid[i], dafter, jax.tree.map(jnp.zeros_like, dafter))
+            state = [m[i, :, own] for m in before]
+            like = dafter[-1]
+            h = jnp.zeros_like(like) if h_tm1 is None else h_tm1[i, :, own].astype(wide)
+            kept = tuple(gate[i, :, own].astype(wide) for gate in saved)
+            dpre, dbefore = gates.backward(tuple(dafter), kept, (*state, h))
+            dz, drecurrent = list(dpre[0]), list(dpre[-1])
+            for gate, value in enumerate(dz):
+                out.dz[i, :, columns(gate)] = value.astype(out.dz.dtype)
+            if out.du is not None:
+                out.du[i, :, own] = drecurrent[-1].astype(out.du.dtype)
+            dbefore = list(dbefore)
+            if valid is not None:
+                none = jax.tree.map(jnp.zeros_like, passed_on)
+                passed_on = where(valid[i], none, passed_on)
+                dbefore = jax.tree.map(jnp.add, dbefore, passed_on)
+            if resets is not None:
+                dbefore, drecurrent = cleared(resets[i], (dbefore, drecurrent))
+            for reference, value in zip(dstate, dbefore, strict=True):
+                reference[:, own] = value
+            for gate, value in enumerate(drecurrent):
+                du[t % 2, :, columns(gate)] = value.astype(du.dtype)
+
+    jax.lax.fori_loop(0, count, step, None)
+
+    @pl.when(block == 0)
+    def _():
+        for columns in grid.columns():
+            own = columns()
+            dstart = [d[:, own] for d in dstate]
+            dstart[-1] += through(0, own)
+            for reference, value in zip(out.start, dstart, strict=True):
+                reference[:, own] = value
+
+
+def _products(operands, h_tm1, gradients):
+    """Gradients by the weights and by the inputs: large products over all steps."""
+    xs, kernel, sizes = operands.xs, operands.weights.kernel, operands.grid.sizes
+
+    def rows(array):
+        return array.reshape(-1, *array.shape[2:])
+
+    h, dz = rows(h_tm1), rows(gradients.dz)
+    if is_symbols(xs) and kernel.shape[0] <= _MOST_ONE_HOT:
+        one_hot = jax.nn.one_hot(xs, kernel.shape[0], dtype=dz.dtype)
+        dxs, dkernel = None, outer(rows(one_hot), dz, sizes.wide)
+    else:
+        dxs, dkernel = product_gradients(rows(xs), kernel, dz, sizes.wide)
+    if gradients.du is None:
+        drecurrent, dinner = outer(h, dz, sizes.wide), None
+    else:
+        du = rows(gradients.du)
+        dz_first = dz[:, : dz.shape[1] - du.shape[1]]
+        parts = [outer(h, part, sizes.wide) for part in (dz_first, du)]
+        drecurrent = jnp.concatenate(parts, axis=1)
+        dinner = du.sum(0, dtype=sizes.wide)[: sizes.hidden]
+    by_gates = partial(unpad_gates, gates=sizes.gates, hidden=sizes.hidden)
+    dweights = Weights(
+        by_gates(dkernel),
+        by_gates(drecurrent)[: sizes.hidden],
+        by_gates(dz.sum(0, dtype=sizes.wide)),
+        dinner,
+    )
+    return dweights, None if dxs is None else dxs.reshape(*xs.shape)

@@ -1,0 +1,136 @@
+"""The forward kernel."""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import pallas as pl
+
+from jaxtext.kernels.gates import Arrays, Recurrence, Weights, gate_by_gate
+from jaxtext.kernels.mosaic.grid import cleared, where
+from jaxtext.kernels.mosaic.operands import Padded, padded
+from jaxtext.kernels.products import product
+from jaxtext.types import Array
+
+
+class Written(NamedTuple):
+    """What the kernel writes; memories are the state's arrays other than ``h``.
+
+    Attributes:
+      hs: ``[T, B, H]``, ``h`` after each step.
+      last: ``[B, H]``, each memory after the last step.
+      before: ``[T, B, H]``, each memory before each step; empty unless recorded.
+      gates: ``[T, B, H]``, what each step saves; empty unless recorded.
+    """
+
+    hs: Any
+    last: list[Any]
+    before: list[Any]
+    gates: list[Any]
+
+
+def forward(
+    what: Recurrence,
+    weights: Weights,
+    state: Arrays,
+    xs: Array,
+    resets: Array | None,
+    valid: Array | None,
+) -> tuple[Arrays, Array]:
+    """Runs a recurrence; arguments and results as those of `recurrence`."""
+    operands = padded(what, weights, state, xs, resets, valid)
+    return _results(operands, _run(what, operands, recorded=False))
+
+
+def record(
+    what: Recurrence,
+    weights: Weights,
+    state: Arrays,
+    xs: Array,
+    resets: Array | None,
+    valid: Array | None,
+) -> tuple[tuple[Arrays, Array], Written]:
+    """The same, and all that was written on the way."""
+    operands = padded(what, weights, state, xs, resets, valid)
+    written = _run(what, operands, recorded=True)
+    return _results(operands, written), written
+
+
+def _results(operands: Padded, written: Written):
+    """The state after the last step and the outputs, without padding."""
+    sizes, valid = operands.grid.sizes, operands.valid
+    last = [*written.last, written.hs[-1]]
+    ys = written.hs if valid is None else jnp.where(valid != 0, written.hs, 0)
+    rows, columns = slice(sizes.batch), slice(sizes.hidden)
+    return tuple(x[rows, columns] for x in last), ys[:, rows, columns]
+
+
+def _run(what: Recurrence, operands: Padded, recorded: bool) -> Written:
+    grid, weights = operands.grid, operands.weights
+    hidden, dtype, wide = grid.tiles.hidden, grid.sizes.dtype, grid.sizes.wide
+    z = product(operands.xs, weights.kernel) + weights.bias
+    memories = operands.start[:-1]
+    saved = what.gates.saved if recorded and what.keep else 0
+    tile = grid.tiles.rows, hidden
+    return grid.run(
+        partial(_kernel, what.gates.forward, grid),
+        "recurrence_forward",
+        [
+            (z, grid.stream(z.shape[-1])),
+            (weights.recurrent_kernel, grid.whole(weights.recurrent_kernel)),
+            (weights.recurrent_bias, grid.whole(weights.recurrent_bias)),
+            (list(operands.start), [grid.rows(hidden)] * len(operands.start)),
+            *operands.masks(grid),
+        ],
+        Written(
+            hs=grid.stream(hidden, dtype),
+            last=[grid.rows(hidden, m.dtype) for m in memories],
+            before=[grid.stream(hidden, m.dtype) for m in memories if recorded],
+            gates=[grid.stream(hidden, dtype)] * saved,
+        ),
+        scratch=[((2, *tile), dtype), *[(tile, wide)] * len(memories)],
+    )
+
+
+def _kernel(gates, grid, z, kernel, bias, start, resets, valid, written, hs, *memories):
+    """One block of time. ``hs`` holds ``h`` before and after a step, in turn."""
+    wide = grid.sizes.wide
+    place = pl.program_id(1)
+
+    @pl.when(place == 0)
+    def _():
+        for reference, first in zip((*memories, hs.at[0]), start, strict=True):
+            reference[...] = first[...].astype(reference.dtype)
+
+    def step(i, _):
+        t = place * grid.tiles.steps + i
+        h_tm1, h_t = hs.at[t % 2], hs.at[(t + 1) % 2]
+        for columns in grid.columns():
+            own, along = columns(), [columns(gate) for gate in range(grid.sizes.gates)]
+            x = [z[i, :, c].astype(wide) for c in along]
+            u = [
+                jnp.dot(h_tm1[...], kernel[:, c], preferred_element_type=wide)
+                for c in along
+            ]
+            state = [m[:, own] for m in memories] + [h_tm1[:, own].astype(wide)]
+            if resets is not None:
+                state, u = cleared(resets[i], (state, u))
+            inner = None if bias is None else bias[:, own].astype(wide)
+            x, u = jnp.concatenate(x, -1), jnp.concatenate(u, -1)
+            after, saved = gates(x, u, inner, tuple(state), gate_by_gate)
+            if valid is not None:
+                after = where(valid[i], list(after), state)
+            for out, m in zip(written.before, state, strict=False):
+                out[i, :, own] = m
+            for out, gate in zip(written.gates, saved, strict=False):
+                out[i, :, own] = gate.astype(out.dtype)
+            for reference, m in zip(memories, after, strict=False):
+                reference[:, own] = m
+            h = after[-1].astype(hs.dtype)
+            h_t[:, own] = h
+            written.hs[i, :, own] = h
+
+    jax.lax.fori_loop(0, grid.steps(place), step, None)
+    for out, m in zip(written.last, memories, strict=True):
+        out[...] = m[...]

@@ -1,0 +1,85 @@
+"""A recurrence's arrays as the kernels want them: whole registers, one product done."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxtext.kernels.gates import Arrays, Recurrence, Weights, cast
+from jaxtext.kernels.mosaic.grid import Grid, Part
+from jaxtext.kernels.mosaic.tiles import Sizes, pad, pad_gates, room, tiles
+from jaxtext.kernels.target import target
+from jaxtext.types import Array
+
+
+class Padded(NamedTuple):
+    """Operands whose batch and hidden axes are padded with zeros.
+
+    Padding stays zero: with pre-activations of zero, an empty memory stays empty.
+
+    Attributes:
+      grid: The grid of the kernels.
+      weights: The weights, in the type of the products.
+      start: The state before the first step, each ``[B, H]``.
+      xs: The inputs.
+      resets: ``[T, B, 1]`` integers, or ``None``.
+      valid: Likewise.
+    """
+
+    grid: Grid
+    weights: Weights
+    start: Arrays
+    xs: Array
+    resets: Array | None
+    valid: Array | None
+
+    def masks(self, grid: Grid) -> list[tuple[Any, Part | None]]:
+        """Resets and validity with their parts, for `Grid.run`."""
+        part = grid.stream(1)
+        masks = self.resets, self.valid
+        return [(mask, None if mask is None else part) for mask in masks]
+
+
+def padded(
+    what: Recurrence,
+    weights: Weights,
+    state: Arrays,
+    xs: Array,
+    resets: Array | None,
+    valid: Array | None,
+) -> Padded:
+    """Pads the operands of `recurrence`."""
+    sizes = sizes_of(what, weights, state, xs)
+    of_parts = tiles(sizes, room(target()))
+    if of_parts is None:
+        raise ValueError(f"mosaic: {sizes} does not fit into the memory of the core")
+    hidden, batch = of_parts.hidden, of_parts.batch
+    w = cast(weights, what.dtype)
+    weights = Weights(
+        pad_gates(w.kernel, sizes.gates, hidden),
+        pad(pad_gates(w.recurrent_kernel, sizes.gates, hidden), 0, hidden),
+        pad_gates(w.bias, sizes.gates, hidden),
+        None if w.recurrent_bias is None else pad(w.recurrent_bias, 0, hidden)[None],
+    )
+
+    def mask(array):
+        return (
+            None if array is None else pad(array.astype(jnp.int32), 1, batch)[..., None]
+        )
+
+    return Padded(
+        Grid(sizes, of_parts),
+        weights,
+        tuple(pad(pad(x, 0, batch), 1, hidden) for x in state),
+        pad(xs, 1, batch),
+        mask(resets),
+        mask(valid),
+    )
+
+
+def sizes_of(what: Recurrence, weights: Weights, state: Arrays, xs: Array) -> Sizes:
+    """The sizes of a recurrence, from its arrays or their shapes."""
+    batch, hidden = state[-1].shape
+    gates = weights.kernel.shape[1] // hidden
+    saved, dtype = what.gates.saved, what.dtype
+    return Sizes(xs.shape[0], batch, hidden, gates, len(state), saved, dtype)

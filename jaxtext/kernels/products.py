@@ -1,0 +1,38 @@
+"""The input product and its gradients, where integers stand for one-hot rows."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxtext.types import Array, DType
+
+
+def is_symbols(x: Array) -> bool:
+    """Whether inputs are integers that stand for one-hot rows."""
+    return jnp.issubdtype(x.dtype, jnp.integer)
+
+
+def product(x: Array, kernel: Array) -> Array:
+    """``x W``, which for symbols is a row of ``W`` each."""
+    return kernel[x] if is_symbols(x) else x.astype(kernel.dtype) @ kernel
+
+
+def product_gradients(
+    x: Array, kernel: Array, dz: Array, total: DType
+) -> tuple[Array | None, Array]:
+    """Gradients of `product` by its input, ``None`` for symbols, and by its kernel.
+
+    Args:
+      x: ``[N, D]``, or integers ``[N]``.
+      kernel: ``[D, F]``.
+      dz: ``[N, F]``, the gradient by the product.
+      total: The type to add up in.
+    """
+    if is_symbols(x):
+        return None, jnp.zeros(kernel.shape, total).at[x].add(dz.astype(total))
+    return (dz @ kernel.T).astype(x.dtype), outer(x.astype(dz.dtype), dz, total)
+
+
+def outer(x: Array, dz: Array, total: DType) -> Array:
+    """``xᵀ dz``, summed over rows."""
+    axes = ((0,), (0,)), ((), ())
+    return jax.lax.dot_general(x, dz, axes, preferred_element_type=total)
