@@ -33,8 +33,8 @@ from jaxtext.noise import (
     weight_drop,
     zoneout,
 )
-from jaxtext.types import Backend, Cell, Masks, Noise
-from jaxtext.unroll import unroll
+from jaxtext.types import Backend, Cell, Masks, Noise, Target
+from jaxtext.unroll import explain_backend, unroll
 
 __all__ = [
     "Backend",
@@ -43,10 +43,12 @@ __all__ = [
     "LanguageModel",
     "Masks",
     "Noise",
+    "Target",
     "bidirectional",
     "coupled_lstm",
     "dispatch",
     "dropout",
+    "explain_backend",
     "gru",
     "layer_norm_gru",
     "layer_norm_lstm",

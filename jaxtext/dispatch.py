@@ -2,50 +2,90 @@
 
 from typing import NamedTuple
 
-import jax
-
-from jaxtext.types import Backend, Cell
+from jaxtext.target import target as current_target
+from jaxtext.types import Array, Backend, Cell, Masks, Params, State, Target
 
 STEP_BY_STEP = "scan"
-BACKENDS = ("fused", "parallel", "mosaic")
+BACKENDS = ("fused", "mosaic", "parallel")
+
+# What is tried first to last on a platform, and the evidence for it; then the scan.
+EVIDENCE = {
+    "cpu": {"fused": "measured faster than scan (benchmarks/results/cpu-2-cores.json)"},
+    "tpu": {
+        "mosaic": "fewer cycles a step than scan in the compiler's schedule; not "
+        "measured (benchmarks/results/tpu-schedule.json)"
+    },
+    "gpu": {},
+}
 
 
 class Choice(NamedTuple):
-    """A backend, ``None`` for step by step, and the reason in words."""
+    """How a cell is taken over a sequence.
+
+    Attributes:
+      backend: The backend, or ``None`` for step by step.
+      reason: Its name, and why it was chosen, in words.
+    """
 
     backend: Backend | None
     reason: str
 
 
-def choose(cell: Cell, backend: str = "auto", platform: str | None = None) -> Choice:
-    """Chooses among the backends of a cell.
+def choose(
+    cell: Cell,
+    params: Params,
+    state: State,
+    xs: Array,
+    masks: Masks,
+    backend: str = "auto",
+    target: Target | None = None,
+) -> Choice:
+    """Chooses among the backends of a cell, going by shapes and types.
 
-    ``"auto"`` goes by what has been measured (``benchmarks/results``, told in
-    ``docs/design.md``): on CPU the hand-derived backward of ``"fused"`` was faster at
-    every shape tried; elsewhere nothing has been measured yet, and cells go step by
-    step.
+    ``"auto"`` goes by the evidence in this repository (`EVIDENCE`, told in
+    ``docs/design.md``): the first backend that the platform has it for, that the cell
+    knows and that lacks nothing for what is asked; without one, step by step.
 
     Args:
       cell: A cell that is not made of others.
+      params: Its parameters.
+      state: Its state.
+      xs: Its inputs, time-major.
+      masks: What happens around each step.
       backend: A backend's name, ``"scan"`` or ``"auto"``. A cell that does not know
         the name goes step by step.
-      platform: As ``jax.default_backend()`` names it, which is the default.
+      target: The device. Default: the one that the program is for.
 
-    Example:
-      >>> import jaxtext as jt
-      >>> choose(jt.lstm(8), platform="cpu").reason
-      'fused: measured faster than scan on cpu'
-      >>> choose(jt.lstm(8), platform="tpu").reason
-      'scan: nothing else has been measured faster on tpu'
+    Raises:
+      ValueError: If the backend asked for by name cannot do it, saying what it lacks.
     """
+    target = current_target() if target is None else target
     known = {other.name: other for other in cell.backends}
+
+    def lacking(name: str) -> str | None:
+        lacks = known[name].lacks
+        return None if lacks is None else lacks(target, params, state, xs, masks)
+
+    if backend == STEP_BY_STEP:
+        return Choice(None, "scan: asked for")
     if backend != "auto":
-        if backend in known:
-            return Choice(known[backend], f"{backend}: asked for")
-        if backend == STEP_BY_STEP:
-            return Choice(None, "scan: asked for")
-        return Choice(None, f"scan: the cell has no backend {backend!r}")
-    platform = platform or jax.default_backend()
-    if platform == "cpu" and "fused" in known:
-        return Choice(known["fused"], "fused: measured faster than scan on cpu")
-    return Choice(None, f"scan: nothing else has been measured faster on {platform}")
+        if backend not in known:
+            return Choice(None, f"scan: the cell has no backend {backend!r}")
+        lack = lacking(backend)
+        if lack is not None:
+            raise ValueError(
+                f"backend {backend!r} cannot do this on {target.kind}: {lack}; use "
+                "backend='auto', which falls back"
+            )
+        return Choice(known[backend], f"{backend}: asked for")
+
+    passed_over = ""
+    for name, evidence in EVIDENCE.get(target.platform, {}).items():
+        if name in known:
+            lack = lacking(name)
+            if lack is None:
+                return Choice(known[name], f"{name}: {evidence}")
+            passed_over += f" ({name}: {lack})"
+    return Choice(
+        None, f"scan: nothing else has been shown faster on {target.kind}{passed_over}"
+    )

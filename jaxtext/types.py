@@ -56,6 +56,18 @@ class Masks(NamedTuple):
     valid: Array | None = None
 
 
+class Target(NamedTuple):
+    """A kind of device that a program is for.
+
+    Attributes:
+      platform: ``"cpu"``, ``"gpu"`` or ``"tpu"``.
+      kind: As its maker calls it, such as ``"TPU v5 lite"``.
+    """
+
+    platform: str
+    kind: str
+
+
 class Backend(NamedTuple):
     """Another way over a sequence than a scan of ``step``, for the same function.
 
@@ -64,10 +76,14 @@ class Backend(NamedTuple):
       sequence: ``(params, state, xs, masks, noise, keep) -> (state, ys)``, time-major.
         `keep` is whether what lies within a step may be kept for the backward pass,
         or is to be computed again.
+      lacks: ``(target, params, state, xs, masks) -> str | None``: what it lacks to do
+        that on a `Target`, in words, going by shapes and types alone. ``None`` in its
+        place: it lacks nothing anywhere.
     """
 
     name: str
     sequence: Callable[..., tuple[State, Array]]
+    lacks: Callable[..., str | None] | None = None
 
 
 class Cell(NamedTuple):

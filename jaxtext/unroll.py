@@ -11,9 +11,9 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from jaxtext.dispatch import BACKENDS, STEP_BY_STEP
-from jaxtext.types import Array, Cell, Key, Masks, Noise, Params, State
-from jaxtext.walk import Remat, backwards, over_time, select
+from jaxtext.dispatch import BACKENDS, STEP_BY_STEP, choose
+from jaxtext.types import Array, Cell, Key, Masks, Noise, Params, State, Target
+from jaxtext.walk import Remat, backwards, over_time, select, step_by_step
 
 
 def unroll(
@@ -60,12 +60,12 @@ def unroll(
       time_major: Whether `xs`, `resets` and the outputs have time as the first axis,
         ``[T, B, …]``, which saves two transpositions.
       backend: How each cell is taken over the sequence: ``"scan"``, step by step;
-        ``"fused"``, by a hand-derived backward pass; ``"parallel"``, all steps at once
-        (`min_gru`, `min_lstm`); or ``"auto"``, by what has been measured
-        (`jaxtext.dispatch.choose`). A cell that does not know the way asked for goes
-        step by step. All compute the same function. Forward mode (``jax.jvp``,
-        ``jax.jacfwd``, ``jax.hessian``), which the hand-derived pass does not serve,
-        needs ``"scan"``.
+        ``"fused"``, by a hand-derived backward pass; ``"mosaic"``, by kernels for TPU;
+        ``"parallel"``, all steps at once (`min_gru`, `min_lstm`); or ``"auto"``, by
+        the evidence for the device (`explain_backend` says which and why). A cell that
+        does not know the way asked for goes step by step. All compute the same
+        function. Forward mode (``jax.jvp``, ``jax.jacfwd``, ``jax.hessian``), which
+        hand-derived passes do not serve, needs ``"scan"``.
       remat: What to compute again in the backward pass rather than keep. ``None``:
         nothing. ``"gates"``: what lies within a step; states and outputs are kept.
         An integer ``k``: all but the state at every ``k``-th step, so that
@@ -76,7 +76,8 @@ def unroll(
       The state after the last step, and the outputs ``[B, T, H]``.
 
     Raises:
-      ValueError: If the shapes do not fit together, or no backend has that name.
+      ValueError: If the shapes do not fit together, no backend has that name, or the
+        one that has cannot do what is asked.
 
     Example:
       >>> import jaxtext as jt
@@ -90,11 +91,90 @@ def unroll(
       >>> ys.shape, bool((ys[1, 1:] == 0).all()), bool((state[1] == ys[1, 0]).all())
       ((2, 3, 4), True, True)
     """
+    _check_backend(cell, backend)
+    count = isinstance(remat, int) and not isinstance(remat, bool) and remat > 0
+    if not (count or remat is None or remat == "gates"):
+        raise ValueError(f"remat: expected None, 'gates' or a count, got {remat!r}")
+    walk = partial(over_time, backend=backend, remat=remat)
+    return _walked(
+        walk, cell, params, state, xs, key, lengths, resets, reverse, time_major
+    )
+
+
+def explain_backend(
+    cell: Cell,
+    params: Params,
+    state: State,
+    xs: Array,
+    *,
+    lengths: Array | None = None,
+    resets: Array | None = None,
+    time_major: bool = False,
+    backend: str = "auto",
+    target: Target | None = None,
+) -> list[str]:
+    """Says how `unroll` would take each cell over a sequence, and why.
+
+    Nothing is computed: it goes by shapes and types alone, so
+    ``jax.ShapeDtypeStruct`` will do for all arrays.
+
+    Args:
+      cell: The cell, or stack of cells.
+      params: As for `unroll`.
+      state: As for `unroll`.
+      xs: As for `unroll`.
+      lengths: As for `unroll`.
+      resets: As for `unroll`.
+      time_major: As for `unroll`.
+      backend: As for `unroll`.
+      target: The device, which need not be at hand, as in
+        ``Target("tpu", "TPU v5 lite")``. Default: the one that `unroll` would run on.
+
+    Returns:
+      For each cell that is not made of others, in the order in which they run,
+      ``"backend: reason"``.
+
+    Raises:
+      ValueError: If the backend asked for by name cannot do it, saying what it lacks.
+
+    Example:
+      >>> import jaxtext as jt
+      >>> cell = jt.stack(jt.gru(256), jt.gru(256, reset_after=False))
+      >>> params = jax.eval_shape(lambda: cell.init(jax.random.key(0), 65))
+      >>> state = jax.eval_shape(lambda: cell.initial_state((8,)))
+      >>> ids = jax.ShapeDtypeStruct((8, 100), jnp.int32)
+      >>> for reason in explain_backend(cell, params, state, ids):
+      ...     print(reason)
+      fused: measured faster than scan (benchmarks/results/cpu-2-cores.json)
+      scan: nothing else has been shown faster on cpu
+    """
+    _check_backend(cell, backend)
+    reasons = []
+
+    def noting(cell, params, state, xs, masks, noise):
+        if cell.sequence is not None:
+            return cell.sequence(noting, params, state, xs, masks, noise)
+        choice = choose(cell, params, state, xs, masks, backend, target)
+        reasons.append(choice.reason)
+        return step_by_step(cell, params, state, xs, masks, noise)
+
+    walk = partial(
+        _walked, noting, cell, key=None, reverse=False, time_major=time_major
+    )
+    jax.eval_shape(walk, params, state, xs, lengths=lengths, resets=resets)
+    return reasons
+
+
+def _check_backend(cell, backend):
     own = [other.name for other in cell.backends]
     if backend not in ("auto", STEP_BY_STEP, *BACKENDS, *own):
         raise ValueError(
             f"backend: expected auto, scan, {' or '.join(BACKENDS)}, got {backend!r}"
         )
+
+
+def _walked(walk, cell, params, state, xs, key, lengths, resets, reverse, time_major):
+    """Takes `walk` over the sequence: checks, masks and layout done."""
     lengths = None if lengths is None else jnp.asarray(lengths)
     resets = None if resets is None else jnp.asarray(resets)
     symbols = jnp.issubdtype(xs.dtype, jnp.integer)
@@ -106,9 +186,6 @@ def unroll(
         time_axis = xs.ndim - (1 if symbols else 2)
         xs = jnp.moveaxis(xs, time_axis, 0)
         resets = None if resets is None else jnp.moveaxis(resets, -1, 0)
-    count = isinstance(remat, int) and not isinstance(remat, bool) and remat > 0
-    if not (count or remat is None or remat == "gates"):
-        raise ValueError(f"remat: expected None, 'gates' or a count, got {remat!r}")
     length, *batch = xs.shape if symbols else xs.shape[:-1]
     batch_shape = tuple(batch)
     _check_shapes(xs, symbols, batch_shape, state, lengths, resets)
@@ -127,7 +204,6 @@ def unroll(
     key = None if key is None else typed_key(key)
     params, state, xs = _varying_alike((params, state, xs), (resets, key))
     noise = _draw_noise(cell, key, 1 if symbols else xs.shape[-1], batch_shape, length)
-    walk = partial(over_time, backend=backend, remat=remat)
     walk = partial(backwards, walk) if reverse else walk
     state, ys = walk(cell, params, state, xs, Masks(resets, valid), noise)
     return state, ys if time_major else jnp.moveaxis(ys, 0, -2)

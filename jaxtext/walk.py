@@ -35,10 +35,11 @@ def over_time(
     if cell.sequence is not None:
         walk = partial(over_time, backend=backend, remat=remat)
         return cell.sequence(walk, params, state, xs, masks, noise)
-    chosen = choose(cell, backend).backend
-    if chosen is not None and xs.shape[0] > 0:
-        return chosen.sequence(params, state, xs, masks, noise, remat is None)
-    return _step_by_step(remat, cell, params, state, xs, masks, noise)
+    if xs.shape[0] > 0:
+        chosen = choose(cell, params, state, xs, masks, backend).backend
+        if chosen is not None:
+            return chosen.sequence(params, state, xs, masks, noise, remat is None)
+    return step_by_step(cell, params, state, xs, masks, noise, remat is not None)
 
 
 def backwards(
@@ -66,18 +67,30 @@ def select(mask: Array, yes: Any, no: Any) -> Any:
     return jax.tree.map(of_leaf, yes, no)
 
 
-def _step_by_step(remat, cell, params, state, xs, masks, noise):
+def step_by_step(
+    cell: Cell,
+    params: Params,
+    state: State,
+    xs: Array,
+    masks: Masks,
+    noise: Noise,
+    again: bool = False,
+) -> tuple[State, Array]:
+    """A scan of the cell's step; `again`: what lies within a step is not kept."""
+    step = cell.step
+    assert step is not None  # or it would have a `sequence`
+
     def body(state, inputs):
         x, reset, valid, per_step = inputs
         if reset is not None:
             state = select(reset, cell.initial_state(reset.shape), state)
-        after, y = cell.step(params, state, x, Noise(noise.per_sequence, per_step))
+        after, y = step(params, state, x, Noise(noise.per_sequence, per_step))
         if valid is not None:
             after = select(valid, after, state)
             y = select(valid, y, jnp.zeros_like(y))
         return after, y
 
-    if remat is not None:
+    if again:
         body = jax.checkpoint(body, prevent_cse=False)  # a scan's body needs no care
     resets, last = _before_steps(masks.resets)
     state, ys = jax.lax.scan(body, state, (xs, resets, masks.valid, noise.per_step))

@@ -53,7 +53,7 @@ CELLS = {
 }
 WHOLE_ONLY = {"bidirectional", "bidirectional stack"}
 BACKENDS = dict.fromkeys(CELLS, ("scan",)) | {
-    **dict.fromkeys(("rnn", "lstm", "gru"), ("scan", "fused")),
+    **dict.fromkeys(("rnn", "lstm", "gru"), ("scan", "fused", "mosaic")),
     **dict.fromkeys(("min_gru", "min_lstm"), ("scan", "parallel")),
     **dict.fromkeys(("one wide", "stack", "stack in a stack"), ("fused",)),
     **dict.fromkeys(WHOLE_ONLY, ("fused",)),

@@ -8,6 +8,7 @@ import jaxtext
 LAYERS = [
     "errors",
     "types",
+    "target",
     "kernels",
     "cells",
     "noise",

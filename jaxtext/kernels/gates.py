@@ -61,11 +61,13 @@ class Passes(NamedTuple):
       record: ``(…) -> ((state, ys), tape)``; what is on the tape is its own affair.
       backward: ``(…, tape, cotangents) -> (dweights, dstate, dxs)``; ``dxs`` is
         ``None`` for symbols. Need not be differentiable.
+      lacks: ``(target, …) -> str | None``: what it lacks to do so on a device.
     """
 
     forward: Callable[..., tuple[Arrays, Array]]
     record: Callable[..., tuple[tuple[Arrays, Array], Any]]
     backward: Callable[..., tuple[Weights, Arrays, Array | None]]
+    lacks: Callable[..., str | None]
 
 
 class Recurrence(NamedTuple):

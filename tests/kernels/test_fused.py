@@ -9,7 +9,7 @@ from jax.extend.core import jaxprs_in_params
 from jax.test_util import check_grads
 
 import jaxtext as jt
-from jaxtext.kernels import backward, forward
+from jaxtext.kernels.fused import backward, forward
 
 CELLS = {"rnn": jt.rnn, "lstm": jt.lstm, "gru": jt.gru}
 LENGTHS = np.array([4, 0, 7])
@@ -167,24 +167,3 @@ def test_nothing_to_walk(name):
 )
 def test_chunks_divide_the_sequence_where_they_can(length, most, chunk):
     assert backward._chunk_length(length, most) == chunk
-
-
-@pytest.mark.parametrize(
-    ("backend", "platform", "reason"),
-    [
-        ("auto", "cpu", "fused: measured"),
-        ("auto", "tpu", "nothing else has been measured faster on tpu"),
-        ("scan", "cpu", "asked for"),
-        ("fused", "tpu", "asked for"),
-        ("parallel", "cpu", "no backend 'parallel'"),
-    ],
-)
-def test_the_choice_says_why(backend, platform, reason):
-    choice = jt.dispatch.choose(jt.gru(2), backend, platform)
-    assert reason in choice.reason
-    assert (choice.backend is not None) == choice.reason.startswith("fused")
-
-
-def test_a_cell_without_backends_goes_step_by_step():
-    cell = jt.gru(2, reset_after=False)
-    assert jt.dispatch.choose(cell, platform="cpu").backend is None

@@ -38,9 +38,9 @@ def record(
     resets: Array | None,
     valid: Array | None,
 ) -> tuple[tuple[Arrays, Array], Array]:
-    """The same, and the tape ``[T, S, B, H]``: for each step the state before it, and
-    then its gates, if they are kept.
+    """The same, and the tape, ``[T, S, B, H]``.
 
+    On it is for each step the state before it, and then its gates, if they are kept.
     One array, since XLA fills what a loop is to write beforehand, and where several
     have one shape it fills one and copies that to the others.
     """

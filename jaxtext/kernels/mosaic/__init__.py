@@ -11,5 +11,6 @@ Where there is no TPU they are interpreted, which is for tests.
 from jaxtext.kernels.gates import Passes
 from jaxtext.kernels.mosaic.backward import backward
 from jaxtext.kernels.mosaic.forward import forward, record
+from jaxtext.kernels.mosaic.operands import lacks
 
-MOSAIC = Passes(forward, record, backward)
+MOSAIC = Passes(forward, record, backward, lacks)

@@ -10,7 +10,7 @@ from jax.experimental import pallas as pl
 from jaxtext.kernels.gates import Arrays, Recurrence, Weights, activations
 from jaxtext.kernels.mosaic.forward import Written
 from jaxtext.kernels.mosaic.grid import cleared, where
-from jaxtext.kernels.mosaic.operands import Padded, padded
+from jaxtext.kernels.mosaic.operands import padded
 from jaxtext.kernels.mosaic.tiles import pad, unpad_gates
 from jaxtext.kernels.products import is_symbols, outer, product, product_gradients
 from jaxtext.types import Array

@@ -10,7 +10,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
 from jaxtext.kernels.mosaic.tiles import Sizes, Tiles
-from jaxtext.kernels.target import target
+from jaxtext.target import target
 from jaxtext.types import Array, DType, Shape
 
 

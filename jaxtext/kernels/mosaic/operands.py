@@ -2,14 +2,13 @@
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from jaxtext.kernels.gates import Arrays, Recurrence, Weights, cast
 from jaxtext.kernels.mosaic.grid import Grid, Part
 from jaxtext.kernels.mosaic.tiles import Sizes, pad, pad_gates, room, tiles
-from jaxtext.kernels.target import target
-from jaxtext.types import Array
+from jaxtext.target import target
+from jaxtext.types import Array, Target
 
 
 class Padded(NamedTuple):
@@ -40,6 +39,31 @@ class Padded(NamedTuple):
         return [(mask, None if mask is None else part) for mask in masks]
 
 
+def lacks(
+    device: Target,
+    what: Recurrence,
+    weights: Weights,
+    state: Arrays,
+    xs: Array,
+    resets: Array | None,
+    valid: Array | None,
+) -> str | None:
+    """What the kernels lack to run a recurrence on a device, if anything."""
+    del resets, valid
+    if device.platform == "gpu":
+        return "it is for TPU"
+    if device.platform == "tpu" and what.dtype not in (jnp.float32, jnp.bfloat16):
+        return f"it computes in float32 and bfloat16, not in {jnp.dtype(what.dtype)}"
+    sizes = sizes_of(what, weights, state, xs)
+    if tiles(sizes, room(device)) is None:
+        weighs = sizes.hidden**2 * sizes.gates * jnp.dtype(what.dtype).itemsize
+        return (
+            f"recurrent weights of {weighs / 2**20:.0f} MiB and a step do not fit into "
+            f"the {room(device) // 2**20} MiB of vector memory of a {device.kind}"
+        )
+    return None
+
+
 def padded(
     what: Recurrence,
     weights: Weights,
@@ -52,7 +76,7 @@ def padded(
     sizes = sizes_of(what, weights, state, xs)
     of_parts = tiles(sizes, room(target()))
     if of_parts is None:
-        raise ValueError(f"mosaic: {sizes} does not fit into the memory of the core")
+        raise ValueError(f"mosaic: {sizes} does not fit into vector memory")
     hidden, batch = of_parts.hidden, of_parts.batch
     w = cast(weights, what.dtype)
     weights = Weights(

@@ -4,8 +4,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from jaxtext.kernels.target import Target
-from jaxtext.types import Array, DType
+from jaxtext.types import Array, DType, Target
 
 LANES = 128  # of a vector register: the unit of the last axis
 # Of vector memory, on top of what is counted: what the compiler spills there.
@@ -13,7 +12,9 @@ _SPARE = 8 * 2**20
 # Of a core, MiB (`pltpu.get_tpu_info`); for kinds not known here the least of any.
 _ROOM = {"TPU v5 lite": 128, "TPU v5": 64, "TPU v6 lite": 128, "TPU7x": 64}
 _LEAST_ROOM = 16
-_MOST_ROWS = 256
+# Rows of a tile: with fewer, loading weights into the matrix unit takes longer than the
+# products do; with more, what is done element by element does not stay in registers.
+_FEWEST_ROWS, _MOST_ROWS = 64, 256
 _MOST_STEPS = 16
 
 
@@ -92,8 +93,9 @@ def tiles(sizes: Sizes, room: int) -> Tiles | None:
     columns = 2 * LANES if hidden % (2 * LANES) == 0 else LANES
     width = sizes.gates * hidden
     packed = 32 // size if size < 8 else 8  # rows of a register
-    rows = min(_MOST_ROWS, _up(sizes.batch, packed))
-    while rows >= packed:
+    whole = _up(max(1, sizes.batch), packed)
+    rows, fewest = min(_MOST_ROWS, whole), min(_FEWEST_ROWS, whole)
+    while rows >= fewest:
         of_row = (
             4 * sizes.states * hidden * wide  # at the start, at the end, two between
             + 2 * width * size  # gradients of two steps, in the backward pass
@@ -109,9 +111,9 @@ def tiles(sizes: Sizes, room: int) -> Tiles | None:
         most = min(sizes.length, _MOST_STEPS, (room - fixed) // step)
         if most >= 1:
             steps = _even(sizes.length, most)
-            batch, total = _up(sizes.batch, rows), fixed + steps * step
-            return Tiles(batch, rows, hidden, columns, steps, total)
-        rows = _up(rows // 2, packed) if rows > packed else 0
+            total = fixed + steps * step
+            return Tiles(_up(whole, rows), rows, hidden, columns, steps, total)
+        rows = max(fewest, _up(rows // 2, packed)) if rows > fewest else 0
     return None
 
 

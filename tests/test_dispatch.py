@@ -1,0 +1,65 @@
+"""Which backend is chosen, and what is said of it."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import jaxtext as jt
+
+V5E = jt.Target("tpu", "TPU v5 lite")
+H100 = jt.Target("gpu", "NVIDIA H100 80GB HBM3")
+CPU = jt.Target("cpu", "cpu")
+
+
+def explain(cell, *, batch=128, length=10, width=32, **options):
+    params = jax.eval_shape(lambda: cell.init(jax.random.key(0), width))
+    state = jax.eval_shape(lambda: cell.initial_state((batch,)))
+    xs = jax.ShapeDtypeStruct((batch, length), jnp.int32)
+    return jt.explain_backend(cell, params, state, xs, **options)
+
+
+@pytest.mark.parametrize(
+    ("cell", "backend", "target", "reason"),
+    [
+        (jt.gru(8), "auto", CPU, "fused: measured faster than scan"),
+        (jt.gru(8), "auto", V5E, "mosaic: fewer cycles"),
+        (jt.gru(8), "auto", H100, "scan: nothing else has been shown faster on NVIDIA"),
+        (jt.gru(8), "scan", CPU, "scan: asked for"),
+        (jt.gru(8), "fused", V5E, "fused: asked for"),
+        (jt.gru(8), "mosaic", CPU, "mosaic: asked for"),
+        (jt.gru(8), "parallel", CPU, "scan: the cell has no backend 'parallel'"),
+        (jt.gru(8, reset_after=False), "auto", CPU, "scan: nothing else"),
+        (jt.lstm(4096), "auto", V5E, "scan: .*weights of 256 MiB .* 128 MiB of vector"),
+        (jt.lstm(2048), "auto", V5E, "mosaic"),
+        (jt.lstm(2560), "auto", jt.Target("tpu", "TPU v5"), "scan: .* 64 MiB"),
+        (jt.lstm(8, dtype="float16"), "auto", V5E, "scan: .*bfloat16, not in float16"),
+    ],
+)
+def test_the_choice_says_why(cell, backend, target, reason):
+    (found,) = explain(cell, backend=backend, target=target)
+    assert re.match(reason, found)
+
+
+def test_what_was_asked_for_and_cannot_be_done_is_an_error():
+    with pytest.raises(ValueError, match=r"'mosaic' cannot do this on NVIDIA.*for TPU"):
+        explain(jt.lstm(8), backend="mosaic", target=H100)
+    with pytest.raises(ValueError, match=r"expected auto, scan, .*, got 'cuda'"):
+        explain(jt.lstm(8), backend="cuda")
+
+
+def test_each_cell_of_a_stack_is_chosen_for_by_itself():
+    cell = jt.stack(jt.lstm(8), jt.dropout(0.5), jt.residual(jt.min_gru(8)))
+    backends = [reason.split(":")[0] for reason in explain(cell, target=V5E)]
+    assert backends == ["mosaic", "scan"]
+
+
+def test_the_mesh_says_which_device_it_is():
+    device = jax.sharding.AbstractDevice(
+        device_kind="TPU v5 lite", num_cores=1, platform="tpu"
+    )
+    mesh = jax.sharding.AbstractMesh((1,), ("x",), abstract_device=device)
+    with jax.sharding.use_abstract_mesh(mesh):
+        assert jt.dispatch.current_target() == V5E
+    assert jt.dispatch.current_target().platform == "cpu"
