@@ -11,8 +11,9 @@ each chunk of time::
     dW = Σ_t x_tᵀ dz_t,  dU = Σ_t h_tm1ᵀ du_t,  db = Σ_t dz_t   after each chunk
 """
 
-from jaxtext.kernels.fused.backward import backward
-from jaxtext.kernels.fused.forward import forward, record
+from jaxtext.kernels.fused import backward, forward
 from jaxtext.kernels.gates import Passes
 
-FUSED = Passes(forward, record, backward, lacks=lambda *_: None)
+FUSED = Passes(
+    forward.forward, forward.record, backward.backward, lacks=lambda *_: None
+)

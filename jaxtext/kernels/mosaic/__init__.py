@@ -9,8 +9,6 @@ Where there is no TPU they are interpreted, which is for tests.
 """
 
 from jaxtext.kernels.gates import Passes
-from jaxtext.kernels.mosaic.backward import backward
-from jaxtext.kernels.mosaic.forward import forward, record
-from jaxtext.kernels.mosaic.operands import lacks
+from jaxtext.kernels.mosaic import backward, forward, operands
 
-MOSAIC = Passes(forward, record, backward, lacks)
+MOSAIC = Passes(forward.forward, forward.record, backward.backward, operands.lacks)
