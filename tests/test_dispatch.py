@@ -32,7 +32,7 @@ def explain(cell, *, batch=128, length=10, width=32, **options):
         (jt.gru(8), "parallel", CPU, "scan: the cell has no backend 'parallel'"),
         (jt.gru(8, reset_after=False), "auto", CPU, "scan: nothing else"),
         (jt.lstm(4096), "auto", V5E, "scan: .*weights of 256 MiB .* 128 MiB of vector"),
-        (jt.lstm(2048), "auto", V5E, "mosaic"),
+        (jt.lstm(2048, dtype="bfloat16"), "auto", V5E, "mosaic"),
         (jt.lstm(2560), "auto", jt.Target("tpu", "TPU v5"), "scan: .* 64 MiB"),
         (jt.lstm(8, dtype="float16"), "auto", V5E, "scan: .*bfloat16, not in float16"),
     ],

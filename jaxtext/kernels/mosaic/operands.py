@@ -52,8 +52,9 @@ def lacks(
     del resets, valid
     if device.platform == "gpu":
         return "it is for TPU"
-    if device.platform == "tpu" and what.dtype not in (jnp.float32, jnp.bfloat16):
-        return f"it computes in float32 and bfloat16, not in {jnp.dtype(what.dtype)}"
+    dtype = jnp.dtype(what.dtype).name
+    if device.platform == "tpu" and dtype not in ("float32", "bfloat16"):
+        return f"it computes in float32 and bfloat16, not in {dtype}"
     sizes = sizes_of(what, weights, state, xs)
     if tiles(sizes, room(device)) is None:
         weighs = sizes.hidden**2 * sizes.gates * jnp.dtype(what.dtype).itemsize
