@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -70,6 +70,10 @@ class Config:
     slices: int = 1
     """Read each batch in so many slices, one after the other: less memory."""
 
+    data_parallel: Literal["pmap", "sharded"] = "pmap"
+    """How the step is spread over devices: jax.pmap, or jax.shard_map over arrays that
+    are sharded. The function is the same."""
+
     optimizer: Literal["adamw", "rmsprop"] = "adamw"
     """adamw: warm-up, cosine decay, gradients clipped to norm 1. rmsprop: as Keras."""
     learning_rate: float = 4e-3
@@ -104,6 +108,8 @@ class Config:
     """Also send metrics to Weights & Biases (needs the extra jaxtext[wandb])."""
 
 
+C = TypeVar("C", bound=Config)
+
 PRESETS = {
     "modern": Config(),
     "tutorial": Config(
@@ -126,6 +132,7 @@ PRESETS = {
 _OUTSIDE_IDENTITY = {
     "backend",
     "remat",
+    "data_parallel",
     "steps",
     "epochs",
     "minutes",
@@ -137,8 +144,12 @@ _OUTSIDE_IDENTITY = {
 }
 
 
-def parse(argv: Sequence[str] | None = None) -> Config:
+def parse(argv: Sequence[str] | None = None, kind: type[C] = Config) -> C:
     """Reads the command line; ``--preset`` decides what the defaults are.
+
+    Args:
+      argv: The words. Default: those of this process.
+      kind: `Config`, or what adds flags with defaults to it.
 
     Raises:
       InputError: If a value is out of range.
@@ -146,8 +157,8 @@ def parse(argv: Sequence[str] | None = None) -> Config:
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     finder.add_argument("--preset", default="modern")
     preset = finder.parse_known_args(argv)[0].preset
-    default = PRESETS.get(preset, Config())
-    config = tyro.cli(Config, args=argv, default=default)
+    default = kind(**vars(PRESETS.get(preset, Config())))
+    config = tyro.cli(kind, args=argv, default=default)
     check(config)
     return config
 

@@ -29,7 +29,7 @@ def choose(cell: Cell, backend: str = "auto", platform: str | None = None) -> Ch
       cell: A cell that is not made of others.
       backend: A backend's name, ``"scan"`` or ``"auto"``. A cell that does not know
         the name goes step by step.
-      platform: As ``jax.default_backend()`` names it, which is the default.
+      platform: As ``jax.default_backend()`` names it. Default: what is compiled for.
 
     Example:
       >>> import jaxtext as jt
@@ -45,7 +45,15 @@ def choose(cell: Cell, backend: str = "auto", platform: str | None = None) -> Ch
         if backend == STEP_BY_STEP:
             return Choice(None, "scan: asked for")
         return Choice(None, f"scan: the cell has no backend {backend!r}")
-    platform = platform or jax.default_backend()
+    platform = platform or _platform()
     if platform == "cpu" and "fused" in known:
         return Choice(known["fused"], "fused: measured faster than scan on cpu")
     return Choice(None, f"scan: nothing else has been measured faster on {platform}")
+
+
+def _platform():
+    """What is compiled for, be it a TPU that is not there."""
+    device = jax.sharding.get_abstract_mesh().abstract_device
+    if device is not None and device.device_kind.startswith("TPU"):
+        return "tpu"
+    return jax.default_backend()
