@@ -221,6 +221,12 @@ def default_workdir(corpus_name: str, identity: dict[str, Any]) -> Path:
     return Path("runs") / f"{corpus_name}-{identity['cell']}-{digest[:8]}"
 
 
+def build_layer(identity: dict[str, Any]) -> jt.Cell:
+    """One recurrent layer of a configuration."""
+    dtype = jnp.dtype(identity["dtype"])
+    return CELLS[identity["cell"]](identity["hidden"], dtype=dtype)
+
+
 def build_model(
     identity: dict[str, Any],
     vocab_size: int,
@@ -229,13 +235,13 @@ def build_model(
     remat: int | Literal["gates"] | None = None,
 ) -> jt.LanguageModel:
     """The model of a configuration: layers of the cell, each followed by dropout."""
-    dtype = jnp.dtype(identity["dtype"])
     layers = []
     for _ in range(identity["layers"]):
-        layers.append(CELLS[identity["cell"]](identity["hidden"], dtype=dtype))
+        layers.append(build_layer(identity))
         if identity["dropout"]:
             layers.append(jt.dropout(identity["dropout"]))
     cell = jt.stack(*layers)
+    dtype = jnp.dtype(identity["dtype"])
     return jt.LanguageModel(cell, vocab_size, dtype, backend, remat)
 
 
