@@ -100,11 +100,13 @@ def compile_and_tell(config: Config, display: Screen) -> dict[str, Any]:
     characters = config.batch_size * config.seq_len / limits["step"]
     display.say(report(program, chip, len(devices), limits))
     display.say(f"  no more than {characters:,.0f} characters/s")
-    found = program._asdict() | {
+    found = program._asdict()
+    sizes = ["arguments", "results", "aliased", "temporaries", "code", "peak"]
+    found["bytes"] = {name: found.pop(name) for name in sizes}
+    found["bytes"] |= {"together": program.memory, "chip": chip.memory}
+    found |= {
         "flops_of_all_chips": program.flops * len(devices),
         "collectives": [c._asdict() for c in program.collectives],
-        "memory": program.memory,
-        "chip_memory": chip.memory,
         "bound_seconds": limits,
         "bound_characters_per_second": characters,
     }

@@ -111,13 +111,14 @@ def report(program: Program, chip: Chip, chips: int, limits: dict[str, float]) -
 def _collective_lines(collectives, mib):
     if not collectives:
         return ["  no exchange between chips"]
-    total = mib(
-        "exchanged", sum(c.bytes for c in collectives), f"{len(collectives)} in all"
-    )
-    return [
+    lines = [
         mib(c.kind, c.bytes, "at each turn of a loop" if c.in_loop else "once a step")
         for c in collectives
-    ] + [total]
+    ]
+    if len(lines) > 1:
+        total = sum(c.bytes for c in collectives)
+        lines.append(mib("together", total, f"{len(lines)} exchanges"))
+    return lines
 
 
 def _counted(names):

@@ -20,7 +20,7 @@ from jax.extend.core import jaxprs_in_params
 from tpu_program import Collective, DoesNotFitError
 
 import jaxtext as jt
-from jaxtext.training import create_state, make_train_step
+from jaxtext.training import create_state, data_parallel, make_train_step
 
 needs_libtpu = pytest.mark.skipif(
     importlib.util.find_spec("libtpu") is None,
@@ -63,8 +63,10 @@ def test_a_step_compiles_for_every_generation(topology, kind, strategy, capsys):
     assert sum(c["bytes"] for c in result["collectives"]) == 4 * (PARAMETERS + 1)
     assert not any(c["in_loop"] for c in result["collectives"])
     # The state overwrites the one before it: parameters and AdamW's two moments.
-    assert result["aliased"] >= 3 * 4 * PARAMETERS
-    assert result["arguments"] - result["aliased"] < 10_000
+    size = result["bytes"]
+    assert size["aliased"] >= 3 * 4 * PARAMETERS
+    assert size["arguments"] - size["aliased"] < 10_000
+    assert size["together"] < size["chip"]
     bound = result["bound_seconds"]
     assert bound["step"] == max(bound["compute"], bound["memory"]) + bound["links"]
     assert "is no measurement" in captured.err
@@ -79,19 +81,25 @@ def test_a_pod(capsys):
 @needs_libtpu
 @pytest.mark.parametrize("strategy", ["pmap", "sharded"])
 def test_cells_choose_for_the_tpu_and_not_for_this_machine(strategy, monkeypatch):
-    chosen = []
+    chosen, strategies = [], []
 
     def spy(*args):
         chosen.append(jt.dispatch.choose(*args).reason)
         return jt.dispatch.choose(*args)
 
+    def spread(*args, **options):
+        strategies.append(options["strategy"])
+        return data_parallel(*args, **options)
+
     monkeypatch.setattr("jaxtext.walk.choose", spy)
+    monkeypatch.setattr("tpu_program.data_parallel", spread)
     devices, _ = tpu_chips.find_slice("v5e:2x2")
     config = compile_tpu.Config(
         hidden=8, seq_len=4, batch_size=8, data_parallel=strategy
     )
     tpu_program.compile_step(config, 65, devices)
     # The step alone: parameters are made (and the model first traced) elsewhere.
+    assert strategies == [strategy]
     assert "tpu" in chosen[-1]
     assert compile_tpu.about(config, devices)["backend"] == chosen[-1]
 
