@@ -18,10 +18,12 @@ Exit status: 0 it fits; 2 bad input; 3 it does not fit in the memory of a chip.
 import os
 
 # Before JAX is imported: libtpu, which has the compiler, is not to look for a TPU nor
-# for the service that knows of it, nor to mind who else has it loaded.
+# for the service that knows of it, nor to mind who else has it loaded, nor to leave
+# megabytes of logs in /tmp/tpu_logs.
 os.environ.update(
     ALLOW_MULTIPLE_LIBTPU_LOAD="1",
     JAX_PLATFORMS="cpu",
+    TPU_LOG_DIR="disabled",
     TPU_SKIP_MDS_QUERY="1",
     TPU_ACCELERATOR_TYPE="v5litepod-4",
     TPU_WORKER_HOSTNAMES="localhost",
