@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test contracts test-peers format clean
+.PHONY: demo test contracts test-peers test-tpu format clean
 
 ## Train an LSTM on Python's own source for three minutes, and let it write.
 demo: .venv/installed
@@ -22,6 +22,10 @@ contracts: .venv/installed-test
 ## Weights to and from other libraries, which this installs: torch, Keras, Haiku, Equinox.
 test-peers: .venv/installed-peers
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests/interop jaxtext/interop
+
+## Training steps compiled for TPUs, without one, by the compiler that this installs.
+test-tpu: .venv/installed-tpu
+	$(BIN)/python -m pytest -n 2 --dist worksteal tests/experiments/test_compile_tpu.py
 
 format: .venv/installed-test
 	$(BIN)/ruff check --fix
@@ -44,4 +48,8 @@ clean:
 
 .venv/installed-peers: .venv/installed-test
 	$(BIN)/python -m pip install --quiet --editable '.[test,peers]'
+	touch $@
+
+.venv/installed-tpu: .venv/installed-test
+	$(BIN)/python -m pip install --quiet --editable '.[test,tpu]'
 	touch $@

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -53,7 +53,7 @@ class Config:
     """Dropout rate on the output of each layer."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type to compute in; parameters are float32 either way."""
-    backend: Literal["auto", "scan", "fused"] = "auto"
+    backend: Literal["auto", "scan", "fused", "mosaic"] = "auto"
     """How the cells go over a sequence: scan, step by step; fused, with a hand-derived
     backward pass; auto, by what was measured. The function is the same."""
     remat: Literal["gates"] | int | None = None
@@ -69,6 +69,10 @@ class Config:
     zero state and predicting one character, instead of streams that carry on."""
     slices: int = 1
     """Read each batch in so many slices, one after the other: less memory."""
+
+    data_parallel: Literal["pmap", "sharded"] = "pmap"
+    """How the step is spread over devices: jax.pmap, or jax.shard_map over arrays that
+    are sharded. The function is the same."""
 
     optimizer: Literal["adamw", "rmsprop"] = "adamw"
     """adamw: warm-up, cosine decay, gradients clipped to norm 1. rmsprop: as Keras."""
@@ -104,6 +108,8 @@ class Config:
     """Also send metrics to Weights & Biases (needs the extra jaxtext[wandb])."""
 
 
+C = TypeVar("C", bound=Config)
+
 PRESETS = {
     "modern": Config(),
     "tutorial": Config(
@@ -126,6 +132,7 @@ PRESETS = {
 _OUTSIDE_IDENTITY = {
     "backend",
     "remat",
+    "data_parallel",
     "steps",
     "epochs",
     "minutes",
@@ -137,8 +144,12 @@ _OUTSIDE_IDENTITY = {
 }
 
 
-def parse(argv: Sequence[str] | None = None) -> Config:
+def parse(argv: Sequence[str] | None = None, kind: type[C] = Config) -> C:
     """Reads the command line; ``--preset`` decides what the defaults are.
+
+    Args:
+      argv: The words. Default: those of this process.
+      kind: `Config`, or what adds flags with defaults to it.
 
     Raises:
       InputError: If a value is out of range.
@@ -146,8 +157,8 @@ def parse(argv: Sequence[str] | None = None) -> Config:
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     finder.add_argument("--preset", default="modern")
     preset = finder.parse_known_args(argv)[0].preset
-    default = PRESETS.get(preset, Config())
-    config = tyro.cli(Config, args=argv, default=default)
+    default = kind(**vars(PRESETS.get(preset, Config())))
+    config = tyro.cli(kind, args=argv, default=default)
     check(config)
     return config
 

@@ -140,7 +140,11 @@ def open_run(config: Config, display: Screen, started: float) -> Iterator[Run]:
     )
     optimizer = char_config.build_optimizer(config)
     parallel = jt.training.data_parallel(
-        model, optimizer, batches.batch_size, slices=config.slices
+        model,
+        optimizer,
+        batches.batch_size,
+        slices=config.slices,
+        strategy=config.data_parallel,
     )
     workdir = config.workdir or char_config.default_workdir(corpus.name, identity)
     if len(validation) < 2:

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from jaxtext.errors import InputError
 from jaxtext.target import target as current_target
 from jaxtext.types import Array, Backend, Cell, Masks, Params, State, Target
 
@@ -57,7 +58,7 @@ def choose(
       target: The device. Default: the one that the program is for.
 
     Raises:
-      ValueError: If the backend asked for by name cannot do it, saying what it lacks.
+      InputError: If the backend asked for by name cannot do it, saying what it lacks.
     """
     target = current_target() if target is None else target
     known = {other.name: other for other in cell.backends}
@@ -73,7 +74,7 @@ def choose(
             return Choice(None, f"scan: the cell has no backend {backend!r}")
         lack = lacking(backend)
         if lack is not None:
-            raise ValueError(
+            raise InputError(
                 f"backend {backend!r} cannot do this on {target.kind}: {lack}; use "
                 "backend='auto', which falls back"
             )

@@ -14,6 +14,8 @@ os.environ["XLA_FLAGS"] = " ".join(
     ]
 )
 os.environ["NPROC"] = "32"
+# Where libtpu is installed, JAX would look for a TPU.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 from pathlib import Path
 

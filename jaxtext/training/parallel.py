@@ -1,13 +1,16 @@
-"""Data parallelism with ``jax.pmap``: the only file that knows of more than one device.
+"""Data parallelism: the only file that knows of more than one device.
 
 Every device holds the same parameters and its own share of the streams. Parameters,
-optimizer state, key and step enter and leave unmapped, so nothing is stacked and
-nothing is sent again at each step; the carry and the batch have a device axis in
-front, which exists in this file alone.
+optimizer state, key and step are the same everywhere: nothing is stacked, and nothing
+is sent again at each step.
+
+Either way each device runs the step on its share. Partitioning by the compiler, with
+``jax.jit`` alone, would need less said, but it cannot divide a kernel (Pallas, cuDNN).
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from functools import partial
+from typing import Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -22,8 +25,7 @@ from jaxtext.training.step import Metrics, make_train_step
 from jaxtext.types import Device
 
 _AXIS = "devices"
-# Only the carry is mapped: params, opt_state, carry, key, step.
-_AXES = TrainState._make((None, None, 0, None, None))
+_SAME, _SPLIT = PartitionSpec(), PartitionSpec(_AXIS)
 
 
 class DataParallel(NamedTuple):
@@ -36,12 +38,16 @@ class DataParallel(NamedTuple):
       shard: Puts a batch on the devices, split between them.
       collect: Turns a placed state back into one on a single device whose carry is
         ``[B, …]``: what is saved does not depend on how many devices there were.
+      lower: ``(state, batch) -> jax.stages.Lowered``, the step ready to be compiled.
+        It takes what `place` and `shard` take, or the shapes thereof, and the devices
+        may be such as are not there (``jax.experimental.topologies``).
     """
 
     step: Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
     place: Callable[[TrainState], TrainState]
     shard: Callable[[Batch], Batch]
     collect: Callable[[TrainState], TrainState]
+    lower: Callable[[TrainState, Batch], jax.stages.Lowered]
 
 
 def data_parallel(
@@ -51,6 +57,7 @@ def data_parallel(
     devices: Sequence[Device] | None = None,
     *,
     slices: int = 1,
+    strategy: Literal["pmap", "sharded"] = "pmap",
 ) -> DataParallel:
     """Spreads the training step over devices, each with its share of the streams.
 
@@ -63,9 +70,12 @@ def data_parallel(
       batch_size: ``B``, divisible by the number of devices.
       devices: Default: all local devices.
       slices: As for `make_train_step`, of each device's share of the batch.
+      strategy: ``"pmap"``, by `jax.pmap`, where a placed carry and batch have an axis
+        of devices in front, or ``"sharded"``, by `jax.shard_map` under `jax.jit`, where
+        they are ``[B, …]`` still, as global arrays. The step is the same.
 
     Raises:
-      InputError: If the batch does not divide.
+      InputError: If the batch does not divide, or no strategy has that name.
 
     Example:
       >>> import jaxtext as jt
@@ -89,33 +99,81 @@ def data_parallel(
             f"slices each; use a multiple of {unit}, such as "
             f"{-(-batch_size // unit) * unit}"
         )
+    if strategy not in ("pmap", "sharded"):
+        raise InputError(f"strategy: expected pmap or sharded, got {strategy!r}")
     mesh = Mesh(np.array(devices), (_AXIS,))
-    replicated = NamedSharding(mesh, PartitionSpec())
-    split = NamedSharding(mesh, PartitionSpec(_AXIS))
-
-    def spread(tree):
-        """[B, …] -> [n, B / n, …], one row a device."""
-        rows = jax.tree.map(lambda x: x.reshape(n, x.shape[0] // n, *x.shape[1:]), tree)
-        return jax.device_put(rows, split)
+    same, split = NamedSharding(mesh, _SAME), NamedSharding(mesh, _SPLIT)
+    train_step = make_train_step(model, optimizer, axis_name=_AXIS, slices=slices)
+    if strategy == "pmap":
+        step, rows, whole = _by_pmap(train_step, devices), partial(_rows, n), _whole
+    else:
+        step, rows, whole = _by_shard_map(train_step, same, split), _as_is, _as_is
 
     def place(state):
         # A copy, because device_put may hand the caller's own buffers on, and
         # donation would then destroy what the caller still holds.
         state = jax.tree.map(lambda x: x.copy(), state)
-        placed = jax.device_put(state._replace(carry=()), replicated)
-        return placed._replace(carry=spread(state.carry))
+        state = state._replace(carry=rows(state.carry))
+        return jax.device_put(state, _fields(same, split))
+
+    def shard(batch):
+        return jax.device_put(rows(batch), split)
 
     def collect(state):
         state = jax.device_put(state, devices[0])
-        carry = jax.tree.map(lambda x: x.reshape(batch_size, *x.shape[2:]), state.carry)
-        return state._replace(carry=carry)
+        return state._replace(carry=whole(state.carry))
 
-    step = jax.pmap(
-        make_train_step(model, optimizer, axis_name=_AXIS, slices=slices),
+    def lower(state, batch):
+        carry, batch = jax.eval_shape(rows, (state.carry, batch))
+        return step.lower(state._replace(carry=carry), batch)
+
+    return DataParallel(step, place, shard, collect, lower)
+
+
+def _by_pmap(train_step, devices):
+    axes = _fields(None, 0)
+    return jax.pmap(
+        train_step,
         axis_name=_AXIS,
-        in_axes=(_AXES, 0),
-        out_axes=(_AXES, None),
+        in_axes=(axes, 0),
+        out_axes=(axes, None),
         devices=devices,
         donate_argnums=0,
     )
-    return DataParallel(step, place, spread, collect)
+
+
+def _by_shard_map(train_step, same, split):
+    specs, shardings = _fields(_SAME, _SPLIT), _fields(same, split)
+    mapped = jax.shard_map(
+        train_step,
+        mesh=same.mesh,
+        in_specs=(specs, _SPLIT),
+        out_specs=(specs, _SAME),
+        # As in pmap. The check would have the gradient of what is the same everywhere
+        # arrive summed over the devices, for the step to average it once more.
+        check_vma=False,
+    )
+    return jax.jit(
+        mapped,
+        in_shardings=(shardings, split),
+        out_shardings=(shardings, same),
+        donate_argnums=0,
+    )
+
+
+def _fields(same, split):
+    """What is said of each field of a state, of which the carry alone is split."""
+    return TrainState(same, same, split, same, same)
+
+
+def _rows(n, tree):
+    """[B, …] -> [n, B / n, …], one row a device."""
+    return jax.tree.map(lambda x: x.reshape(n, x.shape[0] // n, *x.shape[1:]), tree)
+
+
+def _whole(tree):
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), tree)
+
+
+def _as_is(tree):
+    return tree

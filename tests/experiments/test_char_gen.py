@@ -109,7 +109,12 @@ def test_the_way_of_computing_changes_no_result(corpus, tmp_path, capsys, monkey
 
     monkeypatch.setattr("jaxtext.model.unroll", spy)
     command = ["--corpus", corpus, "--steps", 20, *SMALL]
-    ways = {"auto": [], "scan": ["--backend", "scan"], "chunks": ["--remat", 3]}
+    ways = {
+        "auto": [],
+        "scan": ["--backend", "scan"],
+        "chunks": ["--remat", 3],
+        "sharded": ["--data-parallel", "sharded"],
+    }
     found = {}
     for name, flags in ways.items():
         assert gen(*command, *flags, "--workdir", tmp_path / name) == 0
@@ -118,10 +123,9 @@ def test_the_way_of_computing_changes_no_result(corpus, tmp_path, capsys, monkey
         found[name] = last_json(capsys)["val_nats_per_char"]
     assert found == pytest.approx(dict.fromkeys(ways, found["auto"]), rel=1e-5)
     # And a run can go on in another way.
-    assert (
-        gen(*command, "--steps", 25, "--remat", "gates", "--workdir", tmp_path / "auto")
-        == 0
-    )
+    other = ["--remat", "gates", "--data-parallel", "sharded", "--steps", 25]
+    assert gen(*command, *other, "--workdir", tmp_path / "auto") == 0
+    assert last_json(capsys)["resumed_from_step"] == 20
 
 
 def test_a_finished_run_says_its_result_again(corpus, tmp_path, capsys):

@@ -10,17 +10,20 @@ from jaxtext.errors import InputError
 from jaxtext.training import create_state, data_parallel, make_train_step
 from jaxtext.training.loop import run
 
+STRATEGIES = ["pmap", "sharded"]
 CELLS = {"rnn": jt.rnn, "lstm": jt.lstm, "gru": jt.gru}
 B, T, V = 8, 6, 7
 
 
-def losses(cell, devices, steps=50, slices=1):
+def losses(cell, devices, steps=50, slices=1, strategy="pmap"):
     """Losses of `steps` steps, and the last state."""
     model = jt.LanguageModel(jt.stack(CELLS[cell](6), jt.dropout(0.3)), V)
     optimizer = optax.adam(1e-2)
     ids = np.random.default_rng(0).integers(0, V, 2000).astype(np.uint8)
     streams = jt.text.Streams(ids, B, T)
-    parallel = data_parallel(model, optimizer, B, devices, slices=slices)
+    parallel = data_parallel(
+        model, optimizer, B, devices, slices=slices, strategy=strategy
+    )
     state = create_state(model, optimizer, jax.random.key(1), B)
     found = []
     for progress in run(
@@ -30,10 +33,13 @@ def losses(cell, devices, steps=50, slices=1):
     return found, progress.state, parallel
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("cell", CELLS)
-def test_eight_devices_are_one(cell):
+def test_eight_devices_are_one(cell, strategy):
     one, one_state, one_parallel = losses(cell, jax.local_devices()[:1])
-    eight, eight_state, eight_parallel = losses(cell, jax.local_devices())
+    eight, eight_state, eight_parallel = losses(
+        cell, jax.local_devices(), strategy=strategy
+    )
     assert len(one) == 50
     np.testing.assert_allclose(eight, one, rtol=1e-5)
     for leaf in jax.tree.leaves(eight_state.params):
@@ -46,10 +52,45 @@ def test_eight_devices_are_one(cell):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 
 
-def test_slices_are_the_same_step(one_device):
-    whole, *_ = losses("lstm", one_device, steps=10)
-    sliced, *_ = losses("lstm", one_device, steps=10, slices=4)
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("devices", [1, 2])
+def test_slices_are_the_same_step(devices, strategy):
+    whole, *_ = losses("lstm", jax.local_devices()[:1], steps=10)
+    sliced, *_ = losses(
+        "lstm", jax.local_devices()[:devices], steps=10, slices=4, strategy=strategy
+    )
     np.testing.assert_allclose(sliced, whole, rtol=1e-5)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_lowered_from_shapes_is_the_step_that_runs(strategy):
+    model, optimizer = jt.LanguageModel(jt.gru(4), V), optax.sgd(0.1)
+    parallel = data_parallel(model, optimizer, B, strategy=strategy)
+    state = create_state(model, optimizer, jax.random.key(0), B)
+    batch = jt.text.Streams(np.arange(100) % V, B, 5).batch(0, 0)
+    compiled = parallel.lower(*jax.eval_shape(lambda *x: x, state, batch)).compile()
+    placed = parallel.place(state), parallel.shard(batch)
+    _, metrics = compiled(*placed)
+    _, expected = parallel.step(parallel.place(state), parallel.shard(batch))
+    assert metrics.loss == expected.loss
+
+
+def test_sharded_carry_has_no_device_axis():
+    model, optimizer = jt.LanguageModel(jt.gru(4), V), optax.sgd(0.1)
+    parallel = data_parallel(model, optimizer, B, strategy="sharded")
+    placed = parallel.place(create_state(model, optimizer, jax.random.key(0), B))
+    batch = parallel.shard(jt.text.Streams(np.arange(100) % V, B, 5).batch(0, 0))
+    assert batch.inputs.shape == (B, 5)
+    after, _ = parallel.step(placed, batch)
+    assert after.carry.shape == (B, 4)
+    assert [s.data.shape for s in after.carry.addressable_shards] == [(1, 4)] * 8
+    assert all(x.is_deleted() for x in jax.tree.leaves(placed.carry))  # donated
+
+
+def test_a_strategy_that_is_not_known_is_bad_input():
+    model = jt.LanguageModel(jt.gru(4), V)
+    with pytest.raises(InputError, match="pmap or sharded, got 'jit'"):
+        data_parallel(model, optax.sgd(0.1), B, strategy="jit")
 
 
 def test_a_batch_that_does_not_divide_is_bad_input():
@@ -58,9 +99,10 @@ def test_a_batch_that_does_not_divide_is_bad_input():
         data_parallel(model, optax.sgd(0.1), 6)
 
 
-def test_placing_keeps_what_the_caller_holds(one_device):
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_placing_keeps_what_the_caller_holds(one_device, strategy):
     model, optimizer = jt.LanguageModel(jt.gru(4), V), optax.sgd(0.1)
-    parallel = data_parallel(model, optimizer, 2, one_device)
+    parallel = data_parallel(model, optimizer, 2, one_device, strategy=strategy)
     state = create_state(model, optimizer, jax.random.key(0), 2)
     batch = jt.text.Streams(np.arange(100) % V, 2, 5).batch(0, 0)
     parallel.step(parallel.place(state), parallel.shard(batch))

@@ -1,0 +1,134 @@
+"""Compile the training step for a TPU slice, on a machine that has no TPU.
+
+    pip install 'jaxtext[tpu]'
+    python experiments/compile_tpu.py --topology v5e:4x4
+    python experiments/compile_tpu.py --topology v5e:16x16 --cell lstm --hidden 1024 \
+        --layers 2 --batch-size 2048 --dtype bfloat16
+
+The step is the one that char_gen.py would take with the same flags on that slice, data
+parallel over all its chips. Told are the memory that it takes of each chip, what is in
+the program, and a bound: no step can be faster than the chips and what lies between
+them. It is no measurement.
+
+The report goes to standard error; the last line on standard output is one JSON object.
+
+Exit status: 0 it fits; 2 bad input; 3 it does not fit in the memory of a chip.
+"""
+
+import os
+
+# Before JAX is imported: libtpu, which has the compiler, is not to look for a TPU nor
+# for the service that knows of it, nor to mind who else has it loaded, nor to leave
+# megabytes of logs in /tmp/tpu_logs.
+os.environ.update(
+    ALLOW_MULTIPLE_LIBTPU_LOAD="1",
+    JAX_PLATFORMS="cpu",
+    TPU_LOG_DIR="disabled",
+    TPU_SKIP_MDS_QUERY="1",
+    TPU_ACCELERATOR_TYPE="v5litepod-4",
+    TPU_WORKER_HOSTNAMES="localhost",
+)
+
+import importlib.metadata
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import char_config
+import jax
+from tpu_chips import find_slice
+from tpu_program import DoesNotFitError, backends, compile_step
+from tpu_report import bound, heading, report, shortage
+from watch import Screen, screen
+
+from jaxtext.errors import InputError
+from jaxtext.types import Device
+
+DOES_NOT_FIT = 3
+
+
+@dataclass(frozen=True)
+class Config(char_config.Config):
+    """Compile the training step for a TPU slice, on a machine that has no TPU.
+
+    Takes the flags of char_gen.py and compiles what that would run with them. The text,
+    how long to train and how to watch make no difference. Exit status: 0 it fits, 2 bad
+    input, 3 it does not fit in the memory of a chip.
+    """
+
+    topology: str = "v5e:4x4"
+    """The slice: generation and extent in chips, such as v4:2x2x1, v5e:1x1, v5e:4x4,
+    v5e:16x16, v5p:4x4x4, v6e:2x2. The batch is divided between its chips."""
+    vocab_size: int = 65
+    """Number of distinct symbols (65: tiny Shakespeare), which a text would tell."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Compiles, reports, and returns the exit status."""
+    try:
+        config = char_config.parse(argv, Config)
+        if config.vocab_size < 2:
+            raise InputError(f"--vocab-size: expected > 1, got {config.vocab_size}")
+        with screen() as display:
+            result = compile_and_tell(config, display)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    print(json.dumps(result), flush=True)
+    return 0 if result["fits"] else DOES_NOT_FIT
+
+
+def compile_and_tell(config: Config, display: Screen) -> dict[str, Any]:
+    """Compiles the step, prints the report, and returns the result."""
+    devices, chip = find_slice(config.topology)
+    result = about(config, devices)
+    display.say(heading(result))
+    display.start("compiling", total=1)
+    try:
+        program = compile_step(config, config.vocab_size, devices)
+    except DoesNotFitError as error:
+        display.stop()
+        display.say(f"it does not fit: {shortage(error, chip)}", style="bold")
+        short = {"needed": error.needed, "available": error.available}
+        short |= {"short_of": error.memory, "compiler": str(error)}
+        return result | {"fits": False} | short
+    display.stop()
+    limits = bound(program, chip, len(devices))
+    characters = config.batch_size * config.seq_len / limits["step"]
+    display.say(report(program, chip, len(devices), limits))
+    display.say(f"  no more than {characters:,.0f} characters/s")
+    found = program._asdict()
+    sizes = ["arguments", "results", "aliased", "temporaries", "code", "peak"]
+    found["bytes"] = {name: found.pop(name) for name in sizes}
+    found["bytes"] |= {"together": program.memory, "chip": chip.memory}
+    found |= {
+        "flops_of_all_chips": program.flops * len(devices),
+        "collectives": [c._asdict() for c in program.collectives],
+        "bound_seconds": limits,
+        "bound_characters_per_second": characters,
+    }
+    return result | {"fits": True} | found
+
+
+def about(config: Config, devices: Sequence[Device]) -> dict[str, Any]:
+    """What is compiled, for what, by which versions."""
+    names = (
+        "topology cell hidden layers dtype batch_size seq_len slices remat vocab_size "
+        "data_parallel"
+    )
+    return {
+        **{name: getattr(config, name) for name in names.split()},
+        "chips": len(devices),
+        "device_kind": devices[0].device_kind,
+        "backends": backends(config, config.vocab_size, devices),
+        "jax": jax.__version__,
+        "libtpu": importlib.metadata.version("libtpu"),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
