@@ -101,8 +101,9 @@ def test_cells_choose_for_the_tpu_and_not_for_this_machine(strategy, monkeypatch
     tpu_program.compile_step(config, 65, devices)
     # The step alone: parameters are made (and the model first traced) elsewhere.
     assert strategies == [strategy]
-    assert chosen[-1].startswith("mosaic")
-    assert compile_tpu.about(config, devices)["backends"] == chosen[-1:]
+    taken = chosen[-1]
+    assert taken.startswith("mosaic")
+    assert compile_tpu.about(config, devices)["backends"] == [taken]
 
 
 @needs_libtpu
