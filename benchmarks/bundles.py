@@ -22,7 +22,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 BRANCH_DELAY = 4  # slots after a branch that are passed before it is taken
 GRANULE_BYTES = 32  # what the sizes of DMAs are counted in
@@ -304,7 +304,7 @@ class _Machine:
             first, yes, no = operands
             return self._either(self._holds(True, first), yes, no)
         name, *kind = op.name.split(".")
-        values = [self._value(operand) for operand in operands]
+        values: list[Any] = [self._value(operand) for operand in operands]
         if name in _LOGIC:
             return _LOGIC[name](*values)
         if None in values:
@@ -313,9 +313,8 @@ class _Machine:
             if kind[1] == "s32":
                 values = [(value + 2**31) % 2**32 - 2**31 for value in values]
             return int(_COMPARISONS[kind[0]](*values))
-        if name in _ARITHMETIC:
-            return _ARITHMETIC[name](*values) % 2**32
-        return None
+        compute = _ARITHMETIC.get(name)
+        return None if compute is None else compute(*values) % 2**32
 
     def _either(self, first, yes, no):
         yes, no = self._value(yes), self._value(no)

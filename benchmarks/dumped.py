@@ -130,6 +130,9 @@ def _run(schedules, name):
         raise UnresolvedError(f"{name}: {error}") from error
 
 
+_NAME = re.compile(r"%([\w.-]+)")
+
+
 class _Twins:
     """Instructions of an HLO module by what they compute, whatever they are called."""
 
@@ -152,39 +155,38 @@ class _Twins:
 
     def of(self, name, dumped):
         """The dumped kernel that is the same as one that was not dumped."""
-        wanted = self._signature(name)
-        for other in dumped:
-            if other in self.lines and self._signature(other) == wanted:
-                return other
+        if name in self.lines:
+            wanted = self._signature(name)
+            for other in dumped:
+                if other in self.lines and self._signature(other) == wanted:
+                    return other
         raise UnresolvedError(f"no schedule of {name}")
 
     def _signature(self, name):
-        def described(match):
+        """An instruction with shapes and computations in place of their names."""
+
+        def described(match: re.Match[str]) -> str:
             of = match[1]
             if of in self.computations:
                 return self._body(of)
-            return _shape(self.lines[of]) if of in self.lines else of
+            return _shape(self.lines[of]) if of in self.lines else str(of)
 
-        return re.sub(r"%([\w.-]+)", described, self.lines[name])
+        return _NAME.sub(described, self.lines[name])
 
-    def _body(self, name):
+    def _body(self, name) -> str:
+        """A computation, its instructions numbered."""
         names = self.computations[name]
-        order = {of: f"%{index}" for index, of in enumerate(names)}
+        order: dict[str, str] = {of: f"%{index}" for index, of in enumerate(names)}
 
-        def described(match):
+        def described(match: re.Match[str]) -> str:
             of = match[1]
             return self._body(of) if of in self.computations else order.get(of, of)
 
-        return (
-            "{"
-            + "; ".join(
-                re.sub(r"%([\w.-]+)", described, self.lines[of]) for of in names
-            )
-            + "}"
-        )
+        lines = [_NAME.sub(described, self.lines[of]) for of in names]
+        return f"{{{'; '.join(lines)}}}"
 
 
-def _shape(text):
+def _shape(text: str) -> str:
     """The shape at the beginning of an instruction: a tuple's is in parentheses."""
     depth = 0
     for index, character in enumerate(text):

@@ -7,6 +7,7 @@ and any number of them may run side by side.
 import importlib.metadata
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -56,7 +57,7 @@ class Layer(NamedTuple):
 
 
 class CompileError(Exception):
-    """What a process that compiles said last before it failed."""
+    """Why something does not compile."""
 
 
 def versions() -> dict[str, str]:
@@ -97,9 +98,9 @@ def compiled(layer: Layer, *, schedule: bool = True) -> dict[str, Any]:
         more, and 50 to 500 MB for as long.
 
     Returns:
-      ``hlo_kernels``, the Pallas kernels in the program by their names;
-      ``temporary_bytes``; and with `schedule`, ``steps``, as `dumped.per_step` has it,
-      and ``kernels``, a row for each that takes time, or ``unknown``, why not.
+      ``pallas_kernels``, those in the program, by name; ``temporary_bytes``; and with
+      `schedule`, ``steps``, as `dumped.per_step` has it, and ``kernels``, a row for
+      each that takes time, or ``unknown``, why not.
 
     Raises:
       CompileError: If it does not compile.
@@ -115,7 +116,10 @@ def compiled(layer: Layer, *, schedule: bool = True) -> dict[str, Any]:
     if done.returncode != 0:
         said = [line for line in done.stderr.splitlines() if line.strip()]
         raise CompileError(said[-1] if said else f"exit status {done.returncode}")
-    return json.loads(done.stdout.splitlines()[-1])
+    found = json.loads(done.stdout.splitlines()[-1])
+    if "failed" in found:
+        raise CompileError(found["failed"])
+    return found
 
 
 def _compile(layer: Layer, directory: Path | None) -> dict[str, Any]:
@@ -153,14 +157,13 @@ def _compile(layer: Layer, directory: Path | None) -> dict[str, Any]:
         return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
 
     made = jax.jit(function).lower(*jax.tree.map(there, arguments)).compile()
-    memory = made.memory_analysis()
+    memory, text = made.memory_analysis(), made.as_text()
+    assert memory is not None
+    assert text is not None
+    kernel = re.compile(r'%(\S+) = .*custom_call_target="tpu_custom_call"')
     result: dict[str, Any] = {
         "temporary_bytes": memory.temp_size_in_bytes,
-        "hlo_kernels": [
-            line.split()[1 if line.lstrip().startswith("ROOT") else 0]
-            for line in made.as_text().splitlines()
-            if 'custom_call_target="tpu_custom_call"' in line
-        ],
+        "pallas_kernels": kernel.findall(text),
     }
     if directory is not None:
         result |= _schedule(directory, work.time)
@@ -197,7 +200,12 @@ def main() -> int:
     (work, *rest), directory = json.loads(sys.argv[1])
     layer = Layer(Workload(*work), *rest)
     path = None if directory is None else Path(directory)
-    print(json.dumps(_compile(layer, path)))
+    try:
+        found = _compile(layer, path)
+    except Exception as error:  # whatever a compiler may raise; it is told, and kept
+        first, *_ = str(error).splitlines() or [""]
+        found = {"failed": f"{type(error).__name__}: {first}"}
+    print(json.dumps(found))
     return 0
 
 
