@@ -4,13 +4,14 @@
 and any number of them may run side by side.
 """
 
-import importlib.metadata
 import json
 import os
 import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,19 +57,6 @@ class Layer(NamedTuple):
         return f"{self.chip} {self.work.name()} {self.direction} {self.backend}"
 
 
-class CompileError(Exception):
-    """Why something does not compile."""
-
-
-def versions() -> dict[str, str]:
-    """The version of libtpu, whose schedules these are.
-
-    Raises:
-      ModuleNotFoundError: If it is not installed.
-    """
-    return {"libtpu": importlib.metadata.version("libtpu")}
-
-
 def environment(chip: str, dump: str | Path | None = None) -> dict[str, str]:
     """The environment of a process that compiles for a chip.
 
@@ -98,12 +86,10 @@ def compiled(layer: Layer, *, schedule: bool = True) -> dict[str, Any]:
         more, and 50 to 500 MB for as long.
 
     Returns:
-      ``pallas_kernels``, those in the program, by name; ``temporary_bytes``; and with
-      `schedule`, ``steps``, as `dumped.per_step` has it, and ``kernels``, a row for
-      each that takes time, or ``unknown``, why not.
-
-    Raises:
-      CompileError: If it does not compile.
+      ``reason``, why its backend is what it is; ``pallas_kernels``, those in the
+      program, by name; ``temporary_bytes``; and with `schedule`, ``steps``, as
+      `dumped.per_step` has it, and ``kernels``, a row for each that takes time, or
+      ``unknown``, why not. Or else ``failed``, why it does not compile.
     """
     with tempfile.TemporaryDirectory(prefix="tpu-schedule-") as directory:
         asked = json.dumps([layer, directory if schedule else None])
@@ -115,11 +101,26 @@ def compiled(layer: Layer, *, schedule: bool = True) -> dict[str, Any]:
         )
     if done.returncode != 0:
         said = [line for line in done.stderr.splitlines() if line.strip()]
-        raise CompileError(said[-1] if said else f"exit status {done.returncode}")
-    found = json.loads(done.stdout.splitlines()[-1])
-    if "failed" in found:
-        raise CompileError(found["failed"])
-    return found
+        return {"failed": said[-1] if said else f"exit status {done.returncode}"}
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def compiled_all(
+    layers: Sequence[Layer],
+    *,
+    schedule: bool,
+    jobs: int,
+    show: Callable[[Layer, dict[str, Any]], None],
+) -> list[dict[str, Any]]:
+    """`compiled` of each layer, `jobs` at once; `show` is told of each as it ends."""
+
+    def one(layer):
+        found = compiled(layer, schedule=schedule)
+        show(layer, found)
+        return found
+
+    with ThreadPoolExecutor(jobs) as pool:
+        return list(pool.map(one, layers))
 
 
 def _compile(layer: Layer, directory: Path | None) -> dict[str, Any]:
@@ -129,6 +130,7 @@ def _compile(layer: Layer, directory: Path | None) -> dict[str, Any]:
     from jax.experimental import topologies
 
     import jaxtext as jt
+    from jaxtext.dispatch import choose
 
     work, chip = layer.work, CHIPS[layer.chip]
     topology = topologies.get_topology_desc(platform="tpu", topology_name=chip.topology)
@@ -162,6 +164,7 @@ def _compile(layer: Layer, directory: Path | None) -> dict[str, Any]:
     assert text is not None
     kernel = re.compile(r'%(\S+) = .*custom_call_target="tpu_custom_call"')
     result: dict[str, Any] = {
+        "reason": choose(cell, layer.backend, platform="tpu").reason,
         "temporary_bytes": memory.temp_size_in_bytes,
         "pallas_kernels": kernel.findall(text),
     }

@@ -11,19 +11,17 @@ goes to standard error.
 Exit status: 0 finished; 1 something did not compile; 2 bad input.
 """
 
-import importlib.metadata
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
 import record
 import tyro
-from tpu_compile import CHIPS, CompileError, Layer, compiled, versions
-from workload import DIRECTIONS, GATES, Workload
+from tpu_compile import CHIPS, Layer, compiled_all
+from tpu_layers import layers
+from workload import DIRECTIONS, Workload
 
 from jaxtext.errors import InputError
 
@@ -42,7 +40,7 @@ class Config:
     """Cells: rnn, lstm, gru."""
     hidden: tuple[str, ...] = ("512", "1024")
     """Widths of the layer, and of its input."""
-    batch: int = 128
+    batch: tuple[str, ...] = ("128",)
     """Sequences side by side."""
     time: int = 128
     """Steps of each."""
@@ -67,52 +65,30 @@ def parse(argv: Sequence[str] | None = None) -> tuple[Config, list[Layer]]:
       InputError: If a value is not one that is known, or libtpu is not installed.
     """
     config = tyro.cli(Config, args=argv)
-    known = {"cells": GATES, "chips": CHIPS, "directions": DIRECTIONS}
-    for field, names in known.items():
-        for name in _listed(getattr(config, field)):
-            if name not in names:
-                expected = ", ".join(names)
-                raise InputError(f"--{field}: expected of {expected}; got {name!r}")
-    widths = _listed(config.hidden)
-    if not all(width.isdecimal() and int(width) > 0 for width in widths):
-        raise InputError(f"--hidden: expected widths, got {', '.join(widths)}")
-    if not (config.batch > 0 and config.time > 0 and config.jobs > 0):
-        raise InputError("--batch, --time and --jobs: expected > 0")
-    try:
-        versions()
-    except importlib.metadata.PackageNotFoundError:
-        raise InputError("the schedules are libtpu's: pip install libtpu") from None
-    grid = product(
-        _listed(config.chips),
-        _listed(config.cells),
-        map(int, widths),
-        _listed(config.directions),
-        _listed(config.backends),
+    if config.jobs <= 0:
+        raise InputError("--jobs: expected > 0")
+    return config, layers(
+        chips=config.chips,
+        cells=config.cells,
+        hidden=config.hidden,
+        batch=config.batch,
+        time=config.time,
+        directions=config.directions,
+        backends=config.backends,
+        dtype=config.dtype,
     )
-    return config, [
-        Layer(
-            Workload(cell, config.batch, config.time, width, width, config.dtype),
-            *(direction, backend, chip),
-        )
-        for chip, cell, width, direction, backend in grid
-    ]
 
 
-def measure(config: Config, layers: list[Layer]) -> dict[str, Any]:
-    """Compiles one layer after the other, or `config.jobs` at once."""
+def measure(config: Config, works: list[Layer]) -> dict[str, Any]:
+    """Compiles every layer, and says what became of it on the way."""
 
-    def one(layer):
-        try:
-            found = compiled(layer)
-        except CompileError as error:
-            found = {"failed": str(error)}
-        row = _row(layer, found)
-        print(f"{layer.name()}: {_told(row)}", file=sys.stderr, flush=True)
-        return row
+    def show(layer, found):
+        told = _told(_row(layer, found))
+        print(f"{layer.name()}: {told}", file=sys.stderr, flush=True)
 
-    with ThreadPoolExecutor(config.jobs) as pool:
-        rows = list(pool.map(one, layers))
-    return {"rows": rows, "versions": record.versions() | versions()}
+    found = compiled_all(works, schedule=True, jobs=config.jobs, show=show)
+    rows = [_row(*pair) for pair in zip(works, found, strict=True)]
+    return {"rows": rows, "versions": record.versions()}
 
 
 def _row(layer: Layer, found: dict[str, Any]) -> Row:
@@ -132,17 +108,20 @@ def _row(layer: Layer, found: dict[str, Any]) -> Row:
 
 
 def _told(row):
-    if "failed" in row or "unknown" in row:
-        return f"failed: {row['failed']}" if "failed" in row else _unknown(row)
-    slots = {name: share["slots"] for name, share in row["steps"].items()}
+    for failure in ("failed", "unknown"):
+        if failure in row:
+            return f"{failure}: {row[failure]}"
+    total = row["steps"]["total"]
     return (
-        f"{slots['total']:,.0f} slots a step, {slots['loop']:,.0f} in the loop; "
-        f"HBM {row['steps']['total']['hbm_bytes'] / 1024:,.0f} KiB"
+        f"{_slots(row, 'total')} slots a step, {_slots(row, 'loop')} in the loop; "
+        f"HBM {total['hbm_bytes'] / 1024:,.0f} KiB"
     )
 
 
-def _unknown(row):
-    return f"unknown: {row['unknown']}"
+def _slots(row, part):
+    """Slots, marked where some behind a branch may in fact be jumped over."""
+    most = "≤ " * any(kernel["assumed"] for kernel in row["kernels"])
+    return f"{most}{row['steps'][part]['slots']:,.0f}"
 
 
 def table(rows: list[Row]) -> str:
@@ -160,15 +139,13 @@ def table(rows: list[Row]) -> str:
         if "steps" not in row:
             lines.append(f"| {head} | {row['backend']} | {_told(row)} |" + " |" * 8)
             continue
-        loop, outside, total = (
-            row["steps"][name] for name in ("loop", "outside", "total")
-        )
+        total = row["steps"]["total"]
         scan = scans.get(_place(row), {}).get("steps")
         fraction = row.get("fraction_of_matmul")
         cells = [
             head,
             row["backend"],
-            *(f"{share['slots']:,.0f}" for share in (loop, outside, total)),
+            *(_slots(row, part) for part in ("loop", "outside", "total")),
             f"{total['bundles']:,.0f}",
             "" if fraction is None else f"{fraction:.0%}",
             f"{'≥ ' * (total['unsized'] > 0)}{total['hbm_bytes'] / 1024:,.0f}",
@@ -188,18 +165,14 @@ def _place(row):
 def main(argv: Sequence[str] | None = None) -> int:
     """Compiles, and prints the result as the last line."""
     try:
-        config, layers = parse(argv)
+        config, works = parse(argv)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    result = measure(config, layers)
+    result = measure(config, works)
     print(table(result["rows"]), file=sys.stderr)
     record.print_last_line(result, config.out)
     return int(any("failed" in row for row in result["rows"]))
-
-
-def _listed(values):
-    return [name for value in values for name in value.split(",")]
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import bundles
 import dumped
 import pytest
 import tpu_compile
+import tpu_grid
 import tpu_schedule
 from workload import FORWARD, FORWARD_BACKWARD, Workload
 
@@ -230,13 +231,104 @@ def test_what_does_not_compile_is_told(capsys):
     [
         ("--cells lstm,ltsm", "expected of rnn, lstm, gru; got 'ltsm'"),
         ("--chips v4", "got 'v4'"),
-        ("--hidden 0", "expected widths, got 0"),
-        ("--time 0", "expected > 0"),
+        ("--hidden 0", "--hidden: expected sizes > 0, got 0"),
+        ("--batch 8,x", "--batch: expected sizes > 0, got 8, x"),
+        ("--time 0", "--time: expected > 0"),
+        ("--jobs 0", "--jobs: expected > 0"),
     ],
 )
 def test_bad_flags_are_told(flags, message, capsys):
     assert tpu_schedule.main(flags.split()) == 2
     assert message in capsys.readouterr().err
+
+
+def test_steps_are_split_by_how_often_a_part_runs():
+    def once(slots, read=0):
+        return bundles.Total(slots, slots, 0, read, 0, 0, 0, 0)
+
+    kernels = [
+        dumped.Kernel("step", 8, once(100, read=32), pallas=False),
+        dumped.Kernel("chunk", 2, once(40), pallas=False),
+        dumped.Kernel("all.steps", 1, once(640), pallas=True),
+    ]
+    control = [bundles.Slot(visits=8), bundles.Slot(visits=1, read=64)]
+    parts = dumped.per_step(dumped.Program(kernels, control), 8)
+    assert parts["loop"].slots == 100 + 640 / 8 + 1
+    assert parts["outside"].slots == 2 * 40 / 8 + 1 / 8
+    assert parts["total"].slots == parts["loop"].slots + parts["outside"].slots
+    assert (parts["loop"].hbm_bytes, parts["outside"].hbm_bytes) == (32, 8)
+
+
+HLO = """\
+%wrapped (x: f32[8,128]) -> f32[8,128] {
+  %x = f32[8,128]{1,0:T(8,128)} parameter(0)
+  ROOT %negate.1 = f32[8,128]{1,0:T(8,128)} negate(%x), metadata={op_name="a"}
+}
+
+%wrapped.1 (y: f32[8,128]) -> f32[8,128] {
+  %y = f32[8,128]{1,0:T(8,128)} parameter(0)
+  ROOT %negate.2 = f32[8,128]{1,0:T(8,128)} negate(%y), metadata={op_name="b"}
+}
+
+%other (z: f32[8,128]) -> f32[8,128] {
+  %z = f32[8,128]{1,0:T(8,128)} parameter(0)
+  ROOT %exp = f32[8,128]{1,0:T(8,128)} exponential(%z)
+}
+
+ENTRY %main (a: f32[8,128], b: f32[8,128], c: f32[16,128]) -> f32[8,128] {
+  %a = f32[8,128]{1,0:T(8,128)} parameter(0)
+  %b = f32[8,128]{1,0:T(8,128)} parameter(1)
+  %c = f32[8,128]{1,0:T(8,128)S(1)} parameter(2)
+  %first = f32[8,128]{1,0:T(8,128)} fusion(%a), kind=kLoop, calls=%wrapped
+  %same = f32[8,128]{1,0:T(8,128)} fusion(%b), kind=kLoop, calls=%wrapped.1
+  %computes = f32[8,128]{1,0:T(8,128)} fusion(%b), kind=kLoop, calls=%other
+  %elsewhere = f32[8,128]{1,0:T(8,128)} fusion(%c), kind=kLoop, calls=%wrapped
+}
+"""
+
+
+def test_a_kernel_dumped_once_stands_for_those_that_are_the_same(tmp_path):
+    def program(*calls):
+        lines = [
+            f"{place:#x} : {{ %{place} = inlined_call %s1_s1 /* %{name} = fusion() */ }}"
+            for place, name in enumerate(calls)
+        ]
+        path = tmp_path / "1-TLP-66-packed-bundles-post-ra.txt"
+        path.write_text("\n".join(lines).replace("0x0 ", "0 "))
+        return dumped.program(tmp_path)
+
+    (tmp_path / "1-TLP-hlo.txt").write_text(HLO)
+    kernel = "2-first-66-packed-bundles-post-ra.txt"
+    (tmp_path / kernel).write_text("  0 : { %1 = vnop }\n 0x1 : { %2 = vnop }\n")
+    (tmp_path / f"3-first-65-schedule-analysis_{kernel[11:]}").write_text("totals")
+    made = program("first", "same", "first")
+    assert [(k.name, k.executions) for k in made.kernels] == [("first", 2), ("same", 1)]
+    assert [k.once.slots for k in made.kernels] == [2, 2]
+    for name in ("computes", "elsewhere", "absent"):
+        with pytest.raises(bundles.UnresolvedError, match=f"no schedule of {name}"):
+            program("first", name)
+
+
+def test_what_became_of_a_layer():
+    compiled = {"reason": "scan: too small", "pallas_kernels": []}
+    assert tpu_grid.outcome(compiled) == ("fallback", "scan: too small")
+    kernels = {"pallas_kernels": ["forward.1", "backward.2"]}
+    assert tpu_grid.outcome(compiled | kernels) == ("kernel", "forward.1, backward.2")
+    assert tpu_grid.outcome({"failed": "Mosaic"}) == ("failed", "Mosaic")
+
+
+@needs_libtpu
+def test_a_grid_from_flags_to_last_line(capsys):
+    flags = "--cells gru --hidden 128 --batch 8,16 --time 2 --chips v6e --jobs 2"
+    flags += " --directions forward"
+    assert tpu_grid.main([*flags.split(), "--backend", "scan"]) == 0
+    captured = capsys.readouterr()
+    result = json.loads(captured.out.splitlines()[-1])
+    assert result["outcomes"] == {"fallback": 2}
+    assert {row["why"] for row in result["rows"]} == {"scan: asked for"}
+    assert "| v6e, forward, gru, 128 | fallback | fallback |" in captured.err
+    assert tpu_grid.main([*flags.split(), "--backend", "nonsense"]) == 1
+    assert tpu_grid.main(["--batch", "0"]) == 2
 
 
 def share(slots, **others):
@@ -250,7 +342,9 @@ def test_the_table_compares_with_the_scan_of_the_same_layer():
         layer = tpu_compile.Layer(work, direction, backend, "v5e")
         names = ("loop", "outside", "total")
         steps = {n: share(s) for n, s in zip(names, slots, strict=True)}
-        return tpu_schedule._row(layer, {"steps": steps})
+        return tpu_schedule._row(layer, {"steps": steps, "kernels": kernels})
+
+    kernels = [{"assumed": 0}]
 
     rows = [
         row("scan", 16, FORWARD, 300, 0, 300),
