@@ -8,6 +8,7 @@ XLA's loops in it. Of kernels that are the same only one is dumped.
 
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,6 +48,8 @@ class Share(NamedTuple):
     hbm_bytes: float
     unsized: float
     waits: float
+    assumed: float
+    """Of `slots`, those of kernels that may in fact be jumped over."""
 
 
 def program(directory: Path) -> Program:
@@ -103,7 +106,8 @@ def per_step(made: Program, steps: int) -> dict[str, Share]:
         inside = kernel.pallas or often(kernel.executions)
         once = (kernel.executions * value for value in kernel.once)
         parts["loop" if inside else "outside"].append(Total(*once))
-    control = made.control
+    # The program itself runs at all only if what starts it says so: nothing to tell.
+    control = [replace(slot, assumed=0) for slot in made.control]
     parts["loop"].append(total(slot for slot in control if often(slot.visits)))
     parts["outside"].append(total(slot for slot in control if not often(slot.visits)))
     parts["total"] = parts["loop"] + parts["outside"]
@@ -118,6 +122,7 @@ def per_step(made: Program, steps: int) -> dict[str, Share]:
             moved / steps,
             summed.unsized / steps,
             summed.waits / steps,
+            summed.assumed / steps,
         )
 
     return {name: share(part) for name, part in parts.items()}

@@ -88,8 +88,8 @@ def compiled(layer: Layer, *, schedule: bool = True) -> dict[str, Any]:
     Returns:
       ``reason``, why its backend is what it is; ``pallas_kernels``, those in the
       program, by name; ``temporary_bytes``; and with `schedule`, ``steps``, as
-      `dumped.per_step` has it, and ``kernels``, a row for each that takes time, or
-      ``unknown``, why not. Or else ``failed``, why it does not compile.
+      `dumped.per_step` has it, and ``kernels``, a row for each with a hundredth of all
+      slots, or ``unknown``, why not. Or else ``failed``, why it does not compile.
     """
     with tempfile.TemporaryDirectory(prefix="tpu-schedule-") as directory:
         asked = json.dumps([layer, directory if schedule else None])
@@ -181,6 +181,8 @@ def _schedule(directory, steps):
         made = program(directory)
     except UnresolvedError as error:
         return {"unknown": str(error)}
+    shares = per_step(made, steps)
+    least = shares["total"].slots * steps / 100
     rows = [
         {
             "kernel": kernel.name,
@@ -189,9 +191,8 @@ def _schedule(directory, steps):
         }
         | kernel.once._asdict()
         for kernel in made.kernels
-        if kernel.executions * kernel.once.slots >= steps
+        if kernel.executions * kernel.once.slots >= least
     ]
-    shares = per_step(made, steps)
     return {
         "steps": {name: share._asdict() for name, share in shares.items()},
         "kernels": rows,

@@ -11,6 +11,7 @@ goes to standard error.
 Exit status: 0 finished; 1 something did not compile; 2 bad input.
 """
 
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ class Config:
     jobs: int = 1
     """Compile so many at once."""
     out: Path | None = None
-    """Also write the JSON to this file."""
+    """Also write the JSON to this file; one of the same versions is added to."""
 
 
 def parse(argv: Sequence[str] | None = None) -> tuple[Config, list[Layer]]:
@@ -81,14 +82,33 @@ def parse(argv: Sequence[str] | None = None) -> tuple[Config, list[Layer]]:
 
 def measure(config: Config, works: list[Layer]) -> dict[str, Any]:
     """Compiles every layer, and says what became of it on the way."""
+    versions = record.versions()
+    rows = earlier(config.out, versions, works)
 
     def show(layer, found):
         told = _told(_row(layer, found))
         print(f"{layer.name()}: {told}", file=sys.stderr, flush=True)
 
     found = compiled_all(works, schedule=True, jobs=config.jobs, show=show)
-    rows = [_row(*pair) for pair in zip(works, found, strict=True)]
-    return {"rows": rows, "versions": record.versions()}
+    rows += [_row(*pair) for pair in zip(works, found, strict=True)]
+    return {"rows": rows, "versions": versions}
+
+
+def earlier(
+    path: Path | None, versions: dict[str, str], works: Sequence[Layer]
+) -> list[Row]:
+    """The rows that a file holds, if there is one, without those of `works`.
+
+    Raises:
+      InputError: If they come from other versions.
+    """
+    if path is None or not path.exists():
+        return []
+    found = json.loads(path.read_text("utf-8"))
+    if found["versions"] != versions:
+        raise InputError(f"--out: {path} is of other versions; take another file")
+    anew = [_row(layer, {}) for layer in works]
+    return [row for row in found["rows"] if not any(row | new == row for new in anew)]
 
 
 def _row(layer: Layer, found: dict[str, Any]) -> Row:
@@ -119,9 +139,10 @@ def _told(row):
 
 
 def _slots(row, part):
-    """Slots, marked where some behind a branch may in fact be jumped over."""
-    most = "≤ " * any(kernel["assumed"] for kernel in row["kernels"])
-    return f"{most}{row['steps'][part]['slots']:,.0f}"
+    """Slots, marked where more than a few of them may in fact be jumped over."""
+    share = row["steps"][part]
+    most = "≤ " * (200 * share["assumed"] > share["slots"])
+    return f"{most}{share['slots']:,.0f}"
 
 
 def table(rows: list[Row]) -> str:
@@ -166,10 +187,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Compiles, and prints the result as the last line."""
     try:
         config, works = parse(argv)
+        result = measure(config, works)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    result = measure(config, works)
     print(table(result["rows"]), file=sys.stderr)
     record.print_last_line(result, config.out)
     return int(any("failed" in row for row in result["rows"]))

@@ -14,6 +14,8 @@ import tpu_grid
 import tpu_schedule
 from workload import FORWARD, FORWARD_BACKWARD, Workload
 
+from jaxtext.errors import InputError
+
 needs_libtpu = pytest.mark.skipif(
     find_spec("libtpu") is None,
     reason="libtpu is not installed: pip install libtpu",
@@ -243,19 +245,20 @@ def test_bad_flags_are_told(flags, message, capsys):
 
 
 def test_steps_are_split_by_how_often_a_part_runs():
-    def once(slots, read=0):
-        return bundles.Total(slots, slots, 0, read, 0, 0, 0, 0)
+    def once(slots, read=0, assumed=0):
+        return bundles.Total(slots, slots, 0, read, 0, 0, 0, assumed)
 
     kernels = [
         dumped.Kernel("step", 8, once(100, read=32), pallas=False),
-        dumped.Kernel("chunk", 2, once(40), pallas=False),
+        dumped.Kernel("chunk", 2, once(40, assumed=4), pallas=False),
         dumped.Kernel("all.steps", 1, once(640), pallas=True),
     ]
-    control = [bundles.Slot(visits=8), bundles.Slot(visits=1, read=64)]
+    control = [bundles.Slot(visits=8), bundles.Slot(visits=1, read=64, assumed=1)]
     parts = dumped.per_step(dumped.Program(kernels, control), 8)
     assert parts["loop"].slots == 100 + 640 / 8 + 1
     assert parts["outside"].slots == 2 * 40 / 8 + 1 / 8
     assert parts["total"].slots == parts["loop"].slots + parts["outside"].slots
+    assert (parts["loop"].assumed, parts["outside"].assumed) == (0, 1)
     assert (parts["loop"].hbm_bytes, parts["outside"].hbm_bytes) == (32, 8)
 
 
@@ -290,7 +293,7 @@ ENTRY %main (a: f32[8,128], b: f32[8,128], c: f32[16,128]) -> f32[8,128] {
 def test_a_kernel_dumped_once_stands_for_those_that_are_the_same(tmp_path):
     def program(*calls):
         lines = [
-            f"{place:#x} : {{ %{place} = inlined_call %s1_s1 /* %{name} = fusion() */ }}"
+            f"{place:#x} : {{ %{place} = inlined_call %s1_s1 /* %{name} = copy() */ }}"
             for place, name in enumerate(calls)
         ]
         path = tmp_path / "1-TLP-66-packed-bundles-post-ra.txt"
@@ -331,6 +334,23 @@ def test_a_grid_from_flags_to_last_line(capsys):
     assert tpu_grid.main(["--batch", "0"]) == 2
 
 
+def test_a_file_is_added_to(tmp_path):
+    def row(backend, hidden):
+        work = Workload("gru", 8, 4, hidden, hidden, "float32")
+        layer = tpu_compile.Layer(work, FORWARD, backend, "v5e")
+        return layer, tpu_schedule._row(layer, {"failed": "Mosaic"})
+
+    pairs = [row("scan", 16), row("fused", 16), row("scan", 32)]
+    layers, rows = zip(*pairs, strict=True)
+    path = tmp_path / "rows.json"
+    assert tpu_schedule.earlier(path, {"jax": "1"}, layers) == []
+    path.write_text(json.dumps({"rows": rows, "versions": {"jax": "1"}}))
+    kept = tpu_schedule.earlier(path, {"jax": "1"}, layers[1:2])
+    assert kept == [rows[0], rows[2]]
+    with pytest.raises(InputError, match="other versions"):
+        tpu_schedule.earlier(path, {"jax": "2"}, layers)
+
+
 def share(slots, **others):
     fields = dict.fromkeys(dumped.Share._fields, 0.0)
     return fields | {"slots": slots} | others
@@ -342,9 +362,7 @@ def test_the_table_compares_with_the_scan_of_the_same_layer():
         layer = tpu_compile.Layer(work, direction, backend, "v5e")
         names = ("loop", "outside", "total")
         steps = {n: share(s) for n, s in zip(names, slots, strict=True)}
-        return tpu_schedule._row(layer, {"steps": steps, "kernels": kernels})
-
-    kernels = [{"assumed": 0}]
+        return tpu_schedule._row(layer, {"steps": steps})
 
     rows = [
         row("scan", 16, FORWARD, 300, 0, 300),
@@ -356,5 +374,7 @@ def test_the_table_compares_with_the_scan_of_the_same_layer():
         line.split("|")[-2].strip() for line in tpu_schedule.table(rows).split("\n")
     ]
     assert last[2:] == ["1.00", "2.50", "", "1.00"]
+    rows[0]["steps"]["total"]["assumed"] = 30.0
+    assert "| 300 | 0 | ≤ 300 |" in tpu_schedule.table(rows)
     # At 1.5 GHz.
     assert rows[0]["microseconds_at_least"] == pytest.approx(0.2, rel=3e-3)
