@@ -140,8 +140,8 @@ def _told(row):
 
 def _slots(row, part):
     """Slots, marked where more than a few of them may in fact be jumped over."""
-    share = row["steps"][part]
-    most = "≤ " * (200 * share["assumed"] > share["slots"])
+    share, total = row["steps"][part], row["steps"]["total"]
+    most = "≤ " * (200 * share["assumed"] > total["slots"])
     return f"{most}{share['slots']:,.0f}"
 
 
