@@ -11,7 +11,7 @@ from typing import Any
 import jax
 
 PACKAGES = (
-    *("jax", "jaxlib", "flax", "optax", "numpy"),
+    *("jax", "jaxlib", "libtpu", "flax", "optax", "numpy"),
     *("dm-haiku", "equinox", "keras", "torch"),
 )
 
