@@ -130,7 +130,6 @@ def _compile(layer: Layer, directory: Path | None) -> dict[str, Any]:
     from jax.experimental import topologies
 
     import jaxtext as jt
-    from jaxtext.dispatch import choose
 
     work, chip = layer.work, CHIPS[layer.chip]
     topology = topologies.get_topology_desc(platform="tpu", topology_name=chip.topology)
@@ -158,13 +157,20 @@ def _compile(layer: Layer, directory: Path | None) -> dict[str, Any]:
     def there(x):
         return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
 
-    made = jax.jit(function).lower(*jax.tree.map(there, arguments)).compile()
+    # The mesh says what `auto` is to choose for.
+    mesh = jax.sharding.Mesh(topology.devices[:1], ("devices",))
+    with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+        lowered = jax.jit(function).lower(*jax.tree.map(there, arguments))
+        (reason,) = jt.explain_backend(
+            cell, params, state, xs, time_major=True, backend=layer.backend
+        )
+    made = lowered.compile()
     memory, text = made.memory_analysis(), made.as_text()
     assert memory is not None
     assert text is not None
     kernel = re.compile(r'%(\S+) = .*custom_call_target="tpu_custom_call"')
     result: dict[str, Any] = {
-        "reason": choose(cell, layer.backend, platform="tpu").reason,
+        "reason": reason,
         "temporary_bytes": memory.temp_size_in_bytes,
         "pallas_kernels": kernel.findall(text),
     }
