@@ -49,7 +49,8 @@ class Slot:
     bundles: int = 0
     """Bundles issued: as many, or none if it is empty."""
     matmuls: int = 0
-    """Matrix-unit products (``vmatmul``) issued."""
+    """Matrix-unit products (``vmatmul``) issued: of 16 rows of bfloat16, in some forms
+    of 8."""
     read: int = 0
     """Bytes that DMAs bring from HBM."""
     written: int = 0
