@@ -1,8 +1,9 @@
 """A training step compiled for a TPU that need not be there, and what is in it."""
 
+import contextlib
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -16,7 +17,13 @@ from jaxtext.types import Device, Params
 
 
 class DoesNotFitError(Exception):
-    """The compiler finds that the program needs more memory than there is."""
+    """The compiler finds that the program needs more memory than there is.
+
+    Attributes:
+      needed: Bytes, ``None`` if the compiler's words are not understood.
+      available: Bytes, likewise.
+      memory: Which memory: HBM, or within the chip VMEM.
+    """
 
     def __init__(self, message: str):
         self.needed, self.available, self.memory = _sizes(message)
@@ -102,12 +109,8 @@ def compile_step(config: Config, vocab_size: int, devices: Sequence[Device]) -> 
 
     state = jax.eval_shape(create, jax.random.key(0))
     batch = _batch(config, vocab_size)
-    try:
+    with shortage_told():
         compiled: Any = parallel.lower(state, batch).compile()
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" in str(error):
-            raise DoesNotFitError(str(error)) from error
-        raise
     memory, text = compiled.memory_analysis(), compiled.as_text()
     symbols, predicted = batch.inputs.size, batch.targets.size
     flops = matrix_flops(state.params, symbols, predicted) // len(devices)
@@ -145,6 +148,17 @@ def backends(config: Config, vocab_size: int, devices: Sequence[Device]) -> list
         backend=config.backend,
         target=jt.Target("tpu", devices[0].device_kind),
     )
+
+
+@contextlib.contextmanager
+def shortage_told() -> Iterator[None]:
+    """Raises `DoesNotFitError` where the compiler runs out of the TPU's memory."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" in str(error):
+            raise DoesNotFitError(str(error)) from error
+        raise
 
 
 def matrix_flops(params: Params, symbols: int, predicted: int) -> int:
@@ -218,9 +232,19 @@ def _sizes(message):
     for pattern, order in (
         (rf"\({size}\) exceeds available (\w+) \({size}\)", (1, 3, 2)),
         (rf"Used {size} of {size} (\w+)", (1, 2, 3)),
+        (
+            rf"size={size}\) would exceed memory \(size={size}\).*?space=(\w+)",
+            (1, 2, 3),
+        ),
     ):
         match = re.search(pattern, message)
         if match:
             needed, available, memory = match.group(*order)
-            return needed, available, memory.upper()
+            return _in_bytes(needed), _in_bytes(available), memory.upper()
     return None, None, None
+
+
+def _in_bytes(size):
+    """``15.75G`` as a number of bytes."""
+    unit = " KMGT".find(size[-1])
+    return int(float(size[:-1]) * 2 ** (10 * unit)) if unit > 0 else int(size)

@@ -47,11 +47,12 @@ def heading(about: dict[str, Any]) -> str:
 
 def shortage(error: DoesNotFitError, chip: Chip) -> str:
     """What there is too little of, and what to do about it."""
-    if error.needed is None:
+    if error.needed is None or error.available is None:
         return str(error)
+    unit, scale = ("GiB", GIB) if error.memory == "HBM" else ("MiB", GIB / 2**10)
     found = (
-        f"each {chip.name} chip would need {error.needed}iB of {error.memory}, and "
-        f"{error.available}iB can be used"
+        f"each {chip.name} chip would need {error.needed / scale:.2f} {unit} of "
+        f"{error.memory}, and {error.available / scale:.2f} {unit} can be used"
     )
     if error.memory == "HBM":
         return (

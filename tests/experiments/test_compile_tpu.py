@@ -114,10 +114,9 @@ def test_what_does_not_fit_says_so(capsys):
     result = json.loads(captured.out)
     assert not result["fits"]
     assert result["short_of"] == "HBM"
-    assert result["available"].startswith("15.")
-    assert float(result["needed"][:-1]) > 16
+    assert 15 < result["available"] / tpu_chips.GIB < 16 < result["needed"] / 2**30
     (line,) = [x for x in captured.err.splitlines() if "does not fit" in x]
-    assert f"would need {result['needed']}iB of HBM" in line
+    assert f"would need {result['needed'] / 2**30:.2f} GiB of HBM" in line
     assert "Traceback" not in captured.err
 
 
@@ -198,6 +197,25 @@ def test_pallas_kernels_are_named():
     assert tpu_program.kernels(compiled.as_text()) == ["recurrence"] * 2
 
 
+@needs_libtpu
+def test_a_kernel_too_large_for_the_memory_within_the_chip(monkeypatch, capsys):
+    def copy(x_ref, y_ref):
+        y_ref[...] = x_ref[...]
+
+    def compile_copy(config, vocab_size, devices):
+        x = jax.ShapeDtypeStruct((2**13, 2**13), jnp.float32)
+        place = jax.sharding.SingleDeviceSharding(devices[0])
+        program = jax.jit(pl.pallas_call(copy, x), in_shardings=place)
+        with tpu_program.shortage_told():
+            program.lower(x).compile()
+
+    monkeypatch.setattr(compile_tpu, "compile_step", compile_copy)
+    assert compile_for("v5e:2x2", *SMALL) == 3
+    captured = capsys.readouterr()
+    assert "would need 256.00 MiB of VMEM, and 128.00 MiB can" in captured.err
+    assert json.loads(captured.out)["short_of"] == "VMEM"
+
+
 def test_collectives_are_read_from_the_program():
     text = """
 %body.1 (p: (s32[], f32[4])) -> (s32[], f32[4]) {
@@ -224,12 +242,12 @@ ENTRY %main (x: f32[2,3]) -> f32[2,3] {
         (
             "RESOURCE_EXHAUSTED: Ran out of memory on HBM, the total memory required "
             "for HLO temporaries (40.25G) exceeds available HBM (15.75G).",
-            ("40.25G", "15.75G", "HBM"),
+            (40.25 * 2**30, 15.75 * 2**30, "HBM"),
         ),
         (
-            "RESOURCE_EXHAUSTED: Ran out of memory in memory space vmem. Used 22.12M "
-            "of 16.00M vmem. Exceeded vmem capacity by 6.12M.\nmore",
-            ("22.12M", "16.00M", "VMEM"),
+            "RESOURCE_EXHAUSTED: Ran out of memory in memory space vmem. Used 22.50M "
+            "of 16.00M vmem. Exceeded vmem capacity by 6.50M.\nmore",
+            (22.5 * 2**20, 16 * 2**20, "VMEM"),
         ),
         ("RESOURCE_EXHAUSTED: in words not known", (None, None, None)),
     ],
