@@ -232,6 +232,8 @@ class _Machine:
             runs = True if op.guard is None else self._holds(*op.guard)
             if op.name == "sphi":
                 self._rename(op)
+            elif op.name.startswith("int_to_ptr"):
+                self._address(op)
             elif op.name == "sbr.rel":
                 branch = self._branch(op.operands)
             elif op.name == "inlined_call":
@@ -256,6 +258,16 @@ class _Machine:
         name, register = op.result
         _, value = self.registers.get(register, (None, None))
         self.registers[register] = name, value
+
+    def _address(self, op):
+        """A number that is an address from now on, where it is in its register at all.
+
+        Nothing is issued for it, and the number may be one that a guard has held back.
+        """
+        found = _REGISTER.fullmatch(op.operands.rpartition(" ")[2])
+        name, value = self.registers.get(op.result[1], (None, None))
+        if found is not None and found.groups() == (name, op.result[1]):
+            self.registers[op.result[1]] = op.result[0], value
 
     def _branch(self, operands):
         found = _BRANCH.fullmatch(operands)

@@ -105,6 +105,18 @@ def test_a_predicated_move_keeps_what_it_does_not_move():
     assert (found.read, found.written, found.unsized) == (2 * 32, 5 * 32, 1)
 
 
+def test_an_address_that_a_guard_held_back_leaves_its_register_alone():
+    text = """
+     0   :  { %s1_s0 = smov 5 }
+   0x1   :  { %p3_p0 = scmp.ge.s32.totalorder %s1_s0, 9 }
+   0x2   :  { %s4_s0 = sshll.u32 (%p3_p0), %s1_s0, 4 }
+   0x3   :  { %s5_s0 = int_to_ptr.hbm [resolvable:$true] %s4_s0 }
+   0x4   :  { %6 = dma.hbm_to_vmem %s9, /*size_in_granules=*/%s1_s0, %s8 }
+"""
+    assert (total(text).read, total(text).unsized) == (5 * 32, 0)
+    assert total(text.replace("%s1_s0, 9", "%s1_s0, 5")).unsized == 1
+
+
 DUMP = """
 import sys
 import jax, jax.numpy as jnp
