@@ -23,5 +23,7 @@ def target() -> Target:
         device = getattr(jax.config, _DEFAULT)  # pyright knows no options of JAX
     if device is None or isinstance(device, str):
         device = jax.local_devices(backend=device)[0]
-    gpu = device.platform in ("cuda", "rocm")
-    return Target("gpu" if gpu else str(device.platform), device.device_kind)
+    kind = device.device_kind
+    if kind.startswith("TPU"):
+        return Target("tpu", kind)
+    return Target("cpu" if kind == "cpu" else "gpu", kind)
