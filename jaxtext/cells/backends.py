@@ -5,8 +5,10 @@ import math
 import jax
 import jax.numpy as jnp
 
+from jaxtext.kernels.cudnn import CUDNN
 from jaxtext.kernels.fused import FUSED
 from jaxtext.kernels.gates import Gates, Passes, Recurrence, Weights
+from jaxtext.kernels.lstm import LSTM
 from jaxtext.kernels.mosaic import MOSAIC
 from jaxtext.kernels.recurrence import recurrence
 from jaxtext.types import Backend, DType
@@ -19,6 +21,8 @@ def backends(gates: Gates, dtype: DType) -> tuple[Backend, ...]:
     ``recurrent_kernel``, ``bias`` and, if it has one, ``recurrent_bias``.
     """
     known = {"fused": FUSED, "mosaic": MOSAIC}
+    if gates is LSTM:
+        known["cudnn"] = CUDNN
     return tuple(_backend(name, known[name], gates, dtype) for name in known)
 
 
