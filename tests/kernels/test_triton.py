@@ -37,11 +37,18 @@ def gradients(cell, case, options, *operands):
 
 
 @pytest.mark.parametrize(
-    ("options", "sizes"),
-    [("plain", 0), ("everything", 1), ("everything", 2), ("plain", 3)]
-    + [("gates again", 2), ("chunks", 1)],
+    ("name", "options", "sizes"),
+    [
+        ("rnn", "everything", 2),
+        ("lstm", "everything", 2),
+        ("gru", "everything", 2),
+        ("lstm", "plain", 3),
+        ("gru", "plain", 0),
+        ("lstm", "gates again", 1),
+        ("gru", "gates again", 1),
+        ("rnn", "chunks", 1),
+    ],
 )
-@pytest.mark.parametrize("name", CELLS)
 def test_triton_is_autodiff(name, options, sizes):
     *sizes, hidden = SIZES[sizes]
     with jax.enable_x64(True):

@@ -171,7 +171,7 @@ def run(
         features.
       outputs: A pytree of pairs of a shape and a type, likewise.
     """
-    arrays = jax.tree.leaves((shared, operands))
+    like = jax.tree.leaves(operands)[0]
     interpreted = target().platform != "gpu"
 
     def type_of(output):
@@ -191,16 +191,15 @@ def run(
         before = (0,) * (len(shape) - 2)
         return pl.BlockSpec(shape, lambda tile: (*before, tile, 0))
 
-    like = arrays[-1]
     types = jax.tree.map(type_of, outputs, is_leaf=is_output)
-    batch = jax.tree.leaves(operands)[0].shape[-2]
     return pl.pallas_call(
         partial(kernel, barrier=(lambda: None) if interpreted else plgpu.debug_barrier),
         [types],  # in a list, or it would be taken apart
-        grid=(batch // ROWS,),
+        grid=(like.shape[-2] // ROWS,),
         in_specs=[*jax.tree.map(whole, shared), jax.tree.map(rows, operands)],
         out_specs=[jax.tree.map(rows, types)],
-        compiler_params=plgpu.CompilerParams(num_warps=4, num_stages=2),
+        # One stage: loads ahead of time would go past the first cache.
+        compiler_params=plgpu.CompilerParams(num_warps=4, num_stages=1),
         interpret=interpreted,
         name=name,
     )(*shared, operands)[0]
