@@ -223,10 +223,10 @@ def _back(call: Call, tape: Any, cotangents: tuple[Array, Array, Array]) -> Arra
     if target().platform == "gpu":
         return rnn.lstm_bwd(*call.sizes, None, tape, cotangents)[:4]
 
-    def run(*operands):
-        return _reference(*operands, call.lengths)
+    def run(x, h, c, weights):
+        return _reference(x, h, c, weights, call.lengths)
 
-    return jax.vjp(run, *call[:4])[1](cotangents)
+    return jax.vjp(run, call.x, call.h, call.c, call.weights)[1](cotangents)
 
 
 def _reference(x, h, c, weights, lengths):

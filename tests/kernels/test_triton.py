@@ -75,6 +75,10 @@ def test_types_that_a_gpu_has(name, dtype):
     case.assert_close(found, expected, times=10)
 
 
+@pytest.mark.skipif(
+    jax.__version_info__ >= (0, 11),
+    reason="lowering is compiling too, for which the plugin for CUDA has to be there",
+)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("name", CELLS)
 def test_triton_takes_the_kernels(name, dtype, monkeypatch):
