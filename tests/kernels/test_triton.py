@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import PartitionSpec as P
 
 import jaxtext as jt
 from jaxtext.kernels.triton import operands
@@ -118,3 +119,26 @@ def test_what_it_lacks(name, hidden, dtype, device, reason):
     else:
         with pytest.raises(ValueError, match=reason):
             jt.dispatch.choose(*asked)
+
+
+def test_within_shard_map_a_gpu_gets_the_kernels(monkeypatch):
+    """Where masks are the same on all devices, and where they differ."""
+    monkeypatch.setattr(operands, "target", lambda: GPU)
+    cell = jt.gru(4)
+    params, _, xs = contracts.make(cell)
+    mesh = jax.sharding.AbstractMesh((3,), ("data",))
+
+    def loss(params, xs, resets):
+        start = cell.initial_state(xs.shape[:1])
+        lengths = jnp.full(xs.shape[:1], 5)
+        options = {"lengths": lengths, "resets": resets, "backend": "triton"}
+        return contracts.total(jt.unroll(cell, params, start, xs, **options))
+
+    def run(params, xs, resets):
+        value, gradients = jax.value_and_grad(loss)(params, xs, resets)
+        return jax.lax.psum(value, "data"), gradients
+
+    specs = P(), P("data"), P("data")
+    run = jax.shard_map(run, mesh=mesh, in_specs=specs, out_specs=P())
+    program = jax.make_jaxpr(run)(params, xs, np.zeros((3, 7), bool))
+    assert str(program).count("pallas_call[") == 2
