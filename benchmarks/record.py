@@ -17,14 +17,16 @@ PACKAGES = (
 
 
 def environment() -> dict[str, Any]:
-    """Versions and hardware of this process, as the two entries of a result.
+    """Versions, hardware and XLA's flags of this process, as entries of a result.
 
     Asking for the hardware opens JAX's devices.
 
     Returns:
-      ``{"versions": …, "hardware": …}``, to be joined to what was measured.
+      ``{"versions": …, "hardware": …, "xla_flags": …}``, to be joined to what was
+      measured.
     """
-    return {"versions": versions(), "hardware": hardware()}
+    flags = os.environ.get("XLA_FLAGS", "").strip()
+    return {"versions": versions(), "hardware": hardware(), "xla_flags": flags}
 
 
 def versions() -> dict[str, str]:

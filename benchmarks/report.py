@@ -32,7 +32,7 @@ def earlier(
         return [], []
     found = json.loads(path.read_text("utf-8"))
     for name, value in environment.items():
-        if found.get(name) != value:
+        if found.get(name, "") != value:
             raise InputError(
                 f"--out: {path} was measured with other {name}; take another file"
             )

@@ -7,7 +7,7 @@ from jaxtext.target import target as current_target
 from jaxtext.types import Array, Backend, Cell, Masks, Params, State, Target
 
 STEP_BY_STEP = "scan"
-BACKENDS = ("fused", "mosaic", "parallel")
+BACKENDS = ("fused", "mosaic", "triton", "cudnn", "parallel")
 
 # What is tried first to last on a platform, and the evidence for it; then the scan.
 EVIDENCE = {

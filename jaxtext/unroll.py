@@ -61,6 +61,7 @@ def unroll(
         ``[T, B, …]``, which saves two transpositions.
       backend: How each cell is taken over the sequence: ``"scan"``, step by step;
         ``"fused"``, by a hand-derived backward pass; ``"mosaic"``, by kernels for TPU;
+        ``"triton"``, by kernels for GPU; ``"cudnn"``, by NVIDIA's own (`lstm`);
         ``"parallel"``, all steps at once (`min_gru`, `min_lstm`); or ``"auto"``, by
         the evidence for the device (`explain_backend` says which and why). A cell that
         does not know the way asked for goes step by step. All compute the same

@@ -5,10 +5,13 @@ import math
 import jax
 import jax.numpy as jnp
 
+from jaxtext.kernels.cudnn import CUDNN
 from jaxtext.kernels.fused import FUSED
 from jaxtext.kernels.gates import Gates, Passes, Recurrence, Weights
+from jaxtext.kernels.lstm import LSTM
 from jaxtext.kernels.mosaic import MOSAIC
 from jaxtext.kernels.recurrence import recurrence
+from jaxtext.kernels.triton import TRITON
 from jaxtext.types import Backend, DType
 
 
@@ -18,7 +21,9 @@ def backends(gates: Gates, dtype: DType) -> tuple[Backend, ...]:
     The cell's initial state is zero, and its parameters are ``kernel``,
     ``recurrent_kernel``, ``bias`` and, if it has one, ``recurrent_bias``.
     """
-    known = {"fused": FUSED, "mosaic": MOSAIC}
+    known = {"fused": FUSED, "mosaic": MOSAIC, "triton": TRITON}
+    if gates is LSTM:
+        known["cudnn"] = CUDNN
     return tuple(_backend(name, known[name], gates, dtype) for name in known)
 
 

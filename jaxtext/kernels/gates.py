@@ -24,8 +24,8 @@ class Gates(NamedTuple):
 
     Attributes:
       forward: ``(z, u, recurrent_bias, state, activate) -> (state, saved)``; `z` and
-        `u` are ``[B, G H]``, and `saved` is a tuple of ``[B, H]`` arrays. `activate`
-        is `activations`, or another way to the same.
+        `u` are ``[B, G H]``, or tuples of ``G`` arrays ``[B, H]``, and `saved` is a
+        tuple of ``[B, H]`` arrays. `activate` is `activations`, or `gate_by_gate`.
       backward: ``(dstate, saved, state) -> (dpre, dstate)``, where `state` is the one
         before the step; `dpre` is ``(dz,)``, or ``(dz, du)`` where they differ, each a
         tuple of ``G`` arrays ``[B, H]``; the last `dstate` lacks what comes through
@@ -109,16 +109,26 @@ def activations(z: Array, sigmoid: tuple[bool, ...]) -> list[Array]:
     return jnp.split(jnp.tanh(z * scale) * scale + offset, len(sigmoid), axis=-1)
 
 
-def gate_by_gate(z: Array, sigmoid: tuple[bool, ...]) -> list[Array]:
+def gate_by_gate(z: Array | Arrays, sigmoid: tuple[bool, ...]) -> list[Array]:
     """What `activations` returns, each gate on its own and without constant arrays.
 
     For kernels, which work in registers and may not hold arrays of their own.
     """
+    if not isinstance(z, tuple):
+        z = tuple(jnp.split(z, len(sigmoid), axis=-1))
 
     def of_gate(x, is_sigmoid):
         return jnp.tanh(x / 2) / 2 + 0.5 if is_sigmoid else jnp.tanh(x)
 
-    return list(map(of_gate, jnp.split(z, len(sigmoid), axis=-1), sigmoid))
+    return list(map(of_gate, z, sigmoid))
+
+
+def last_apart(z: Array | Arrays, hidden: int) -> tuple[Any, Array]:
+    """The pre-activations of all gates but the last, and those of the last."""
+    if isinstance(z, tuple):
+        return z[:-1], z[-1]
+    rest, last = jnp.split(z, [z.shape[-1] - hidden], axis=-1)
+    return rest, last
 
 
 def cast(weights: Weights, dtype: DType) -> Weights:

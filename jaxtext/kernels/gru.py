@@ -1,15 +1,16 @@
 """The GRU's part of a fused recurrence, reset after: gates ``r, z, n``."""
 
+import jax
 import jax.numpy as jnp
 
-from jaxtext.kernels.gates import Gates
+from jaxtext.kernels.gates import Gates, last_apart
 
 
 def _forward(z, u, recurrent_bias, state, activate):
     (h_tm1,) = state
     hidden = h_tm1.shape[-1]
-    (z_rz, z_n), (u_rz, u_n) = (jnp.split(x, [2 * hidden], axis=-1) for x in (z, u))
-    r, z = activate(z_rz + u_rz, (True, True))
+    (z_rz, z_n), (u_rz, u_n) = last_apart(z, hidden), last_apart(u, hidden)
+    r, z = activate(jax.tree.map(jnp.add, z_rz, u_rz), (True, True))
     u_n = u_n + recurrent_bias
     n = jnp.tanh(z_n + r * u_n)
     return ((1 - z) * n + z * h_tm1,), (r, z, n, u_n)

@@ -1,5 +1,6 @@
 """The LSTM's part of a fused recurrence: gates in the order ``i, f, g, o``."""
 
+import jax
 import jax.numpy as jnp
 
 from jaxtext.kernels.gates import Gates
@@ -8,7 +9,8 @@ from jaxtext.kernels.gates import Gates
 def _forward(z, u, recurrent_bias, state, activate):
     del recurrent_bias
     c_tm1, h_tm1 = state
-    i, f, g, o = activate((z + u).astype(c_tm1.dtype), (True, True, False, True))
+    z = jax.tree.map(lambda z, u: (z + u).astype(c_tm1.dtype), z, u)
+    i, f, g, o = activate(z, (True, True, False, True))
     c = f * c_tm1 + i * g
     h = (o * jnp.tanh(c)).astype(h_tm1.dtype)
     return (c, h), (i, f, g, o)

@@ -1,6 +1,7 @@
 """cells.py: a small run from the flags to the last line, and its parts."""
 
 import json
+import os
 
 import cells
 import pytest
@@ -29,6 +30,7 @@ def test_a_run_from_flags_to_last_line(tmp_path, capsys, monkeypatch):
     ]
     assert all(note in captured.err for note in result["left_out"])
     assert result["hardware"].keys() >= {"cpu", "cores", "memory_gib", "device"}
+    assert result["xla_flags"] == os.environ["XLA_FLAGS"].strip()
     assert result["versions"].keys() >= {"python", "jaxtext", "jax", "jaxlib", "flax"}
 
     rows = result["rows"]
@@ -74,6 +76,9 @@ def test_a_file_is_added_to(tmp_path):
     assert report.earlier(path, here, works[:1]) == (rows[1:], ["keras"])
     with pytest.raises(InputError, match="measured with other hardware"):
         report.earlier(path, here | {"hardware": {"cores": 3}}, works)
+    report.earlier(path, here | {"xla_flags": ""}, works)  # as before they were noted
+    with pytest.raises(InputError, match="measured with other xla_flags"):
+        report.earlier(path, here | {"xla_flags": "--xla_dump_to=x"}, works)
 
 
 @pytest.mark.parametrize(

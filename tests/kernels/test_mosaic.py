@@ -11,7 +11,8 @@ import pytest
 from hypothesis import strategies
 
 import jaxtext as jt
-from jaxtext.kernels.mosaic import backward, tiles
+from jaxtext.kernels import deferred
+from jaxtext.kernels.mosaic import tiles
 
 CELLS = {"rnn": jt.rnn, "lstm": jt.lstm, "gru": jt.gru}
 # Of the norm of each array.
@@ -117,7 +118,7 @@ def test_blocks_of_time_and_tiles_of_the_batch(name, remat, float64, monkeypatch
 
 @pytest.mark.parametrize("most", [0, 4096])
 def test_symbols_by_one_hot_rows_and_row_by_row(most, float64, monkeypatch):
-    monkeypatch.setattr(backward, "_MOST_ONE_HOT", most)
+    monkeypatch.setattr(deferred, "_MOST_ONE_HOT", most)
     make_cell, arrays, masks = draw("gru", (3, 6, 4), "float64", symbols=True)
     assert_near_scan(make_cell, "float64", arrays, **masks)
 

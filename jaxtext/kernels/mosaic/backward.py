@@ -7,17 +7,18 @@ import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
 
-from jaxtext.kernels.gates import Arrays, Recurrence, Weights, activations
+from jaxtext.kernels.deferred import (
+    before_each,
+    gates_again,
+    unpadded,
+    weight_gradients,
+)
+from jaxtext.kernels.gates import Arrays, Recurrence, Weights
 from jaxtext.kernels.mosaic.forward import Written
 from jaxtext.kernels.mosaic.grid import cleared, where
 from jaxtext.kernels.mosaic.operands import padded
-from jaxtext.kernels.mosaic.tiles import pad, unpad_gates
-from jaxtext.kernels.products import is_symbols, outer, product, product_gradients
+from jaxtext.kernels.padding import pad
 from jaxtext.types import Array
-
-# Rows for symbols are added up by a product with one-hot rows while these are no wider:
-# on TPU a scatter goes row by row.
-_MOST_ONE_HOT = 4096
 
 
 class Gradients(NamedTuple):
@@ -60,14 +61,15 @@ def backward(
       Gradients by weights, state and inputs; ``None`` for those of symbols.
     """
     operands = padded(what, weights, state, xs, resets, valid)
-    h_tm1 = jnp.concatenate([operands.start[-1][None], tape.hs[:-1]])
-    if operands.resets is not None:
-        h_tm1 = cleared(operands.resets, h_tm1)
+    h_tm1 = before_each(operands.start[-1], tape.hs, operands.resets)
     if not what.keep:
-        tape = tape._replace(gates=_again(what, operands, tape, h_tm1))
+        again = gates_again(what, operands.weights, operands.xs, tape.before, h_tm1)
+        tape = tape._replace(gates=again)
     gradients = _run(what, operands, tape, h_tm1, cotangents)
-    dweights, dxs = _products(operands, h_tm1, gradients)
-    dweights = jax.tree.map(lambda g, w: g.astype(w.dtype), dweights, weights)
+    dweights, dxs = weight_gradients(
+        operands.weights, operands.xs, h_tm1, gradients.dz, gradients.du
+    )
+    dweights = unpadded(dweights, weights)
     rows, columns = (slice(size) for size in state[-1].shape)
     dstate = [
         dstart[rows, columns].astype(x.dtype)
@@ -75,17 +77,6 @@ def backward(
     ]
     dxs = None if dxs is None else dxs[:, rows].astype(xs.dtype)
     return dweights, tuple(dstate), dxs
-
-
-def _again(what, operands, tape, h_tm1):
-    """The gates of all steps, as the forward kernel had them."""
-    w, wide = operands.weights, operands.grid.sizes.wide
-    z = (product(operands.xs, w.kernel) + w.bias).astype(wide)
-    u = jnp.matmul(h_tm1, w.recurrent_kernel, preferred_element_type=wide)
-    bias = None if w.recurrent_bias is None else w.recurrent_bias.astype(wide)
-    state = (*tape.before, h_tm1.astype(wide))
-    _, gates = what.gates.forward(z, u, bias, state, activations)
-    return [gate.astype(what.dtype) for gate in gates]
 
 
 def _run(what, operands, tape, h_tm1, cotangents):
@@ -201,34 +192,3 @@ def _kernel(
             dstart[-1] += through(0, own)
             for reference, value in zip(out.start, dstart, strict=True):
                 reference[:, own] = value
-
-
-def _products(operands, h_tm1, gradients):
-    """Gradients by the weights and by the inputs: large products over all steps."""
-    xs, kernel, sizes = operands.xs, operands.weights.kernel, operands.grid.sizes
-
-    def rows(array):
-        return array.reshape(-1, *array.shape[2:])
-
-    h, dz = rows(h_tm1), rows(gradients.dz)
-    if is_symbols(xs) and kernel.shape[0] <= _MOST_ONE_HOT:
-        one_hot = jax.nn.one_hot(xs, kernel.shape[0], dtype=dz.dtype)
-        dxs, dkernel = None, outer(rows(one_hot), dz, sizes.wide)
-    else:
-        dxs, dkernel = product_gradients(rows(xs), kernel, dz, sizes.wide)
-    if gradients.du is None:
-        drecurrent, dinner = outer(h, dz, sizes.wide), None
-    else:
-        du = rows(gradients.du)
-        dz_first = dz[:, : dz.shape[1] - du.shape[1]]
-        parts = [outer(h, part, sizes.wide) for part in (dz_first, du)]
-        drecurrent = jnp.concatenate(parts, axis=1)
-        dinner = du.sum(0, dtype=sizes.wide)[: sizes.hidden]
-    by_gates = partial(unpad_gates, gates=sizes.gates, hidden=sizes.hidden)
-    dweights = Weights(
-        by_gates(dkernel),
-        by_gates(drecurrent)[: sizes.hidden],
-        by_gates(dz.sum(0, dtype=sizes.wide)),
-        dinner,
-    )
-    return dweights, None if dxs is None else dxs.reshape(*xs.shape)

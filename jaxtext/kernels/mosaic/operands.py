@@ -6,7 +6,8 @@ import jax.numpy as jnp
 
 from jaxtext.kernels.gates import Arrays, Recurrence, Weights, cast
 from jaxtext.kernels.mosaic.grid import Grid, Part
-from jaxtext.kernels.mosaic.tiles import Sizes, pad, pad_gates, room, tiles
+from jaxtext.kernels.mosaic.tiles import Sizes, room, tiles
+from jaxtext.kernels.padding import pad, pad_gates
 from jaxtext.target import target
 from jaxtext.types import Array, Target
 
