@@ -138,13 +138,12 @@ def backends(config: Config, vocab_size: int, devices: Sequence[Device]) -> list
     """
     cell = build_model(identity(config, ""), vocab_size).cell
     batch = max(1, config.batch_size // (len(devices) * config.slices))
-    structs: Any = jax.ShapeDtypeStruct
     return jt.explain_backend(
         cell,
         jax.eval_shape(lambda: cell.init(jax.random.key(0), vocab_size)),
         jax.eval_shape(lambda: cell.initial_state((batch,))),
-        structs((batch, config.seq_len), np.int32),
-        resets=structs((batch, config.seq_len), bool),
+        jax.ShapeDtypeStruct((batch, config.seq_len), np.int32),
+        resets=jax.ShapeDtypeStruct((batch, config.seq_len), bool),
         backend=config.backend,
         target=jt.Target("tpu", devices[0].device_kind),
     )
