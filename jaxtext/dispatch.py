@@ -9,6 +9,9 @@ from jaxtext.types import Array, Backend, Cell, Masks, Params, State, Target
 STEP_BY_STEP = "scan"
 BACKENDS = ("fused", "mosaic", "triton", "cudnn", "parallel")
 
+# Calls that XLA cannot divide between devices by itself.
+_INDIVISIBLE = ("mosaic", "triton", "cudnn")
+
 # What is tried first to last on a platform, and the evidence for it; then the scan.
 EVIDENCE = {
     "cpu": {"fused": "measured faster than scan (benchmarks/results/cpu-2-cores.json)"},
@@ -45,7 +48,9 @@ def choose(
 
     ``"auto"`` goes by the evidence in this repository (`EVIDENCE`, told in
     ``docs/design.md``): the first backend that the platform has it for, that the cell
-    knows and that lacks nothing for what is asked; without one, step by step.
+    knows and that lacks nothing for what is asked; without one, step by step. Where
+    the compiler may divide the program between devices, kernels are passed over: it
+    cannot divide those, and says so only when it compiles.
 
     Args:
       cell: A cell that is not made of others.
@@ -83,7 +88,13 @@ def choose(
     passed_over = ""
     for name, evidence in EVIDENCE.get(target.platform, {}).items():
         if name in known:
-            lack = lacking(name)
+            if target.devices > 1 and name in _INDIVISIBLE:
+                lack = (
+                    f"XLA cannot divide a kernel between {target.devices} devices; "
+                    "within jax.shard_map or jax.pmap it need not"
+                )
+            else:
+                lack = lacking(name)
             if lack is None:
                 return Choice(known[name], f"{name}: {evidence}")
             passed_over += f" ({name}: {lack})"

@@ -1,5 +1,7 @@
 """The device that a program is for, which need not be one that is at hand."""
 
+import math
+
 import jax
 
 from jaxtext.types import Target
@@ -15,15 +17,21 @@ def target() -> Target:
     else JAX's default device.
 
     Example:
-      >>> target()
-      Target(platform='cpu', kind='cpu')
+      >>> target().platform
+      'cpu'
     """
-    device = jax.sharding.get_abstract_mesh().abstract_device
+    mesh = jax.sharding.get_abstract_mesh()
+    device, devices = mesh.abstract_device, 1
     if device is None:
         device = getattr(jax.config, _DEFAULT)  # pyright knows no options of JAX
     if device is None or isinstance(device, str):
-        device = jax.local_devices(backend=device)[0]
+        # Without a mesh the shardings of arguments decide, which are not known yet.
+        present = jax.local_devices(backend=device)
+        device, devices = present[0], len(present)
+    if not mesh.empty:
+        shares = mesh.shape.items()
+        devices = math.prod(n for axis, n in shares if axis not in mesh.manual_axes)
     kind = device.device_kind
     if kind.startswith("TPU"):
-        return Target("tpu", kind)
-    return Target("cpu" if kind == "cpu" else "gpu", kind)
+        return Target("tpu", kind, devices)
+    return Target("cpu" if kind == "cpu" else "gpu", kind, devices)

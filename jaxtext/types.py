@@ -57,15 +57,18 @@ class Masks(NamedTuple):
 
 
 class Target(NamedTuple):
-    """A kind of device that a program is for.
+    """What a program is for.
 
     Attributes:
       platform: ``"cpu"``, ``"gpu"`` or ``"tpu"``.
-      kind: As its maker calls it, such as ``"TPU v5 lite"``.
+      kind: The device as its maker calls it, such as ``"TPU v5 lite"``.
+      devices: How many of them the compiler may divide the program between; one within
+        ``jax.pmap`` and ``jax.shard_map``, where it is divided already.
     """
 
     platform: str
     kind: str
+    devices: int = 1
 
 
 class Backend(NamedTuple):

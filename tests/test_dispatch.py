@@ -5,8 +5,11 @@ import re
 import jax
 import jax.numpy as jnp
 import pytest
+from jax.sharding import AxisType
+from jax.sharding import PartitionSpec as P
 
 import jaxtext as jt
+from jaxtext.target import target
 
 V5E = jt.Target("tpu", "TPU v5 lite")
 H100 = jt.Target("gpu", "NVIDIA H100 80GB HBM3")
@@ -21,7 +24,7 @@ def explain(cell, *, batch=128, length=10, width=32, **options):
 
 
 @pytest.mark.parametrize(
-    ("cell", "backend", "target", "reason"),
+    ("cell", "backend", "device", "reason"),
     [
         (jt.gru(8), "auto", CPU, "fused: measured faster than scan"),
         (jt.gru(8), "auto", V5E, "mosaic: fewer cycles"),
@@ -37,8 +40,8 @@ def explain(cell, *, batch=128, length=10, width=32, **options):
         (jt.lstm(8, dtype="float16"), "auto", V5E, "scan: .*bfloat16, not in float16"),
     ],
 )
-def test_the_choice_says_why(cell, backend, target, reason):
-    (found,) = explain(cell, backend=backend, target=target)
+def test_the_choice_says_why(cell, backend, device, reason):
+    (found,) = explain(cell, backend=backend, target=device)
     assert re.match(reason, found)
 
 
@@ -59,7 +62,36 @@ def test_the_mesh_says_which_device_it_is():
     device = jax.sharding.AbstractDevice(
         device_kind="TPU v5 lite", num_cores=1, platform="tpu"
     )
-    mesh = jax.sharding.AbstractMesh((1,), ("x",), abstract_device=device)
-    with jax.sharding.use_abstract_mesh(mesh):
-        assert jt.dispatch.current_target() == V5E
-    assert jt.dispatch.current_target().platform == "cpu"
+    for size in (1, 4):
+        mesh = jax.sharding.AbstractMesh((size,), ("x",), abstract_device=device)
+        with jax.sharding.use_abstract_mesh(mesh):
+            assert target() == V5E._replace(devices=size)
+    assert target() == CPU._replace(devices=8)
+
+
+def test_within_a_map_each_device_is_on_its_own():
+    found = []
+
+    def note(x):
+        found.append(target())
+        return x
+
+    mesh = jax.make_mesh((4, 2), ("x", "y"), axis_types=(AxisType.Auto,) * 2)
+    ones = jnp.ones((8, 2))
+    jax.pmap(note)(ones)
+    jax.jit(jax.shard_map(note, mesh=mesh, in_specs=P("x"), out_specs=P("x")))(ones)
+    partly = jax.shard_map(
+        note, mesh=mesh, in_specs=P("x"), out_specs=P("x"), axis_names={"x"}
+    )
+    jax.jit(partly)(ones)
+    assert found[0] == found[1] == CPU
+    assert found[-1] == CPU._replace(devices=2)
+
+
+def test_auto_leaves_no_kernel_for_xla_to_divide():
+    four = V5E._replace(devices=4)
+    (reason,) = explain(jt.lstm(8), target=four)
+    assert "scan" in reason
+    assert "cannot divide a kernel between 4 devices" in reason
+    (reason,) = explain(jt.lstm(8), target=four, backend="mosaic")
+    assert reason == "mosaic: asked for"
