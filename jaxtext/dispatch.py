@@ -72,6 +72,8 @@ def choose(
         lacks = known[name].lacks
         return None if lacks is None else lacks(target, params, state, xs, masks)
 
+    if xs.shape[0] == 0:
+        return Choice(None, "scan: there are no steps")
     if backend == STEP_BY_STEP:
         return Choice(None, "scan: asked for")
     if backend != "auto":
@@ -90,8 +92,8 @@ def choose(
         if name in known:
             if target.devices > 1 and name in _INDIVISIBLE:
                 lack = (
-                    f"XLA cannot divide a kernel between {target.devices} devices; "
-                    "within jax.shard_map or jax.pmap it need not"
+                    f"XLA cannot divide a kernel between {target.devices} devices; it "
+                    "need not within jax.shard_map, jax.pmap or a mesh of one device"
                 )
             else:
                 lack = lacking(name)

@@ -14,7 +14,8 @@ def target() -> Target:
 
     That of the mesh, where there is one (within ``jax.pmap``, ``jax.shard_map`` and
     ``jax.set_mesh``), so that a program can be made for a machine that is elsewhere;
-    else JAX's default device.
+    else JAX's default device. Arguments that lie elsewhere are not known of: where they
+    do, ``jax.default_device`` is to say so.
 
     Example:
       >>> target().platform
@@ -26,8 +27,8 @@ def target() -> Target:
         device = getattr(jax.config, _DEFAULT)  # pyright knows no options of JAX
     if device is None or isinstance(device, str):
         # Without a mesh the shardings of arguments decide, which are not known yet.
-        present = jax.local_devices(backend=device)
-        device, devices = present[0], len(present)
+        devices = len(jax.devices(device))
+        device = jax.local_devices(backend=device)[0]
     if not mesh.empty:
         shares = mesh.shape.items()
         devices = math.prod(n for axis, n in shares if axis not in mesh.manual_axes)

@@ -35,10 +35,9 @@ def over_time(
     if cell.sequence is not None:
         walk = partial(over_time, backend=backend, remat=remat)
         return cell.sequence(walk, params, state, xs, masks, noise)
-    if xs.shape[0] > 0:
-        chosen = choose(cell, params, state, xs, masks, backend).backend
-        if chosen is not None:
-            return chosen.sequence(params, state, xs, masks, noise, remat is None)
+    chosen = choose(cell, params, state, xs, masks, backend).backend
+    if chosen is not None:
+        return chosen.sequence(params, state, xs, masks, noise, remat is None)
     return step_by_step(cell, params, state, xs, masks, noise, remat is not None)
 
 

@@ -52,6 +52,14 @@ def test_what_was_asked_for_and_cannot_be_done_is_an_error():
         explain(jt.lstm(8), backend="cuda")
 
 
+def test_what_mosaic_does_not_compile_is_left_to_the_scan():
+    with jax.enable_x64(True):
+        (reason,) = explain(jt.lstm(8), target=V5E)
+    assert "does not compile it with jax_enable_x64" in reason
+    (reason,) = explain(jt.lstm(8), length=0, target=V5E)
+    assert reason == "scan: there are no steps"
+
+
 def test_each_cell_of_a_stack_is_chosen_for_by_itself():
     cell = jt.stack(jt.lstm(8), jt.dropout(0.5), jt.residual(jt.min_gru(8)))
     backends = [reason.split(":")[0] for reason in explain(cell, target=V5E)]

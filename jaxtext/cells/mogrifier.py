@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from jaxtext.cells.affine import glorot
 from jaxtext.cells.hidden import hidden_size
+from jaxtext.kernels.products import one_hot
 from jaxtext.types import Cell, DType
 
 
@@ -75,7 +76,7 @@ def mogrifier(cell: Cell, rounds: int = 5, *, param_dtype: DType = jnp.float32) 
             return inner(params["cell"], state, x, noise)
         h = state.h
         if jnp.issubdtype(x.dtype, jnp.integer):
-            x = jax.nn.one_hot(x, params["input_gates"][0].shape[1])
+            x = one_hot(x, params["input_gates"][0].shape[1], h.dtype)
         x = x.astype(h.dtype)
         for i in range(rounds):
             if i % 2 == 0:

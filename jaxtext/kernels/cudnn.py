@@ -13,7 +13,7 @@ from jax.custom_batching import sequential_vmap
 from jax.experimental import rnn
 
 from jaxtext.kernels.gates import Arrays, Passes, Recurrence, Weights, cast
-from jaxtext.kernels.products import is_symbols
+from jaxtext.kernels.products import is_symbols, one_hot
 from jaxtext.target import target
 from jaxtext.types import Array, Target
 
@@ -178,7 +178,7 @@ def _call(what, weights, state, xs, resets, valid):
     w = cast(weights, what.dtype)
     length, batch = xs.shape[:2]
     if is_symbols(xs):
-        xs = jax.nn.one_hot(xs, w.kernel.shape[0], dtype=what.dtype)
+        xs = one_hot(xs, w.kernel.shape[0], what.dtype)
     if valid is None:
         lengths = jnp.full(batch, length, jnp.int32)
     else:

@@ -5,7 +5,13 @@ import jax.numpy as jnp
 
 from jaxtext.kernels.gates import Recurrence, Weights, activations
 from jaxtext.kernels.padding import unpad_gates
-from jaxtext.kernels.products import is_symbols, outer, product, product_gradients
+from jaxtext.kernels.products import (
+    is_symbols,
+    one_hot,
+    outer,
+    product,
+    product_gradients,
+)
 from jaxtext.types import Array
 
 # Rows for symbols are added up by a product with one-hot rows while these are no wider:
@@ -58,8 +64,8 @@ def weight_gradients(
 
     h, dz = rows(h_tm1), rows(dz)
     if is_symbols(xs) and weights.kernel.shape[0] <= _MOST_ONE_HOT:
-        one_hot = jax.nn.one_hot(xs, weights.kernel.shape[0], dtype=dz.dtype)
-        dxs, dkernel = None, outer(rows(one_hot), dz, wide)
+        hot = one_hot(xs, weights.kernel.shape[0], dz.dtype)
+        dxs, dkernel = None, outer(rows(hot), dz, wide)
     else:
         dxs, dkernel = product_gradients(rows(xs), weights.kernel, dz, wide)
     if du is None:

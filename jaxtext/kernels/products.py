@@ -11,6 +11,14 @@ def is_symbols(x: Array) -> bool:
     return jnp.issubdtype(x.dtype, jnp.integer)
 
 
+def one_hot(x: Array, width: int, dtype: DType) -> Array:
+    """The rows that symbols stand for, ``[…, D]``.
+
+    Widened first: JAX counts in the symbols' own type, and 8 bits end at 255.
+    """
+    return jax.nn.one_hot(x.astype(jnp.int32), width, dtype=dtype)
+
+
 def product(x: Array, kernel: Array) -> Array:
     """``x W``, which for symbols is a row of ``W`` each."""
     return kernel[x] if is_symbols(x) else x.astype(kernel.dtype) @ kernel

@@ -12,7 +12,7 @@ from hypothesis import strategies
 
 import jaxtext as jt
 from jaxtext.kernels import deferred
-from jaxtext.kernels.mosaic import tiles
+from jaxtext.kernels.mosaic import grid, tiles
 
 CELLS = {"rnn": jt.rnn, "lstm": jt.lstm, "gru": jt.gru}
 # Of the norm of each array.
@@ -140,6 +140,15 @@ def test_second_order_is_that_of_the_scan(float64):
     contracts.assert_close(second("mosaic"), second("scan"), 1e-9)
 
 
+def test_products_are_as_exact_as_asked_for():
+    default, highest = jax.lax.Precision.DEFAULT, jax.lax.Precision.HIGHEST
+    asked = {None: default, "bfloat16": default, "high": highest, "highest": highest}
+    for name, expected in asked.items():
+        with jax.default_matmul_precision(name):
+            assert grid.precision(jnp.float32) == expected
+            assert grid.precision(jnp.bfloat16) == default
+
+
 def test_weights_fit_as_a_whole_or_not_at_all():
     def of(hidden, batch, room):
         sizes = tiles.Sizes(100, batch, hidden, 4, 2, 4, jnp.bfloat16)
@@ -151,6 +160,9 @@ def test_weights_fit_as_a_whole_or_not_at_all():
     assert large.steps >= 1
     assert large.bytes <= 128 * 2**20
     assert of(2048, 512, 40) is None
+    just_over = of(512, 272, 128)  # 256 and 16 would be padded to twice 256
+    assert just_over is not None
+    assert (just_over.rows, just_over.batch) == (144, 288)
     small = of(100, 3, 16)
     assert small is not None
     assert (small.batch, small.hidden, small.columns) == (16, 128, 128)

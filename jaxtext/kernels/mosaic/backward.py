@@ -14,8 +14,9 @@ from jaxtext.kernels.deferred import (
     weight_gradients,
 )
 from jaxtext.kernels.gates import Arrays, Recurrence, Weights
+from jaxtext.kernels.masks import cleared, where
 from jaxtext.kernels.mosaic.forward import Written
-from jaxtext.kernels.mosaic.grid import cleared, where
+from jaxtext.kernels.mosaic.grid import precision
 from jaxtext.kernels.mosaic.operands import padded
 from jaxtext.kernels.padding import pad
 from jaxtext.types import Array
@@ -147,7 +148,12 @@ def _kernel(
 
     def through(slot, own):
         """What comes back to some columns of ``h`` through the recurrent product."""
-        return jnp.dot(du[slot], kernel[:, own], preferred_element_type=wide)
+        return jnp.dot(
+            du[slot],
+            kernel[:, own],
+            precision=precision(du.dtype),
+            preferred_element_type=wide,
+        )
 
     def step(back, _):
         i = count - 1 - back

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 
 from jaxtext.kernels.gates import Arrays, Recurrence, Weights, gate_by_gate
-from jaxtext.kernels.mosaic.grid import cleared, where
+from jaxtext.kernels.masks import cleared, where
+from jaxtext.kernels.mosaic.grid import precision
 from jaxtext.kernels.mosaic.operands import Padded, padded
 from jaxtext.kernels.products import product
 from jaxtext.types import Array
@@ -110,7 +111,12 @@ def _kernel(gates, grid, z, kernel, bias, start, resets, valid, written, hs, *me
             own, along = columns(), [columns(gate) for gate in range(grid.sizes.gates)]
             x = [z[i, :, c].astype(wide) for c in along]
             u = [
-                jnp.dot(h_tm1[...], kernel[:, c], preferred_element_type=wide)
+                jnp.dot(
+                    h_tm1[...],
+                    kernel[:, c],
+                    precision=precision(hs.dtype),
+                    preferred_element_type=wide,
+                )
                 for c in along
             ]
             state = [m[:, own] for m in memories] + [h_tm1[:, own].astype(wide)]

@@ -13,6 +13,8 @@ from jaxtext.kernels.mosaic.tiles import Sizes, Tiles
 from jaxtext.target import target
 from jaxtext.types import Array, DType, Shape
 
+_PRECISION = "jax_default_matmul_precision"  # pyright knows no options of JAX
+
 
 class Part(NamedTuple):
     """What a kernel has at hand of an array, and what the whole of it is.
@@ -134,13 +136,14 @@ class Grid(NamedTuple):
         )(*arrays)[0]
 
 
-def where(mask: Array, yes: Any, no: Any) -> Any:
-    """Rows of some arrays and of others; `mask` is ``[B, 1]``, zero for `no`."""
-    return jax.tree.map(
-        lambda a, b: jnp.where(jnp.broadcast_to(mask, a.shape) != 0, a, b), yes, no
-    )
+def precision(dtype: DType) -> jax.lax.Precision:
+    """How exact a kernel's products are: what the caller has set, or the next to it.
 
-
-def cleared(mask: Array, arrays: Any) -> Any:
-    """Arrays that are zero in the rows of a mask."""
-    return where(mask, jax.tree.map(jnp.zeros_like, arrays), arrays)
+    Mosaic knows products of bfloat16 as they are, and of float32 either with factors
+    rounded to bfloat16, the default on TPU, or exactly.
+    """
+    asked = str(getattr(jax.config, _PRECISION)).lower()
+    rounded = asked in ("none", "default", "fastest", "bfloat16")
+    if rounded or jnp.dtype(dtype).itemsize < 4:
+        return jax.lax.Precision.DEFAULT
+    return jax.lax.Precision.HIGHEST

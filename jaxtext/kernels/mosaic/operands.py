@@ -2,9 +2,11 @@
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from jaxtext.kernels.gates import Arrays, Recurrence, Weights, cast
+from jaxtext.kernels.masks import numbers
 from jaxtext.kernels.mosaic.grid import Grid, Part
 from jaxtext.kernels.mosaic.tiles import Sizes, room, tiles
 from jaxtext.kernels.padding import pad, pad_gates
@@ -15,7 +17,8 @@ from jaxtext.types import Array, Target
 class Padded(NamedTuple):
     """Operands whose batch and hidden axes are padded with zeros.
 
-    Padding stays zero: with pre-activations of zero, an empty memory stays empty.
+    Padding of the hidden axis stays zero: with pre-activations of zero, an empty memory
+    stays empty. Rows that pad the batch compute something, which nobody reads.
 
     Attributes:
       grid: The grid of the kernels.
@@ -56,6 +59,8 @@ def lacks(
     dtype = jnp.dtype(what.dtype).name
     if device.platform == "tpu" and dtype not in ("float32", "bfloat16"):
         return f"it computes in float32 and bfloat16, not in {dtype}"
+    if device.platform == "tpu" and jax.config.read("jax_enable_x64"):
+        return "Mosaic does not compile it with jax_enable_x64"
     sizes = sizes_of(what, weights, state, xs)
     if tiles(sizes, room(device)) is None:
         weighs = sizes.hidden**2 * sizes.gates * jnp.dtype(what.dtype).itemsize
@@ -88,18 +93,13 @@ def padded(
         None if w.recurrent_bias is None else pad(w.recurrent_bias, 0, hidden)[None],
     )
 
-    def mask(array):
-        return (
-            None if array is None else pad(array.astype(jnp.int32), 1, batch)[..., None]
-        )
-
     return Padded(
         Grid(sizes, of_parts),
         weights,
         tuple(pad(pad(x, 0, batch), 1, hidden) for x in state),
         pad(xs, 1, batch),
-        mask(resets),
-        mask(valid),
+        numbers(resets, batch),
+        numbers(valid, batch),
     )
 
 

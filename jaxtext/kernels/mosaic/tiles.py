@@ -10,7 +10,10 @@ LANES = 128  # of a vector register: the unit of the last axis
 # Of vector memory, on top of what is counted: what the compiler spills there.
 _SPARE = 8 * 2**20
 # Of a core, MiB (`pltpu.get_tpu_info`); for kinds not known here the least of any.
-_ROOM = {"TPU v5 lite": 128, "TPU v5": 64, "TPU v6 lite": 128, "TPU7x": 64}
+_ROOM = {
+    **dict.fromkeys(("TPU v5 lite", "TPU v5e", "TPU v6 lite", "TPU v6e"), 128),
+    **dict.fromkeys(("TPU v5", "TPU v5p", "TPU7x"), 64),
+}
 _LEAST_ROOM = 16
 # Rows of a tile: with fewer, loading weights into the matrix unit takes longer than the
 # products do; with more, what is done element by element does not stay in registers.
@@ -112,7 +115,9 @@ def tiles(sizes: Sizes, room: int) -> Tiles | None:
         if most >= 1:
             steps = _even(sizes.length, most)
             total = fixed + steps * step
-            return Tiles(_up(whole, rows), rows, hidden, columns, steps, total)
+            count = -(-whole // rows)
+            rows = _up(-(-whole // count), packed)  # alike, so as to pad little
+            return Tiles(count * rows, rows, hidden, columns, steps, total)
         rows = max(fewest, _up(rows // 2, packed)) if rows > fewest else 0
     return None
 

@@ -13,9 +13,10 @@ from jaxtext.kernels.deferred import (
     weight_gradients,
 )
 from jaxtext.kernels.gates import Arrays, Recurrence, Weights
+from jaxtext.kernels.masks import cleared, where
 from jaxtext.kernels.padding import pad
 from jaxtext.kernels.triton.forward import Written
-from jaxtext.kernels.triton.operands import Tiles, cleared, padded, run, where
+from jaxtext.kernels.triton.operands import Tiles, padded, run
 from jaxtext.types import Array
 
 

@@ -7,14 +7,13 @@ import jax
 import jax.numpy as jnp
 
 from jaxtext.kernels.gates import Arrays, Recurrence, Weights, gate_by_gate
+from jaxtext.kernels.masks import cleared, where
 from jaxtext.kernels.products import product
 from jaxtext.kernels.triton.operands import (
     Padded,
     Tiles,
-    cleared,
     padded,
     run,
-    where,
 )
 from jaxtext.types import Array
 

@@ -10,6 +10,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as plgpu
 
 from jaxtext.kernels.gates import Arrays, Recurrence, Weights, cast
+from jaxtext.kernels.masks import numbers
 from jaxtext.kernels.padding import pad, pad_gates
 from jaxtext.target import target
 from jaxtext.types import Array, DType, Shape, Target
@@ -24,7 +25,8 @@ _MOST_BYTES = 160 * 2**10
 class Padded(NamedTuple):
     """Operands whose batch and hidden axes are padded with zeros.
 
-    Padding stays zero: with pre-activations of zero, an empty memory stays empty.
+    Padding of the hidden axis stays zero: with pre-activations of zero, an empty memory
+    stays empty. Rows that pad the batch compute something, which nobody reads.
 
     Attributes:
       weights: The weights, in the type of the products.
@@ -119,11 +121,6 @@ def padded(
     w, gates = cast(weights, what.dtype), weights.kernel.shape[1] // max(1, hidden)
     batch, hidden = max(1, -(-batch // ROWS)) * ROWS, _padded(hidden)
 
-    def mask(array):
-        return (
-            None if array is None else pad(array.astype(jnp.int32), 1, batch)[..., None]
-        )
-
     return Padded(
         Weights(
             pad_gates(w.kernel, gates, hidden),
@@ -133,8 +130,8 @@ def padded(
         ),
         tuple(pad(pad(x, 0, batch), 1, hidden) for x in state),
         pad(xs, 1, batch),
-        mask(resets),
-        mask(valid),
+        numbers(resets, batch),
+        numbers(valid, batch),
     )
 
 
@@ -203,15 +200,3 @@ def run(
         interpret=interpreted,
         name=name,
     )(*shared, operands)[0]
-
-
-def where(mask: Array, yes: Any, no: Any) -> Any:
-    """Rows of some arrays and of others; `mask` is ``[B, 1]``, zero for `no`."""
-    return jax.tree.map(
-        lambda a, b: jnp.where(jnp.broadcast_to(mask, a.shape) != 0, a, b), yes, no
-    )
-
-
-def cleared(mask: Array, arrays: Any) -> Any:
-    """Arrays that are zero in the rows of a mask."""
-    return where(mask, jax.tree.map(jnp.zeros_like, arrays), arrays)

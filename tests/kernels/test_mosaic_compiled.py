@@ -1,0 +1,68 @@
+"""The kernels for TPU, compiled by Mosaic for TPUs that are not there."""
+
+from importlib.util import find_spec
+
+import compile_tpu  # noqa: F401  what libtpu reads is set before it is loaded
+import jax
+import jax.numpy as jnp
+import pytest
+import tpu_chips
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+import jaxtext as jt
+
+pytestmark = pytest.mark.skipif(
+    find_spec("libtpu") is None,
+    reason="libtpu is not installed: pip install 'jaxtext[tpu]'",
+)
+B, T, D = 20, 19, 7  # the last block of time is not full
+
+
+def compiled(topology, cell, precision=None):
+    """The gradient with lengths and resets, as text, by what `auto` chooses."""
+    devices, _ = tpu_chips.find_slice(topology)
+    mesh = Mesh(devices[:1], ("devices",))
+    sharding = NamedSharding(mesh, PartitionSpec())
+
+    def there(function):
+        return jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+            jax.eval_shape(function),
+        )
+
+    def loss(params, state, xs, lengths, resets):
+        state, ys = jt.unroll(cell, params, state, xs, lengths=lengths, resets=resets)
+        leaves = jax.tree.leaves((state, ys))
+        return sum(jnp.sum(x.astype(jnp.float32)) for x in leaves)
+
+    operands = (
+        there(lambda: cell.init(jax.random.key(0), D)),
+        there(lambda: cell.initial_state((B,))),
+        there(lambda: jnp.zeros((B, T, D))),
+        there(lambda: jnp.zeros(B, int)),
+        there(lambda: jnp.zeros((B, T), bool)),
+    )
+    with jax.set_mesh(mesh), jax.default_matmul_precision(precision):
+        lowered = jax.jit(jax.grad(loss, (0, 1, 2))).lower(*operands)
+        return lowered.compile().as_text()
+
+
+def kernels(text):
+    return text.count('custom_call_target="tpu_custom_call"')
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("make_cell", [jt.rnn, jt.lstm, jt.gru])
+@pytest.mark.parametrize("topology", ["v5e:2x2", "v5p:2x2x1", "v6e:2x2"])
+def test_forward_and_backward_are_one_kernel_each(topology, make_cell, dtype):
+    assert kernels(compiled(topology, make_cell(130, dtype=dtype))) == 2
+
+
+@pytest.mark.parametrize("precision", ["high", "highest", "BF16_BF16_F32_X3"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_precise_products(dtype, precision):
+    assert kernels(compiled("v5e:2x2", jt.gru(8, dtype=dtype), precision)) == 2
+
+
+def test_what_does_not_fit_goes_by_the_scan():
+    assert kernels(compiled("v5e:2x2", jt.lstm(6000))) == 0
