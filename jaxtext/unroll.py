@@ -170,7 +170,7 @@ def _check_backend(cell, backend):
     own = [other.name for other in cell.backends]
     if backend not in ("auto", STEP_BY_STEP, *BACKENDS, *own):
         raise ValueError(
-            f"backend: expected auto, scan, {' or '.join(BACKENDS)}, got {backend!r}"
+            f"backend: expected auto, scan, {', '.join(BACKENDS)}, got {backend!r}"
         )
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from jaxtext.kernels.cudnn import CUDNN
 from jaxtext.kernels.fused import FUSED
-from jaxtext.kernels.gates import Gates, Passes, Recurrence, Weights
+from jaxtext.kernels.gates import Gates, Operands, Passes, Recurrence, Weights
 from jaxtext.kernels.lstm import LSTM
 from jaxtext.kernels.mosaic import MOSAIC
 from jaxtext.kernels.recurrence import recurrence
@@ -31,12 +31,12 @@ def _backend(name: str, passes: Passes, gates: Gates, dtype: DType) -> Backend:
     def lacks(target, params, state, xs, masks):
         what = Recurrence(passes, gates, dtype, True)
         operands = jax.eval_shape(_operands, params, state, xs, masks)
-        return passes.lacks(target, what, *operands)
+        return passes.lacks(target, what, operands)
 
     def sequence(params, state, xs, masks, noise, keep):
         del noise
         what = Recurrence(passes, gates, dtype, keep)
-        leaves, ys = recurrence(what, *_operands(params, state, xs, masks))
+        leaves, ys = recurrence(what, _operands(params, state, xs, masks))
         first, *_ = jax.tree.leaves(state)
         batch_shape = first.shape[:-1]
         leaves = [x.reshape(*batch_shape, x.shape[-1]) for x in leaves]
@@ -59,7 +59,7 @@ def _operands(params, state, xs, masks):
         """[T, B…, …] -> [T, B, …]"""
         return x.reshape(x.shape[0], batch, *x.shape[1 + len(batch_shape) :])
 
-    return (
+    return Operands(
         Weights(*(params.get(name) for name in Weights._fields)),
         tuple(x.reshape(batch, x.shape[-1]) for x in leaves),
         flat(xs),

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax.custom_batching import sequential_vmap
 from jax.experimental import rnn
 
-from jaxtext.kernels.gates import Arrays, Passes, Recurrence, Weights, cast
+from jaxtext.kernels.gates import Arrays, Operands, Passes, Recurrence, Weights, cast
 from jaxtext.kernels.products import is_symbols, one_hot
 from jaxtext.target import target
 from jaxtext.types import Array, Target
@@ -27,17 +27,13 @@ _MOST_SYMBOLS = 4096
 def lacks(
     device: Target,
     what: Recurrence,
-    weights: Weights,
-    state: Arrays,
-    xs: Array,
-    resets: Array | None,
-    valid: Array | None,
+    operands: Operands,
 ) -> str | None:
     """What cuDNN lacks to run a recurrence on a device, if anything.
 
     Off the GPU there is the reference, which has the same limits, but for float64.
     """
-    del state, valid
+    weights, _, xs, resets, _ = operands
     if device.platform == "tpu" or device.kind.startswith(("AMD", "gfx")):
         return "it is for NVIDIA's GPUs"
     dtype = jnp.dtype(what.dtype).name
@@ -93,26 +89,19 @@ def unpack(flat: Array, sizes: tuple[int, int, int, float, bool]) -> Weights:
 
 def forward(
     what: Recurrence,
-    weights: Weights,
-    state: Arrays,
-    xs: Array,
-    resets: Array | None,
-    valid: Array | None,
+    operands: Operands,
 ) -> tuple[Arrays, Array]:
     """Runs a recurrence; arguments and results as those of `recurrence`."""
-    return record(what, weights, state, xs, resets, valid)[0]
+    return record(what, operands)[0]
 
 
 def record(
     what: Recurrence,
-    weights: Weights,
-    state: Arrays,
-    xs: Array,
-    resets: Array | None,
-    valid: Array | None,
+    operands: Operands,
 ) -> tuple[tuple[Arrays, Array], Tape]:
     """The same, and what cuDNN reserves for its backward pass, if that is kept."""
-    call = _call(what, weights, state, xs, resets, valid)
+    state, valid = operands.state, operands.valid
+    call = _call(what, operands)
     (y, h, c), tape = _there(call)
     after, ys = (c[0], h[0]), y.swapaxes(0, 1)
     if valid is not None:
@@ -124,11 +113,7 @@ def record(
 
 def backward(
     what: Recurrence,
-    weights: Weights,
-    state: Arrays,
-    xs: Array,
-    resets: Array | None,
-    valid: Array | None,
+    operands: Operands,
     tape: Tape,
     cotangents: tuple[Arrays, Array],
 ) -> tuple[Weights, Arrays, Array | None]:
@@ -136,18 +121,15 @@ def backward(
 
     Args:
       what: The recurrence.
-      weights: The weights.
-      state: The state before the first step.
-      xs: The inputs.
-      resets: ``None``.
-      valid: Where a step counted.
+      operands: What it is of.
       tape: What `record` kept.
       cotangents: Those of the last state and of the outputs.
 
     Returns:
       Gradients by weights, state and inputs; ``None`` for those of symbols.
     """
-    call = _call(what, weights, state, xs, resets, valid)
+    weights, _, xs, _, valid = operands
+    call = _call(what, operands)
     if tape is None:
         _, tape = _there(call)
     dafter, dys = cotangents
@@ -171,8 +153,9 @@ def backward(
     return dweights, dstate, dxs.astype(xs.dtype)
 
 
-def _call(what, weights, state, xs, resets, valid):
+def _call(what, operands):
     """CuDNN's operands, each sequence's valid steps in front."""
+    weights, state, xs, resets, valid = operands
     if resets is not None:
         raise ValueError("cuDNN has no resets within a sequence")
     w = cast(weights, what.dtype)

@@ -51,17 +51,35 @@ class Weights(NamedTuple):
     recurrent_bias: Any = None  # [H], inside the last gate
 
 
+class Operands(NamedTuple):
+    """The arrays that a recurrence is taken over.
+
+    Attributes:
+      weights: The weights, of any type.
+      state: The state before the first step, each ``[B, H]``.
+      xs: ``[T, B, D]``, or integers ``[T, B]`` that stand for one-hot rows.
+      resets: ``[T, B]``: the state goes to zero before the step. ``None``: never.
+      valid: ``[T, B]``: where false, the output is zero and the state is kept.
+    """
+
+    weights: Weights
+    state: Arrays
+    xs: Array
+    resets: Array | None = None
+    valid: Array | None = None
+
+
 class Passes(NamedTuple):
     """One way to take a recurrence over a sequence, and back.
 
-    Each takes ``(what, weights, state, xs, resets, valid)``, as `recurrence` does.
-
     Attributes:
-      forward: ``(…) -> (state, ys)``.
-      record: ``(…) -> ((state, ys), tape)``; what is on the tape is its own affair.
-      backward: ``(…, tape, cotangents) -> (dweights, dstate, dxs)``; ``dxs`` is
-        ``None`` for symbols. Need not be differentiable.
-      lacks: ``(target, …) -> str | None``: what it lacks to do so on a device.
+      forward: ``(what, operands) -> (state, ys)``.
+      record: ``(what, operands) -> ((state, ys), tape)``; what is on the tape is its
+        own affair.
+      backward: ``(what, operands, tape, cotangents) -> (dweights, dstate, dxs)``, where
+        ``dxs`` is ``None`` for symbols. Need not be differentiable.
+      lacks: ``(target, what, operands) -> str | None``: what it lacks to do so on a
+        device, going by shapes and types.
     """
 
     forward: Callable[..., tuple[Arrays, Array]]

@@ -9,55 +9,47 @@ import jax
 import jax.numpy as jnp
 
 from jaxtext.kernels.fused.forward import forward
-from jaxtext.kernels.gates import Arrays, Recurrence, Weights
+from jaxtext.kernels.gates import Arrays, Operands, Recurrence
 from jaxtext.kernels.products import is_symbols
 from jaxtext.types import Array
 
 
 def _recurrence(
     what: Recurrence,
-    weights: Weights,
-    state: Arrays,
-    xs: Array,
-    resets: Array | None,
-    valid: Array | None,
+    operands: Operands,
 ) -> tuple[Arrays, Array]:
     """Runs a recurrence over a sequence.
 
     Args:
       what: The recurrence.
-      weights: The weights, of any type.
-      state: The state before the first step, each ``[B, H]``.
-      xs: ``[T, B, D]``, or integers ``[T, B]`` that stand for one-hot rows.
-      resets: ``[T, B]``: the state goes to zero before the step. ``None``: never.
-      valid: ``[T, B]``: where false, the output is zero and the state is kept.
+      operands: Its arrays.
 
     Returns:
       The state after the last step, and the outputs ``[T, B, H]``.
     """
-    return what.passes.forward(what, weights, state, xs, resets, valid)
+    return what.passes.forward(what, operands)
 
 
-def _recording(what, *operands):
+def _recording(what, operands):
     """What `recurrence` returns, and what the backward pass reads."""
-    return what.passes.record(what, *operands)
+    return what.passes.record(what, operands)
 
 
 def _gradients(what, operands, tape, cotangents):
-    return what.passes.backward(what, *operands, tape, cotangents)
+    return what.passes.backward(what, operands, tape, cotangents)
 
 
-def _recurrence_forward(what, *operands):
-    outputs, tape = recording(what, *operands)
+def _recurrence_forward(what, operands):
+    outputs, tape = recording(what, operands)
     return outputs, (operands, tape)
 
 
 def _recurrence_backward(what, residuals, cotangents):
-    return *gradients(what, *residuals, cotangents), None, None
+    return (Operands(*gradients(what, *residuals, cotangents)),)
 
 
-def _recording_forward(what, *operands):
-    outputs, tape = recording(what, *operands)
+def _recording_forward(what, operands):
+    outputs, tape = recording(what, operands)
     # Copies: twice through a checkpointed scan, JAX 0.10 confuses those residuals that
     # are the operands themselves.
     return (outputs, tape), (jax.tree.map(jnp.copy, operands), tape)
@@ -74,19 +66,22 @@ def _gradients_forward(what, operands, tape, cotangents):
 
 
 def _gradients_backward(what, residuals, cotangents):
-    (weights, state, xs, resets, valid), along = residuals
+    operands, along = residuals
+    weights, state, xs, *_ = operands
     symbols = is_symbols(xs)
 
     def of_plain_scan(weights, state, floats, along):
         def run(weights, state, floats):
             inputs = xs if symbols else floats
-            return forward(what, weights, state, inputs, resets, valid)
+            here = operands._replace(weights=weights, state=state, xs=inputs)
+            return forward(what, here)
 
         return jax.vjp(run, weights, state, floats)[1](along)
 
-    operands = weights, state, None if symbols else xs, along
-    *by_operands, by_along = jax.vjp(of_plain_scan, *operands)[1](cotangents)
-    return (*by_operands, None, None), None, by_along
+    floats = None if symbols else xs
+    pullback = jax.vjp(of_plain_scan, weights, state, floats, along)[1]
+    *by_operands, by_along = pullback(cotangents)
+    return Operands(*by_operands), None, by_along
 
 
 recurrence = jax.custom_vjp(_recurrence, nondiff_argnums=(0,))

@@ -15,7 +15,7 @@ from jax.extend.core import jaxprs_in_params
 import jaxtext as jt
 from jaxtext.kernels import cudnn
 from jaxtext.kernels.cudnn import CUDNN
-from jaxtext.kernels.gates import Weights
+from jaxtext.kernels.gates import Operands, Weights
 from jaxtext.types import Target
 
 GPU = Target("gpu", "NVIDIA H100 80GB HBM3")
@@ -223,7 +223,7 @@ def test_resets_are_refused_rather_than_passed_over():
     with pytest.raises(ValueError, match="no resets"):
         jt.unroll(cell, params, state, xs, backend="cudnn", resets=RESETS)
     with pytest.raises(ValueError, match="no resets"):
-        CUDNN.forward(None, None, None, None, RESETS, None)
+        CUDNN.forward(None, Operands(params, state, xs, RESETS))
 
 
 def test_only_an_lstm_has_it():

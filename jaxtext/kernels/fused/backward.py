@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from jaxtext.kernels.gates import (
     Arrays,
+    Operands,
     Recurrence,
     Weights,
     activations,
@@ -23,11 +24,7 @@ CHUNK_BYTES = 3 * 2**20
 
 def backward(
     what: Recurrence,
-    weights: Weights,
-    state: Arrays,
-    xs: Array,
-    resets: Array | None,
-    valid: Array | None,
+    operands: Operands,
     tape: Array,
     cotangents: tuple[Arrays, Array],
 ) -> tuple[Weights, Arrays, Array | None]:
@@ -35,17 +32,14 @@ def backward(
 
     Args:
       what: The recurrence.
-      weights: The weights.
-      state: The state before the first step.
-      xs: The inputs.
-      resets: Where the state went to zero before the step.
-      valid: Where a step counted.
+      operands: What it is of.
       tape: ``[T, S, B, H]``, what `record` wrote.
       cotangents: Those of the last state and of the outputs.
 
     Returns:
       Gradients by weights, state and inputs; ``None`` for those of symbols.
     """
+    weights, state, xs, resets, valid = operands
     dstate, dys = cotangents
     length, batch, hidden = dys.shape
     width = weights.kernel.shape[1]

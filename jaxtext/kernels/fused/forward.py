@@ -1,12 +1,14 @@
 """A recurrence over a sequence, and what its backward pass will read."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
 from jaxtext.kernels.gates import (
     Arrays,
+    Operands,
     Recurrence,
-    Weights,
     activations,
     cast,
     cleared,
@@ -20,23 +22,15 @@ MIB = 2**20
 
 def forward(
     what: Recurrence,
-    weights: Weights,
-    state: Arrays,
-    xs: Array,
-    resets: Array | None,
-    valid: Array | None,
+    operands: Operands,
 ) -> tuple[Arrays, Array]:
     """Runs a recurrence; arguments and results as those of `recurrence`."""
-    return _run(what, weights, state, xs, resets, valid, None)[0]
+    return _run(what, operands, None)[0]
 
 
 def record(
     what: Recurrence,
-    weights: Weights,
-    state: Arrays,
-    xs: Array,
-    resets: Array | None,
-    valid: Array | None,
+    operands: Operands,
 ) -> tuple[tuple[Arrays, Array], Array]:
     """The same, and the tape, ``[T, S, B, H]``.
 
@@ -44,14 +38,15 @@ def record(
     One array, since XLA fills what a loop is to write beforehand, and where several
     have one shape it fills one and copies that to the others.
     """
-    h = state[-1]
+    state, h = operands.state, operands.state[-1]
     count = len(state) + (what.gates.saved if what.keep else 0)
-    shape = xs.shape[0], count, *h.shape
+    shape = operands.xs.shape[0], count, *h.shape
     tape = jnp.zeros_like(h, shape=shape, dtype=jnp.result_type(*state))
-    return _run(what, weights, state, xs, resets, valid, tape)
+    return _run(what, operands, tape)
 
 
-def _run(what, weights, state, xs, resets, valid, tape):
+def _run(what, operands, tape) -> Any:
+    weights, state, xs, resets, valid = operands
     weights = cast(weights, what.dtype)
     at_once = product(xs, weights.kernel) if _is_hoisted(xs, weights.kernel) else None
 

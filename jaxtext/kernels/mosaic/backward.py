@@ -13,7 +13,7 @@ from jaxtext.kernels.deferred import (
     unpadded,
     weight_gradients,
 )
-from jaxtext.kernels.gates import Arrays, Recurrence, Weights
+from jaxtext.kernels.gates import Arrays, Operands, Recurrence, Weights
 from jaxtext.kernels.masks import cleared, where
 from jaxtext.kernels.mosaic.forward import Written
 from jaxtext.kernels.mosaic.grid import precision
@@ -38,11 +38,7 @@ class Gradients(NamedTuple):
 
 def backward(
     what: Recurrence,
-    weights: Weights,
-    state: Arrays,
-    xs: Array,
-    resets: Array | None,
-    valid: Array | None,
+    operands: Operands,
     tape: Written,
     cotangents: tuple[Arrays, Array],
 ) -> tuple[Weights, Arrays, Array | None]:
@@ -50,25 +46,22 @@ def backward(
 
     Args:
       what: The recurrence.
-      weights: The weights.
-      state: The state before the first step.
-      xs: The inputs.
-      resets: Where the state went to zero before the step.
-      valid: Where a step counted.
+      operands: What it is of.
       tape: What the forward kernel wrote.
       cotangents: Those of the last state and of the outputs.
 
     Returns:
       Gradients by weights, state and inputs; ``None`` for those of symbols.
     """
-    operands = padded(what, weights, state, xs, resets, valid)
-    h_tm1 = before_each(operands.start[-1], tape.hs, operands.resets)
+    weights, state, xs, *_ = operands
+    inputs = padded(what, operands)
+    h_tm1 = before_each(inputs.start[-1], tape.hs, inputs.resets)
     if not what.keep:
-        again = gates_again(what, operands.weights, operands.xs, tape.before, h_tm1)
+        again = gates_again(what, inputs.weights, inputs.xs, tape.before, h_tm1)
         tape = tape._replace(gates=again)
-    gradients = _run(what, operands, tape, h_tm1, cotangents)
+    gradients = _run(what, inputs, tape, h_tm1, cotangents)
     dweights, dxs = weight_gradients(
-        operands.weights, operands.xs, h_tm1, gradients.dz, gradients.du
+        inputs.weights, inputs.xs, h_tm1, gradients.dz, gradients.du
     )
     dweights = unpadded(dweights, weights)
     rows, columns = (slice(size) for size in state[-1].shape)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
 
-from jaxtext.kernels.gates import Arrays, Recurrence, Weights, gate_by_gate
+from jaxtext.kernels.gates import Arrays, Operands, Recurrence, gate_by_gate
 from jaxtext.kernels.masks import cleared, where
 from jaxtext.kernels.mosaic.grid import precision
 from jaxtext.kernels.mosaic.operands import Padded, padded
@@ -33,29 +33,21 @@ class Written(NamedTuple):
 
 def forward(
     what: Recurrence,
-    weights: Weights,
-    state: Arrays,
-    xs: Array,
-    resets: Array | None,
-    valid: Array | None,
+    operands: Operands,
 ) -> tuple[Arrays, Array]:
     """Runs a recurrence; arguments and results as those of `recurrence`."""
-    operands = padded(what, weights, state, xs, resets, valid)
-    return _results(operands, _run(what, operands, recorded=False))
+    inputs = padded(what, operands)
+    return _results(inputs, _run(what, inputs, recorded=False))
 
 
 def record(
     what: Recurrence,
-    weights: Weights,
-    state: Arrays,
-    xs: Array,
-    resets: Array | None,
-    valid: Array | None,
+    operands: Operands,
 ) -> tuple[tuple[Arrays, Array], Written]:
     """The same, and all that was written on the way."""
-    operands = padded(what, weights, state, xs, resets, valid)
-    written = _run(what, operands, recorded=True)
-    return _results(operands, written), written
+    inputs = padded(what, operands)
+    written = _run(what, inputs, recorded=True)
+    return _results(inputs, written), written
 
 
 def _results(operands: Padded, written: Written):

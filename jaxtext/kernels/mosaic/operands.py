@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxtext.kernels.gates import Arrays, Recurrence, Weights, cast
+from jaxtext.kernels.gates import Arrays, Operands, Recurrence, Weights, cast
 from jaxtext.kernels.masks import numbers
 from jaxtext.kernels.mosaic.grid import Grid, Part
 from jaxtext.kernels.mosaic.tiles import Sizes, room, tiles
@@ -46,14 +46,9 @@ class Padded(NamedTuple):
 def lacks(
     device: Target,
     what: Recurrence,
-    weights: Weights,
-    state: Arrays,
-    xs: Array,
-    resets: Array | None,
-    valid: Array | None,
+    operands: Operands,
 ) -> str | None:
     """What the kernels lack to run a recurrence on a device, if anything."""
-    del resets, valid
     if device.platform == "gpu":
         return "it is for TPU"
     dtype = jnp.dtype(what.dtype).name
@@ -61,7 +56,7 @@ def lacks(
         return f"it computes in float32 and bfloat16, not in {dtype}"
     if device.platform == "tpu" and jax.config.read("jax_enable_x64"):
         return "Mosaic does not compile it with jax_enable_x64"
-    sizes = sizes_of(what, weights, state, xs)
+    sizes = sizes_of(what, operands)
     if tiles(sizes, room(device)) is None:
         weighs = sizes.hidden**2 * sizes.gates * jnp.dtype(what.dtype).itemsize
         return (
@@ -73,19 +68,15 @@ def lacks(
 
 def padded(
     what: Recurrence,
-    weights: Weights,
-    state: Arrays,
-    xs: Array,
-    resets: Array | None,
-    valid: Array | None,
+    operands: Operands,
 ) -> Padded:
     """Pads the operands of `recurrence`."""
-    sizes = sizes_of(what, weights, state, xs)
+    sizes = sizes_of(what, operands)
     of_parts = tiles(sizes, room(target()))
     if of_parts is None:
         raise ValueError(f"mosaic: {sizes} does not fit into vector memory")
     hidden, batch = of_parts.hidden, of_parts.batch
-    w = cast(weights, what.dtype)
+    w = cast(operands.weights, what.dtype)
     weights = Weights(
         pad_gates(w.kernel, sizes.gates, hidden),
         pad(pad_gates(w.recurrent_kernel, sizes.gates, hidden), 0, hidden),
@@ -96,16 +87,18 @@ def padded(
     return Padded(
         Grid(sizes, of_parts),
         weights,
-        tuple(pad(pad(x, 0, batch), 1, hidden) for x in state),
-        pad(xs, 1, batch),
-        numbers(resets, batch),
-        numbers(valid, batch),
+        tuple(pad(pad(x, 0, batch), 1, hidden) for x in operands.state),
+        pad(operands.xs, 1, batch),
+        numbers(operands.resets, batch),
+        numbers(operands.valid, batch),
     )
 
 
-def sizes_of(what: Recurrence, weights: Weights, state: Arrays, xs: Array) -> Sizes:
+def sizes_of(what: Recurrence, operands: Operands) -> Sizes:
     """The sizes of a recurrence, from its arrays or their shapes."""
-    batch, hidden = state[-1].shape
-    gates = weights.kernel.shape[1] // hidden
+    batch, hidden = operands.state[-1].shape
+    gates = operands.weights.kernel.shape[1] // hidden
     saved, dtype = what.gates.saved, what.dtype
-    return Sizes(xs.shape[0], batch, hidden, gates, len(state), saved, dtype)
+    return Sizes(
+        operands.xs.shape[0], batch, hidden, gates, len(operands.state), saved, dtype
+    )

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxtext.kernels.gates import Arrays, Recurrence, Weights, gate_by_gate
+from jaxtext.kernels.gates import Arrays, Operands, Recurrence, gate_by_gate
 from jaxtext.kernels.masks import cleared, where
 from jaxtext.kernels.products import product
 from jaxtext.kernels.triton.operands import (
@@ -45,29 +45,22 @@ class Written(NamedTuple):
 
 def forward(
     what: Recurrence,
-    weights: Weights,
-    state: Arrays,
-    xs: Array,
-    resets: Array | None,
-    valid: Array | None,
+    operands: Operands,
 ) -> tuple[Arrays, Array]:
     """Runs a recurrence; arguments and results as those of `recurrence`."""
-    operands = padded(what, weights, state, xs, resets, valid)
-    return _results(state, operands, _run(what, operands, recorded=False))
+    inputs = padded(what, operands)
+    written = _run(what, inputs, recorded=False)
+    return _results(operands.state, inputs, written)
 
 
 def record(
     what: Recurrence,
-    weights: Weights,
-    state: Arrays,
-    xs: Array,
-    resets: Array | None,
-    valid: Array | None,
+    operands: Operands,
 ) -> tuple[tuple[Arrays, Array], Written]:
     """The same, and all that was written on the way."""
-    operands = padded(what, weights, state, xs, resets, valid)
-    written = _run(what, operands, recorded=True)
-    return _results(state, operands, written), written
+    inputs = padded(what, operands)
+    written = _run(what, inputs, recorded=True)
+    return _results(operands.state, inputs, written), written
 
 
 def _results(state: Arrays, operands: Padded, written: Written):

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as plgpu
 
-from jaxtext.kernels.gates import Arrays, Recurrence, Weights, cast
+from jaxtext.kernels.gates import Arrays, Operands, Recurrence, Weights, cast
 from jaxtext.kernels.masks import numbers
 from jaxtext.kernels.padding import pad, pad_gates
 from jaxtext.target import target
@@ -82,14 +82,9 @@ class Tiles(NamedTuple):
 def lacks(
     device: Target,
     what: Recurrence,
-    weights: Weights,
-    state: Arrays,
-    xs: Array,
-    resets: Array | None,
-    valid: Array | None,
+    operands: Operands,
 ) -> str | None:
     """What the kernels lack to run a recurrence on a device, if anything."""
-    del xs, resets, valid
     if device.platform == "tpu":
         return "it is for GPU"
     if device.platform != "gpu":
@@ -97,8 +92,8 @@ def lacks(
     dtype = jnp.dtype(what.dtype)
     if dtype.name not in ("float32", "bfloat16"):
         return f"it computes in float32 and bfloat16, not in {dtype}"
-    hidden = state[-1].shape[-1]
-    gates, padded = weights.kernel.shape[1] // hidden, _padded(hidden)
+    hidden = operands.state[-1].shape[-1]
+    gates, padded = operands.weights.kernel.shape[1] // hidden, _padded(hidden)
     size = padded * padded * gates * dtype.itemsize
     if size > _MOST_BYTES:
         return (
@@ -110,15 +105,12 @@ def lacks(
 
 def padded(
     what: Recurrence,
-    weights: Weights,
-    state: Arrays,
-    xs: Array,
-    resets: Array | None,
-    valid: Array | None,
+    operands: Operands,
 ) -> Padded:
     """Pads the operands of `recurrence`."""
-    batch, hidden = state[-1].shape
-    w, gates = cast(weights, what.dtype), weights.kernel.shape[1] // max(1, hidden)
+    batch, hidden = operands.state[-1].shape
+    w = cast(operands.weights, what.dtype)
+    gates = w.kernel.shape[1] // max(1, hidden)
     batch, hidden = max(1, -(-batch // ROWS)) * ROWS, _padded(hidden)
 
     return Padded(
@@ -128,10 +120,10 @@ def padded(
             pad_gates(w.bias, gates, hidden),
             None if w.recurrent_bias is None else pad(w.recurrent_bias, 0, hidden),
         ),
-        tuple(pad(pad(x, 0, batch), 1, hidden) for x in state),
-        pad(xs, 1, batch),
-        numbers(resets, batch),
-        numbers(valid, batch),
+        tuple(pad(pad(x, 0, batch), 1, hidden) for x in operands.state),
+        pad(operands.xs, 1, batch),
+        numbers(operands.resets, batch),
+        numbers(operands.valid, batch),
     )
 
 
