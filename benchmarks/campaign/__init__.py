@@ -1,0 +1,1 @@
+"""The families of faults that ``benchmarks/faults.py`` tries, and what they share."""

@@ -1,0 +1,96 @@
+"""Runs that are killed at any moment, over and over, and go on each time."""
+
+import itertools
+import random
+import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from campaign.chains import SAVE_STEPS, Plan, last_step, reach, saved_steps
+from campaign.programs import kill
+from campaign.tally import Setting, Tally
+
+_A_CHAIN = 12  # kills before a run is left to finish
+_PHASES = ["saving"] * 10 + ["training"] * 3 + ["importing", "compiling"] * 2
+_PHASES += ["validating", "sampling", "summing up"]
+
+
+def kill_often(setting: Setting, tally: Tally, kills: int) -> None:
+    """Kills char_gen.py so many times, in runs that each have to end as if unhurt.
+
+    After a kill the same command goes on in the same workdir, from the newest
+    checkpoint that has its name, and no more than one save interval before the last
+    step that the log tells of, but for the steps taken while a save was under way.
+    """
+    plans = [
+        Plan(setting, "lstm", "--cell", "lstm"),
+        Plan(setting, "gru", "--cell", "gru", "--data-parallel", "sharded"),
+        Plan(setting, "rnn", "--cell", "rnn", devices=2),
+    ]
+    plans = plans[:1] if setting.quick else plans
+    with ThreadPoolExecutor(setting.jobs) as threads:
+        list(threads.map(Plan.reference, plans))
+    numbers, lock = itertools.count(), threading.Lock()
+
+    def work(_):
+        while tally.tried + tally.skipped < kills:
+            with lock:
+                number = next(numbers)
+            left = kills - tally.tried
+            draw = random.Random(f"{setting.seed} {number}")
+            plan = plans[number % len(plans)]
+            _chain(plan, plan.scratch / f"{number}", draw, min(left, _A_CHAIN), tally)
+
+    with ThreadPoolExecutor(setting.jobs) as threads:
+        list(threads.map(work, range(setting.jobs)))
+
+
+def _chain(
+    plan: Plan, workdir: Path, draw: random.Random, kills: int, tally: Tally
+) -> None:
+    """Kills one run so many times, and has it finish."""
+    known, newest, saving = 0, 0, False
+    killed = 0
+    while True:
+        training = plan.start(workdir)
+        phase = draw.choice(_PHASES)
+        strike = killed < kills and reach(phase, training, workdir, draw)
+        if strike:
+            kill(training.process)
+        else:
+            training.finish()
+        status = training.process.returncode
+        evidence = (workdir, training.err, training.out)
+        start = training.start_step()
+        lost = known - start if start is not None else 0
+        # A save takes longer than an interval of so few steps; see the README.
+        allowed = (2 if saving else 1) * SAVE_STEPS
+        if start is not None and start < newest:
+            tally.fail(f"started from {start} with {newest} saved", *evidence)
+            return
+        if lost > allowed:
+            tally.fail(f"lost {lost} steps, saving: {saving}", *evidence)
+            return
+        if any(workdir.glob("checkpoints/damaged/*")):
+            tally.fail("a kill left a checkpoint that is damaged", *evidence)
+            return
+        if not strike:
+            break
+        killed += 1
+        newest = max(saved_steps(workdir), default=0)
+        under_way = any(workdir.glob("checkpoints/*/saving-*"))
+        # A process that was killed early has removed leftovers and taken no step.
+        saving = under_way or (saving and known == last_step(workdir))
+        known = last_step(workdir)
+        tally.survive(lost=max(lost, 0), **{f"while {phase}": 1})
+        tally.also["with a save under way"] += under_way
+        training.forget()
+    if status != 0:
+        tally.fail(f"status {status} after {killed} kills", *evidence)
+    elif why := plan.difference(workdir, training):
+        tally.fail(f"{why} after {killed} kills", *evidence, silently=True)
+    else:
+        tally.also["runs that ended as if unhurt"] += 1
+        training.forget()
+        shutil.rmtree(workdir)

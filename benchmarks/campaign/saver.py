@@ -1,0 +1,96 @@
+"""A small process that saves and restores what it is told to, line by line.
+
+The state of a step is a function of the step, so that what is restored can be told from
+what was saved without keeping it. Orders and answers are JSON.
+"""
+
+import hashlib
+import json
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import jaxtext as jt
+from jaxtext.training.checkpoint import Checkpoints, restore_params
+from jaxtext.training.state import TrainState, create_state
+
+
+def state_of(step: int) -> TrainState:
+    """A state whose every number tells the step."""
+    model = jt.LanguageModel(jt.stack(jt.lstm(8), jt.dropout(0.2)), 17)
+    state = create_state(model, optax.adam(1e-3), jax.random.key(0), 4)
+
+    def moved(x):
+        return x + step * 0.001 if jnp.issubdtype(x.dtype, jnp.floating) else x
+
+    return jax.tree.map(moved, state)._replace(step=jnp.int32(step))
+
+
+def fingerprint(state: TrainState) -> str:
+    """SHA-256 of all bytes of a state."""
+    state = state._replace(key=jax.random.key_data(state.key))
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(state):
+        digest.update(np.asarray(leaf).tobytes())
+    return digest.hexdigest()
+
+
+def save(workdir: str, step: int, best: bool = False) -> dict[str, Any]:
+    """Saves the state of a step, or its parameters, and waits until it is written."""
+    warnings: list[str] = []
+    checkpoints = Checkpoints(Path(workdir), warn=warnings.append)
+    about = {"saved": step}
+    if best:
+        checkpoints.save_best(step, state_of(step).params, about)
+    else:
+        checkpoints.save_latest(state_of(step), about)
+    checkpoints.finish()
+    return {"step": step, "warnings": warnings}
+
+
+def restore(workdir: str) -> dict[str, Any]:
+    """Restores the newest state that is good, and tells whether it is that of its step."""
+    warnings: list[str] = []
+    like = state_of(0)
+    found = Checkpoints(Path(workdir), warn=warnings.append).restore_latest(like)
+    if found is None:
+        return {"step": None, "equal": True, "warnings": warnings}
+    equal = fingerprint(found.arrays) == fingerprint(state_of(found.step))
+    equal = equal and found.about == {"saved": found.step}
+    return {"step": found.step, "equal": equal, "warnings": warnings}
+
+
+def read(workdir: str) -> dict[str, Any]:
+    """Restores the best parameters, as another process than the one that saves."""
+    warnings: list[str] = []
+    found = restore_params(Path(workdir), state_of(0).params, warn=warnings.append)
+    same = jax.tree.map(np.array_equal, found.arrays, state_of(found.step).params)
+    equal = all(jax.tree.leaves(same)) and found.about == {"saved": found.step}
+    return {"step": found.step, "equal": equal, "warnings": warnings}
+
+
+def _main() -> None:
+    orders = {"save": save, "restore": restore, "read": read}
+    for line in sys.stdin:
+        order = json.loads(line)
+        try:
+            answer = orders[order.pop("do")](**order)
+        except Exception as error:
+            traceback.print_exc()
+            answer = {
+                "error": type(error).__name__,
+                "is_os_error": isinstance(error, OSError),
+                "errno": getattr(error, "errno", None),
+                "message": str(error),
+            }
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,110 @@
+"""What came of the trials: counts, and the evidence of those that failed."""
+
+import dataclasses
+import shutil
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all families share.
+
+    Attributes:
+      scratch: A directory to work in, removed at the end.
+      kept: Where evidence goes.
+      jobs: How many processes to have side by side.
+      seed: What random moments and places are drawn from.
+      quick: Whether a few trials of each kind will do.
+    """
+
+    scratch: Path
+    kept: Path
+    jobs: int
+    seed: int
+    quick: bool
+
+
+@dataclass
+class Tally:
+    """The trials of one family. Several threads may count.
+
+    Attributes:
+      family: Its name.
+      kept: The directory that evidence of failures is copied to.
+      progress: Told after each trial.
+      tried: Trials.
+      survived: After which all was as if nothing had happened, but for `steps_lost`.
+      refused: After which the process said what is wrong, as documented, and what had
+        been saved was good.
+      skipped: Trials that could not be made, as that which they wait for had passed.
+      silently_wrong: After which something was wrong and nobody said so.
+      failed: After which anything else was not as it should be.
+      steps_lost: The most steps that had to be taken again.
+      reasons: Of each failure, and where its evidence is.
+      also: What else was counted.
+    """
+
+    family: str
+    kept: Path
+    progress: Callable[["Tally"], None] = lambda tally: None
+    tried: int = 0
+    survived: int = 0
+    refused: int = 0
+    skipped: int = 0
+    silently_wrong: int = 0
+    failed: int = 0
+    steps_lost: int = 0
+    reasons: list[str] = field(default_factory=list)
+    also: Counter[str] = field(default_factory=Counter)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def survive(self, lost: int = 0, **also: int) -> None:
+        """Counts a trial that did no harm beyond some steps lost."""
+        with self._lock:
+            self.tried += 1
+            self.survived += 1
+            self.steps_lost = max(self.steps_lost, lost)
+            self.also.update(also)
+        self.progress(self)
+
+    def refuse(self, **also: int) -> None:
+        """Counts a trial that ended with a clear word."""
+        with self._lock:
+            self.tried += 1
+            self.refused += 1
+            self.also.update(also)
+        self.progress(self)
+
+    def fail(self, why: str, *evidence: Path, silently: bool = False) -> None:
+        """Counts a trial that ended badly, and keeps copies of files and directories."""
+        with self._lock:
+            self.tried += 1
+            self.failed += not silently
+            self.silently_wrong += silently
+            directory = self.kept / f"{self.family}-{len(self.reasons) + 1}"
+            directory.mkdir(parents=True)
+            (directory / "why.txt").write_text(why + "\n", "utf-8")
+            for path in evidence:
+                copy = directory / path.name
+                if path.is_dir():
+                    shutil.copytree(path, copy, symlinks=True, ignore=_pipes)
+                elif path.exists():
+                    shutil.copy2(path, copy)
+            self.reasons.append(f"{why} ({directory})")
+        self.progress(self)
+
+    def to_json(self) -> dict[str, Any]:
+        """The counts by name."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        left_out = ("family", "kept", "progress", "_lock")
+        found = {k: v for k, v in fields.items() if k not in left_out}
+        return found | {"also": dict(sorted(self.also.items()))}
+
+
+def _pipes(directory: str, names: list[str]) -> list[str]:
+    return [name for name in names if Path(directory, name).is_fifo()]
