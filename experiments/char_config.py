@@ -100,6 +100,16 @@ class Config:
     """Print a sample after each so many steps; 0 is never. Default: when validating."""
     save_minutes: float = 1.0
     """Save a checkpoint each so many minutes (and at the end, and on Ctrl-C)."""
+    save_steps: int | None = None
+    """Save a checkpoint also each so many steps."""
+    keep: int = 2
+    """How many of the latest checkpoints to keep; the best one is kept beside them."""
+
+    max_skips: int = 10
+    """Steps whose loss or gradient is not finite are skipped. After so many in a row,
+    go back to the last good checkpoint and on from there at half the learning rate."""
+    max_rollbacks: int = 3
+    """Go back at most so many times, then stop."""
 
     workdir: Path | None = None
     """Where the run lives. Default: runs/CORPUS-CELL-HASH of the configuration."""
@@ -139,6 +149,10 @@ _OUTSIDE_IDENTITY = {
     "minutes",
     "sample_every",
     "save_minutes",
+    "save_steps",
+    "keep",
+    "max_skips",
+    "max_rollbacks",
     "workdir",
     "tensorboard",
     "wandb",
@@ -168,7 +182,8 @@ def check(config: Config) -> None:
     """Raises `InputError` for a value that no run could have."""
     positive = (
         "hidden layers batch_size seq_len stride slices steps epochs minutes "
-        "characters learning_rate save_minutes eval_every eval_characters"
+        "characters learning_rate save_minutes save_steps eval_every eval_characters "
+        "max_skips"
     )
     for name in positive.split():
         value = getattr(config, name)
@@ -188,6 +203,15 @@ def check(config: Config) -> None:
         )
     if isinstance(config.remat, int) and config.remat < 1:
         raise InputError(f"--remat: expected gates or > 0, got {config.remat}")
+    if config.max_rollbacks < 0:
+        raise InputError(
+            f"--max-rollbacks: expected 0 or more, got {config.max_rollbacks}"
+        )
+    if config.keep < 2:
+        raise InputError(
+            f"--keep: expected at least 2, since one may turn out damaged, got "
+            f"{config.keep}"
+        )
     if config.eval_characters < 2:
         raise InputError("--eval-characters: expected at least 2, got 1")
     for extra, module in (("tensorboard", "tensorboardX"), ("wandb", "wandb")):
@@ -243,21 +267,22 @@ def build_model(
 def build_optimizer(config: Config, steps: int = 1) -> optax.GradientTransformation:
     """The optimizer of a configuration.
 
-    How many steps the schedule is planned for is a hyperparameter in the optimizer's
-    state, not a constant in the compiled step: a plan can be made, or made anew, for a
-    step that is compiled already, and a checkpoint holds it.
+    How many steps the schedule is planned for, and what the learning rate is multiplied
+    by, are hyperparameters in the optimizer's state, not constants in the compiled
+    step: they can change for a step that is compiled, and a checkpoint holds them.
     """
-    if config.optimizer == "rmsprop":
-        rmsprop = optax.rmsprop(config.learning_rate, decay=0.9, eps=1e-7)
-        return optax.inject_hyperparams(lambda steps: rmsprop)(steps=float(steps))
 
-    def adamw(steps):
+    def rmsprop(steps, slowdown):
+        del steps  # there is no schedule
+        return optax.rmsprop(config.learning_rate * slowdown, decay=0.9, eps=1e-7)
+
+    def adamw(steps, slowdown):
         def schedule(count):
             warmup = jnp.minimum(100.0, steps / 10)
             progress = (count - warmup) / jnp.maximum(steps - warmup, 1)
             cosine = 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip(progress, 0, 1)))
             rise = (count + 1) / jnp.maximum(warmup, 1)
-            return config.learning_rate * jnp.minimum(rise, cosine)
+            return config.learning_rate * slowdown * jnp.minimum(rise, cosine)
 
         def matrices(params):
             return jax.tree.map(lambda x: x.ndim > 1, params)
@@ -268,10 +293,20 @@ def build_optimizer(config: Config, steps: int = 1) -> optax.GradientTransformat
             optax.adamw(schedule, b2=0.99, weight_decay=decay, mask=matrices),
         )
 
-    return optax.inject_hyperparams(adamw)(steps=float(steps))
+    build = {"rmsprop": rmsprop, "adamw": adamw}[config.optimizer]
+    return optax.inject_hyperparams(build)(steps=float(steps), slowdown=1.0)
 
 
 def planned_for(opt_state: Any, steps: int) -> Any:
     """The state of `build_optimizer`'s optimizer with its schedule planned anew."""
-    hyperparams = opt_state.hyperparams | {"steps": jnp.asarray(steps, jnp.float32)}
-    return opt_state._replace(hyperparams=hyperparams)
+    return _with(opt_state, steps=steps)
+
+
+def slowed(opt_state: Any) -> Any:
+    """The state of `build_optimizer`'s optimizer with half the learning rate."""
+    return _with(opt_state, slowdown=opt_state.hyperparams["slowdown"] / 2)
+
+
+def _with(opt_state, **hyperparams):
+    changed = {k: jnp.asarray(v, jnp.float32) for k, v in hyperparams.items()}
+    return opt_state._replace(hyperparams=opt_state.hyperparams | changed)

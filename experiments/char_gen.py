@@ -9,131 +9,80 @@ is finished. Ctrl-C saves and stops. The run's directory holds the configuration
 (``config.json``), metrics (``metrics.jsonl``), loss curve (``curve.png``), checkpoints
 and, when it is finished, the line that was printed (``result.json``).
 
-Exit status: 0 finished; 2 bad input, or a loss that is not finite; 128 + n stopped by
-signal n with everything saved (130 is Ctrl-C).
+Exit status:
+  0        finished
+  2        bad input, or what somebody has to mend (a full disk, a text that cannot be
+           read any more); what could be saved is saved
+  3        training diverged, and going back did not help
+  128 + n  stopped by signal n (130 is Ctrl-C) at the end of a step, and saved; a second
+           signal ends it at once
 """
 
+import signal
 import time
 
 STARTED = time.monotonic()  # before the imports, which the time budget includes
+if __name__ == "__main__":
+    # While modules are imported there is nothing to save, nor to say.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import json
-import math
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from char_config import Config, parse
-from char_run import Run, open_run, summary
+from char_open import open_run
+from char_run import DivergedError, Run, summary
 from char_samples import print_samples
-from watch import Screen, open_sinks, screen
+from char_train import train
+from watch import Screen, screen
 
 from jaxtext.errors import InputError
-from jaxtext.training import checkpoint, evaluate
-from jaxtext.training.interrupt import Request, requests_to_stop
-from jaxtext.training.log import MetricsLog, draw_curve
-from jaxtext.training.loop import run as run_steps
+from jaxtext.training.interrupt import Request, Stopped, requests_to_stop
 from jaxtext.training.workdir import write_json
-
-LOG_EVERY = 10
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the experiment and returns the exit status."""
     argv = sys.argv[1:] if argv is None else argv
     try:
-        config = parse(argv)
-        with screen() as display:
-            return train(config, display, argv)
+        with requests_to_stop() as stop:
+            config = parse(argv)
+            with screen() as display:
+                experiment(config, display, stop, argv)
+    except Stopped as stopped:
+        (number,) = stopped.args
+        print(
+            f"stopped by signal {number}; the same command goes on from there",
+            file=sys.stderr,
+        )
+        return 128 + number
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("interrupted; nothing was lost that was saved", file=sys.stderr)
-        return 130
+    except DivergedError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 3
+    return 0
 
 
-def train(config: Config, display: Screen, argv: Sequence[str]) -> int:
+def experiment(
+    config: Config, display: Screen, stop: Request, argv: Sequence[str]
+) -> None:
     """Opens the run, takes it to its end or to a signal, and reports."""
-    with open_run(config, display, STARTED) as run:
+    with open_run(config, display, STARTED, stop) as run:
         if run.result is None:
-            with requests_to_stop() as request:
-                take_steps(run, display, request)
-            if request.signal is not None:
-                display.say(
-                    f"stopped by signal {request.signal} at step {run.step}, saved in "
-                    f"{run.workdir}; the same command goes on from there"
-                )
-                return 128 + request.signal
+            train(run, display)
             print_samples(run, display)
-            run.result = summary(run)
+            run.result = summary(run, display)
             write_json(run.workdir / "result.json", run.result)
         else:
             display.say("this run is finished; here is its result again")
         display.stop()
         say_what_next(run, display, argv)
     print(json.dumps(run.result), flush=True)
-    return 0
-
-
-def take_steps(run: Run, display: Screen, request: Request) -> None:
-    """Trains until the plan, the deadline or a signal says stop."""
-    config = run.config
-    metrics_log = MetricsLog(run.workdir, run.step)
-    sinks = open_sinks(run.workdir, config.tensorboard, config.wandb)
-    eval_every = config.eval_every or -(-run.steps // 8)
-    sample_every = eval_every if config.sample_every is None else config.sample_every
-    window = []
-    last_saved = mark = time.monotonic()
-
-    def record(**values):
-        metrics_log.append(values)
-        for sink in sinks:
-            sink(values)
-
-    display.start(f"training {config.cell}", run.steps, run.step)
-    for progress in run_steps(run.parallel, run.state, run.batch, run.step, run.steps):
-        run.step, run.state = progress.step, progress.state
-        run.training_seconds += time.monotonic() - mark
-        speed = run.chars_per_second()
-        for step, metrics in progress.metrics:
-            run.require_finite(step, metrics)
-            window.append(metrics.loss)
-            if step % LOG_EVERY == 0:
-                loss = sum(window) / len(window)
-                window.clear()
-                norm = metrics.gradient_norm
-                record(step=step, loss=loss, gradient_norm=norm, chars_per_second=speed)
-                note = f"loss {loss:.3f}  {speed:,.0f} chars/s"
-                display.advance(run.step, note=note)
-
-        last = run.step == run.steps or run.out_of_time()
-        stop = last or request.signal is not None
-        if len(run.validation) and (run.step % eval_every == 0 or last):
-            part = run.validation[: config.eval_characters]
-            val = evaluate(run.model, run.state.params, part)
-            if not math.isfinite(val):
-                run.give_up(run.step, f"validation {val}")
-            record(step=run.step, val_nats_per_char=val)
-            display.say(
-                f"step {run.step}/{run.steps}: validation {val:.4f} nats per "
-                f"character, {speed:,.0f} chars/s, {run.seconds():.0f} s"
-            )
-            if run.is_best(val):
-                run.best = {"step": run.step, "val_nats_per_char": val}
-                params = run.parallel.collect(run.state).params
-                checkpoint.save_best(run.workdir, run.step, params, run.about())
-        if sample_every and run.step % sample_every == 0 and not stop:
-            print_samples(run, display)
-        if stop or time.monotonic() - last_saved > 60 * config.save_minutes:
-            run.save()
-            last_saved = time.monotonic()
-        if stop:
-            break
-        mark = time.monotonic()
-    draw_curve(metrics_log.records, run.workdir / "curve.png", run.workdir.name)
-    run.records = metrics_log.records
 
 
 def say_what_next(run: Run, display: Screen, argv: Sequence[str]) -> None:

@@ -50,4 +50,8 @@ def _continue(run, prompt, temperature):
     pieces = generate(
         run.model, params, prompt[None], LENGTH, key=key, temperature=temperature
     )
-    return np.concatenate(list(pieces), axis=1)[0]
+    written = []
+    for piece in pieces:
+        run.stop.check()
+        written.append(piece[0])
+    return np.concatenate(written)

@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def write(config: Config) -> None:
     """Restores the model and streams what it writes to standard output."""
     check_seed(config.seed)
-    about = checkpoint.read_about(config.workdir).about
+    about = checkpoint.read_about(config.workdir, warn=_warn).about
     vocabulary = Vocabulary.from_json(about["vocabulary"])
     prompt = neutral_prompt(vocabulary) if config.prompt is None else config.prompt
     if not prompt:
@@ -71,11 +71,11 @@ def write(config: Config) -> None:
     variables = jax.eval_shape(
         model.init, jax.random.key(0), model.initial_state((1,)), np.zeros((1, 1), int)
     )
-    params = checkpoint.restore_params(config.workdir, variables["params"]).arrays
+    found = checkpoint.restore_params(config.workdir, variables["params"], warn=_warn)
 
     pieces = generate(
         model,
-        params,
+        found.arrays,
         ids,
         config.length,
         key=jax.random.key(config.seed),
@@ -87,6 +87,10 @@ def write(config: Config) -> None:
     _put(decode(np.zeros(0, np.uint8), final=True))
     if sys.stdout.isatty():
         _put("\n")
+
+
+def _warn(text):
+    print(f"warning: {text}", file=sys.stderr)
 
 
 def _put(text):

@@ -1,13 +1,25 @@
-"""Checkpoints: Orbax, told what a run consists of.
+"""Checkpoints: Orbax, told what a run consists of, and held to what it wrote.
 
 A run keeps two series under ``checkpoints/`` in its directory: ``latest``, the whole
 training state, and ``best``, the parameters that did best in validation. Each
 checkpoint also holds `about`, plain JSON (configuration, vocabulary and whatever else
 the script needs to go on), so that it can be used with nothing else at hand.
+
+A checkpoint comes to be in three steps: Orbax saves to ``saving-STEP``; a manifest of
+all that lies there is written, when it is on the disk; the directory is renamed to
+``STEP``. Whatever is killed, and whenever, a directory with a number for its name is
+whole, unless its disk or somebody's hand damages it; and then the manifest tells.
 """
 
+import contextlib
+import copy
 import errno
 import os
+import re
+import shutil
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,8 +28,12 @@ import orbax.checkpoint as ocp
 from jax.sharding import SingleDeviceSharding
 
 from jaxtext.errors import InputError
+from jaxtext.training import manifest
+from jaxtext.training.files import sync
 from jaxtext.training.state import TrainState
 from jaxtext.types import Params
+
+_SAVING, _REMOVING = "saving-", "removing-"
 
 
 class Checkpoint(NamedTuple):
@@ -28,95 +44,245 @@ class Checkpoint(NamedTuple):
     arrays: Any
 
 
-def save_latest(workdir: Path, state: TrainState, about: dict[str, Any]) -> None:
-    """Saves the whole training state, and returns when it is on the disk.
+class Checkpoints:
+    """The checkpoints of a run, as the one process that writes them has them.
+
+    Saving goes on behind: a save takes a copy of the state, and returns. What a
+    process that was killed left of its saves is removed when this is made.
 
     Args:
-      workdir: The run's directory.
-      state: With its carry as ``[B, …]``, as `DataParallel.collect` returns it.
-      about: JSON to keep with it.
+      workdir: The run's directory, which must be the caller's alone.
+      keep: How many of the series ``latest`` to keep, at least two: one of them may
+        turn out to be damaged.
+      warn: Takes a sentence when something went wrong that did not stop the run: a
+        save that failed, a checkpoint that is damaged.
 
     Raises:
-      OSError: If it cannot be written. Earlier checkpoints stay as they were.
+      InputError: If the checkpoints lie behind a symbolic link.
+
+    Example:
+      >>> import tempfile, optax, jaxtext as jt
+      >>> model, optimizer = jt.LanguageModel(jt.gru(8), vocab_size=5), optax.sgd(0.1)
+      >>> state = jt.training.create_state(model, optimizer, jax.random.key(0), 2)
+      >>> checkpoints = Checkpoints(Path(tempfile.mkdtemp()))
+      >>> checkpoints.save_latest(state, {"vocabulary": "abcde"})
+      >>> checkpoints.finish()
+      >>> checkpoints.restore_latest(like=state).about
+      {'vocabulary': 'abcde'}
     """
-    # The parameters are an item of their own so that they can be read alone.
-    rest = state._replace(params=())
-    items = {"params": state.params, "training": rest}
-    _save(workdir, "latest", int(state.step), items, about, keep=2)
 
+    def __init__(
+        self,
+        workdir: Path,
+        *,
+        keep: int = 2,
+        warn: Callable[[str], None] = warnings.warn,
+    ):
+        self._root = workdir / "checkpoints"
+        self._keep = max(2, keep)
+        self._warn = warn
+        self._writer = ThreadPoolExecutor(1, "checkpoint")
+        self._pending: list[Future[None]] = []
+        for path in (self._root, *self._root.glob("*")):
+            # Removing and setting aside are to touch nothing outside the directory.
+            if path.is_symlink():
+                raise InputError(
+                    f"{path} is a symbolic link; expected a directory. Choose a "
+                    "--workdir where there is room instead"
+                )
+        for series in ("latest", "best"):
+            for prefix in (_SAVING, _REMOVING):
+                for leftover in (self._root / series).glob(prefix + "*"):
+                    _remove(leftover)
 
-def save_best(workdir: Path, step: int, params: Params, about: dict[str, Any]) -> None:
-    """Saves parameters as the best so far, in place of those before."""
-    _save(workdir, "best", step, {"params": params}, about, keep=1)
+    def save_latest(self, state: TrainState, about: dict[str, Any]) -> None:
+        """Saves the whole training state; it is written when `finish` returns.
 
+        Args:
+          state: With its carry as ``[B, …]``, as `DataParallel.collect` returns it.
+            It is copied: the caller may go on with it at once.
+          about: JSON to keep with it.
+        """
+        # The parameters are an item of their own so that they can be read alone.
+        rest = state._replace(params=())
+        items = {"params": state.params, "training": rest}
+        self._save("latest", int(state.step), items, about, self._keep)
 
-def restore_latest(workdir: Path, like: TrainState) -> Checkpoint | None:
-    """Restores the training state that was saved last.
+    def save_best(self, step: int, params: Params, about: dict[str, Any]) -> None:
+        """Saves parameters as the best so far, in place of those before."""
+        self._save("best", step, {"params": params}, about, keep=1)
 
-    Args:
-      workdir: The run's directory.
-      like: A state of the same structure, or its shapes (``jax.eval_shape``).
+    def finish(self) -> None:
+        """Waits for the saves that are under way.
 
-    Returns:
-      The checkpoint, its arrays a `TrainState`; ``None`` if there is none.
-    """
-    items = {"params": like.params, "training": like._replace(params=())}
-    found = _restore(workdir, "latest", items)
-    if found is None:
+        Raises:
+          OSError: If the last one failed. The checkpoints before it stay as they were.
+        """
+        while len(self._pending) > 1:
+            self._settle()
+        if self._pending:
+            self._pending.pop().result()
+
+    def restore_latest(
+        self, like: TrainState, *, up_to: int | None = None
+    ) -> Checkpoint | None:
+        """Restores the newest training state that is as it was saved.
+
+        One that is damaged is set aside, under ``checkpoints/damaged``, with a warning.
+
+        Args:
+          like: A state of the same structure, or its shapes (``jax.eval_shape``).
+          up_to: Pass over states after more steps than that.
+
+        Returns:
+          The checkpoint, its arrays a `TrainState`; ``None`` if nothing was ever saved.
+
+        Raises:
+          InputError: If something was saved and nothing of it is good.
+        """
+        while self._pending:
+            self._settle()
+        items = {"params": like.params, "training": like._replace(params=())}
+        for step, path in _newest_first(self._root / "latest"):
+            if up_to is not None and step > up_to:
+                continue
+            try:
+                manifest.verify(path, f"latest {step}")
+            except manifest.DamageError as damage:
+                self._set_aside(path, damage)
+                continue
+            found = _restore(path, step, items)
+            arrays = found.arrays["training"]._replace(params=found.arrays["params"])
+            return found._replace(arrays=arrays)
+        damaged = self._root / "damaged"
+        if any(damaged.glob("latest-*")):
+            raise InputError(
+                f"every checkpoint of this run is damaged; they are in {damaged}. "
+                "Restore the directory from a copy, or remove it to begin anew"
+            )
         return None
-    arrays = found.arrays["training"]._replace(params=found.arrays["params"])
-    return found._replace(arrays=arrays)
+
+    def _set_aside(self, path, damage):
+        damaged = self._root / "damaged"
+        damaged.mkdir(exist_ok=True)
+        name = f"{path.parent.name}-{path.name}"
+        taken = sum(1 for _ in damaged.glob(f"{name}*"))
+        aside = damaged / (f"{name}-{taken + 1}" if taken else name)
+        path.rename(aside)
+        self._warn(
+            f"the checkpoint {path} is damaged: {damage}; it was moved to {aside}, "
+            "and the one before it is used"
+        )
+
+    def _save(self, series, step, items, about, keep):
+        # The next step takes the buffers of the state for its own.
+        items, about = jax.tree.map(lambda x: x.copy(), items), copy.deepcopy(about)
+        while len(self._pending) > 1:  # no more copies than that, however slow the disk
+            self._settle()
+
+        def write():
+            try:
+                _write(self._root / series, step, items, about, keep)
+            except OSError as error:
+                self._warn(
+                    f"step {step} could not be saved as {series} in {self._root} "
+                    f"({error.strerror or error}); the checkpoints before it are good, "
+                    "and the next save tries again"
+                )
+                raise
+
+        self._pending.append(self._writer.submit(write))
+
+    def _settle(self):
+        """Waits for the oldest save under way; if it failed, that was said."""
+        with contextlib.suppress(OSError):
+            self._pending.pop(0).result()
 
 
-def read_about(workdir: Path) -> Checkpoint:
+def read_about(
+    workdir: Path, *, warn: Callable[[str], None] = warnings.warn
+) -> Checkpoint:
     """Reads step and `about` of the best checkpoint, or of the latest if none is best.
 
+    Args:
+      workdir: A run's directory, which another process may be writing to.
+      warn: Takes a sentence about a checkpoint that is damaged, and passed over.
+
     Raises:
-      InputError: If the run has no checkpoint.
+      InputError: If the run has no checkpoint that is good.
     """
-    return _best_or_latest(workdir, {})
+    return _best_or_latest(workdir, {}, warn)
 
 
-def restore_params(workdir: Path, like: Params) -> Checkpoint:
+def restore_params(
+    workdir: Path, like: Params, *, warn: Callable[[str], None] = warnings.warn
+) -> Checkpoint:
     """Restores the parameters of the checkpoint that `read_about` reads.
 
+    Args:
+      workdir: A run's directory, which another process may be writing to.
+      like: Parameters of the same structure, or their shapes.
+      warn: Takes a sentence about a checkpoint that is damaged, and passed over.
+
     Raises:
-      InputError: If the run has no checkpoint.
+      InputError: If the run has no checkpoint that is good.
     """
-    found = _best_or_latest(workdir, {"params": like})
+    found = _best_or_latest(workdir, {"params": like}, warn)
     return found._replace(arrays=found.arrays["params"])
 
 
-def _best_or_latest(workdir, items):
-    found = _restore(workdir, "best", items) or _restore(workdir, "latest", items)
-    if found is None:
-        raise InputError(
-            f"{workdir} holds no checkpoint; expected the directory of a run that has "
-            "saved one"
-        )
-    return found
+def _best_or_latest(workdir, items, warn):
+    seen = []
+    for series in ("best", "latest"):
+        for step, path in _newest_first(workdir / "checkpoints" / series):
+            try:
+                manifest.verify(path, f"{series} {step}")
+                return _restore(path, step, items)
+            except (manifest.DamageError, OSError, ValueError) as damage:
+                seen.append(path)
+                if path.exists():
+                    warn(f"the checkpoint {path} is damaged: {damage}; trying another")
+    if any(not path.exists() for path in seen):
+        # Whoever trains replaced them by newer ones while they were read.
+        return _best_or_latest(workdir, items, warn)
+    raise InputError(
+        f"{workdir} holds no checkpoint{' that is good' if seen else ''}; expected the "
+        "directory of a run that has saved one"
+    )
 
 
-def _save(workdir, series, step, items, about, keep):
+def _newest_first(directory: Path) -> Iterator[tuple[int, Path]]:
+    steps = [int(p.name) for p in directory.glob("*") if p.name.isdecimal()]
+    for step in sorted(steps, reverse=True):
+        yield step, directory / str(step)
+
+
+def _write(directory, step, items, about, keep):
+    """Saves a checkpoint and removes those that it supersedes."""
+    unfinished, final = directory / f"{_SAVING}{step}", directory / str(step)
     args = {name: ocp.args.StandardSave(tree) for name, tree in items.items()}
-    with _manager(workdir / "checkpoints" / series, keep) as manager:
-        for stale in manager.all_steps():
-            # A run that was killed, and went on from an earlier step, comes by again.
-            if stale >= step:
-                manager.delete(stale)
-        args = ocp.args.Composite(**args, about=ocp.args.JsonSave(about))
-        try:
-            manager.save(step, args=args)
-        except ValueError as error:  # what TensorStore makes of a full disk
-            if "RESOURCE_EXHAUSTED" not in str(error):
-                raise
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+    args = ocp.args.Composite(**args, about=ocp.args.JsonSave(about))
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with _checkpointer() as checkpointer:
+            checkpointer.save(unfinished.absolute(), args)
+        manifest.write(unfinished, f"{directory.name} {step}")
+        if final.exists():  # a run that went on from an earlier step comes by again
+            _remove(final)
+        unfinished.rename(final)
+        sync(directory)
+        kept = [s for s, _ in _newest_first(directory) if s <= step][:keep]
+        for other, path in _newest_first(directory):
+            if other not in kept:
+                _remove(path)
+    except ValueError as error:
+        raise _as_os_error(error) from error
+    finally:
+        for leftover in directory.glob(f"{_SAVING}{step}*"):
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
-def _restore(workdir, series, items):
-    directory = workdir / "checkpoints" / series
-    if not directory.is_dir():
-        return None
+def _restore(path, step, items):
     # One device, whatever the number of devices that saved it.
     device = SingleDeviceSharding(jax.local_devices()[0])
 
@@ -127,21 +293,31 @@ def _restore(workdir, series, items):
         name: ocp.args.StandardRestore(jax.tree.map(abstract, tree))
         for name, tree in items.items()
     }
-    with _manager(directory) as manager:
-        step = manager.latest_step()
-        if step is None:
-            return None
-        found = manager.restore(
-            step, args=ocp.args.Composite(**args, about=ocp.args.JsonRestore())
-        )
-    arrays = {name: found[name] for name in items}
-    return Checkpoint(step, found["about"], arrays)
+    args = ocp.args.Composite(**args, about=ocp.args.JsonRestore())
+    with _checkpointer() as checkpointer:
+        found = checkpointer.restore(path.absolute(), args)
+    return Checkpoint(step, found["about"], {name: found[name] for name in items})
 
 
-def _manager(directory, keep=None):
-    # Saves are finished before training goes on: an asynchronous save reads buffers
-    # that the next step reuses, and is lost if the process is killed.
-    options = ocp.CheckpointManagerOptions(
-        max_to_keep=keep, enable_async_checkpointing=False
-    )
-    return ocp.CheckpointManager(directory.absolute(), options=options)
+def _checkpointer():
+    return ocp.Checkpointer(ocp.CompositeCheckpointHandler())
+
+
+def _remove(path):
+    """Removes a checkpoint; killed midway, it leaves none that looks like one."""
+    if path.is_symlink():
+        path.unlink()
+        return
+    if not path.name.startswith((_SAVING, _REMOVING)):
+        path = path.rename(path.with_name(_REMOVING + path.name))
+    shutil.rmtree(path)
+
+
+def _as_os_error(error: ValueError) -> Exception:
+    """What TensorStore makes a `ValueError` of: a full disk, a denied permission."""
+    number = re.search(r"OS error (\d+)", str(error))
+    if number:
+        return OSError(int(number[1]), os.strerror(int(number[1])))
+    if "RESOURCE_EXHAUSTED" in str(error):
+        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return error

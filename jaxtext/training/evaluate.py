@@ -1,5 +1,6 @@
 """How well a model predicts a text, in nats per symbol."""
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -19,6 +20,7 @@ def evaluate(
     *,
     streams: int = 1,
     chunk: int = 1024,
+    progress: Callable[[int, int], None] | None = None,
 ) -> float:
     """Mean cross-entropy of a text under the model, in nats per symbol.
 
@@ -37,6 +39,8 @@ def evaluate(
       ids: ``[n]`` integers, at least two; a memory map is read chunk by chunk.
       streams: How many parts to read side by side.
       chunk: Symbols of each stream in one call of the compiled function.
+      progress: Called after each chunk with the symbols of a stream that are read, and
+        all of them. What it raises ends the evaluation.
 
     Returns:
       Nats per symbol. Divide by ``ln 2`` for bits.
@@ -69,6 +73,8 @@ def evaluate(
         at = np.minimum(at, n - 1)
         state, loss = _read_chunk(model, params, state, ids[at], ids[at + 1], counts)
         total += float(loss)
+        if progress is not None:
+            progress(min(offset + chunk, longest), longest)
     return total / n
 
 

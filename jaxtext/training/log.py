@@ -1,9 +1,12 @@
 """What a run has measured so far: JSON lines in its directory, and their picture."""
 
+import io
 import json
 import math
 from pathlib import Path
 from typing import Any
+
+from jaxtext.training.files import write_durably
 
 Record = dict[str, Any]
 
@@ -26,17 +29,35 @@ class MetricsLog:
 
     def __init__(self, workdir: Path, step: int):
         self.path = workdir / "metrics.jsonl"
-        self.records = [r for r in read_metrics(self.path) if r["step"] <= step]
-        lines = (json.dumps(record) + "\n" for record in self.records)
-        part = self.path.with_suffix(".part")
-        part.write_text("".join(lines), "utf-8")
-        part.replace(self.path)
+        self.records = read_metrics(self.path)
+        self.rewind(step)
+
+    def rewind(self, step: int) -> None:
+        """Drops the records that lie beyond a step."""
+        self.records = [r for r in self.records if r["step"] <= step]
+        whole = b"".join(map(_line, self.records))
+        write_durably(self.path, whole)
+        self._size = len(whole)
+        self._unwritten = b""
 
     def append(self, record: Record) -> None:
-        """Adds a record; it is in the file when this returns."""
+        """Adds a record; it is in the file when this returns.
+
+        Raises:
+          OSError: If it cannot be written. It is kept, and written with the next one.
+        """
         self.records.append(record)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        self._unwritten += _line(record)
+        with self.path.open("r+b") as file:
+            file.seek(self._size)
+            file.truncate()  # of half a line, which a full disk left
+            file.write(self._unwritten)
+        self._size += len(self._unwritten)
+        self._unwritten = b""
+
+
+def _line(record: Record) -> bytes:
+    return (json.dumps(record) + "\n").encode()
 
 
 def read_metrics(path: Path) -> list[Record]:
@@ -84,9 +105,9 @@ def draw_curve(records: list[Record], path: Path, title: str) -> None:
         axes.legend()
         bits = axes.secondary_yaxis("right", functions=(_to_bits, _to_nats))
         bits.set_ylabel("bits per character")
-    part = path.with_suffix(".part")
-    figure.savefig(part, format="png")
-    part.replace(path)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png")
+    write_durably(path, picture.getvalue())
 
 
 def _to_bits(nats: Any) -> Any:

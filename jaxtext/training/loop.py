@@ -21,11 +21,14 @@ class Progress(NamedTuple):
       metrics: ``(step, metrics)`` of the steps whose metrics have arrived since the
         last report, as Python numbers. They come one step late, so that the device
         has the next step to do while they are fetched; the last report has them all.
+      settle: Waits for the step under way, and returns its metrics now. They will not
+        be reported again.
     """
 
     step: int
     state: TrainState
     metrics: list[tuple[int, Metrics]]
+    settle: Callable[[], list[tuple[int, Metrics]]]
 
 
 def run(
@@ -37,9 +40,9 @@ def run(
 ) -> Iterator[Progress]:
     """Trains from step `start` to step `stop`, reporting after each step.
 
-    While a step runs, the batch after it is made and sent, and the metrics of the step
-    before it are fetched: two steps are in flight, never more. The caller leaves the
-    loop whenever it likes.
+    While a step runs, the metrics of the step before it are fetched and the batch after
+    it is made and sent: two steps are in flight, never more. The caller leaves the loop
+    whenever it likes; what `batch` raises reaches it with the state that it has whole.
 
     Args:
       parallel: The compiled step.
@@ -68,18 +71,17 @@ def run(
       >>> progress.step, step, last < 1.0
       (30, 30, True)
     """
-    if start >= stop:
-        return
-    ahead = parallel.shard(batch(start))
     late: list[tuple[int, Metrics]] = []
+
+    def arrived(but: int = 0) -> list[tuple[int, Metrics]]:
+        """Fetches the metrics of all steps but the last so many."""
+        ready = [late.pop(0) for _ in range(len(late) - but)]
+        return [(step, _fetch(metrics)) for step, metrics in ready]
+
     for k in range(start + 1, stop + 1):
-        state, metrics = parallel.step(state, ahead)
-        if k < stop:
-            ahead = parallel.shard(batch(k))
+        state, metrics = parallel.step(state, parallel.shard(batch(k - 1)))
         late.append((k, metrics))
-        ready = late if k == stop else late[:-1]
-        late = late[len(ready) :]
-        yield Progress(k, state, [(step, _fetch(values)) for step, values in ready])
+        yield Progress(k, state, arrived(but=0 if k == stop else 1), arrived)
 
 
 def _fetch(metrics: Metrics) -> Metrics:

@@ -163,7 +163,7 @@ def _by_shard_map(train_step, same, split):
 
 def _fields(same, split):
     """What is said of each field of a state, of which the carry alone is split."""
-    return TrainState(same, same, split, same, same)
+    return TrainState(same, same, split, same, same, same)
 
 
 def _rows(n, tree):

@@ -10,6 +10,18 @@ from jaxtext.model import LanguageModel
 from jaxtext.types import Array, Key, Params, State
 
 
+class Skipped(NamedTuple):
+    """Steps that changed nothing, since something in them was not finite, int32.
+
+    Attributes:
+      in_a_row: Up to the last step; 0 if that was taken.
+      in_all: Since the run began.
+    """
+
+    in_a_row: Array
+    in_all: Array
+
+
 class TrainState(NamedTuple):
     """The whole state of a training run: what a checkpoint holds.
 
@@ -20,6 +32,7 @@ class TrainState(NamedTuple):
       key: The key that each step derives its noise from, ``fold_in(key, step)``; it
         never changes.
       step: Steps taken, int32; the position in the data is a function of it.
+      skipped: How many of them were skipped.
     """
 
     params: Params
@@ -27,6 +40,7 @@ class TrainState(NamedTuple):
     carry: State
     key: Key
     step: Array
+    skipped: Skipped
 
 
 def create_state(
@@ -54,5 +68,8 @@ def create_state(
     carry = model.initial_state((batch_size,))
     ids = jnp.zeros((batch_size, 1), jnp.int32)
     params = model.init(init_key, carry, ids)["params"]
-    step = jnp.zeros((), jnp.int32)
-    return TrainState(params, optimizer.init(params), carry, noise_key, step)
+    opt_state = optimizer.init(params)
+    # Three arrays, not one three times: a step takes each for its own.
+    step, in_a_row, in_all = (jnp.zeros((), jnp.int32) for _ in range(3))
+    skipped = Skipped(in_a_row, in_all)
+    return TrainState(params, opt_state, carry, noise_key, step, skipped)

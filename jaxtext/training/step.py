@@ -9,7 +9,7 @@ import optax
 
 from jaxtext.model import LanguageModel
 from jaxtext.text.batches import Batch
-from jaxtext.training.state import TrainState
+from jaxtext.training.state import Skipped, TrainState
 from jaxtext.types import Array
 
 
@@ -19,12 +19,12 @@ class Metrics(NamedTuple):
     Attributes:
       loss: Mean cross-entropy over the batch before the update, nats per symbol.
       gradient_norm: Global norm of the gradient, before any clipping.
-      finite: Whether both are finite; where not, the step changed nothing.
+      skipped: How many steps were skipped up to and with this one.
     """
 
     loss: Array
     gradient_norm: Array
-    finite: Array
+    skipped: Skipped
 
 
 def make_train_step(
@@ -42,8 +42,9 @@ def make_train_step(
         params ← params + optimizer(∂L/∂params)
 
     The gradient is cut where the batch begins; the recurrent state is not (truncated
-    backpropagation). A step whose loss or gradient norm is not finite keeps the
-    parameters, the optimizer's state and the carry it was given, and only counts.
+    backpropagation). A step is skipped if its loss, its gradient or the parameters it
+    would lead to are not finite: it keeps the parameters, the optimizer's state and the
+    carry that it was given, and only counts. So a state never holds such parameters.
 
     Args:
       model: The model.
@@ -64,8 +65,8 @@ def make_train_step(
       >>> state = jt.training.create_state(model, optimizer, jax.random.key(0), 2)
       >>> batch = jt.text.Streams(np.arange(99) % 3, 2, 8).batch(seed=0, k=0)
       >>> state, metrics = make_train_step(model, optimizer)(state, batch)
-      >>> int(state.step), bool(metrics.finite)
-      (1, True)
+      >>> int(state.step), int(metrics.skipped.in_all)
+      (1, 0)
 
     References:
       Williams and Peng, "An efficient gradient-based algorithm for on-line training
@@ -114,13 +115,17 @@ def make_train_step(
         if axis_name is not None:
             loss, grads = jax.lax.pmean((loss, grads), axis_name)
         norm = optax.tree.norm(grads)
-        finite = jnp.isfinite(loss) & jnp.isfinite(norm)
-
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        after = TrainState(params, opt_state, carry, state.key, state.step)
+        finite = jnp.isfinite(loss) & jnp.isfinite(norm)
+        finite &= jnp.isfinite(optax.tree.norm(params))
+
+        bad = 1 - finite.astype(jnp.int32)
+        in_a_row, in_all = state.skipped
+        skipped = Skipped(bad * (in_a_row + 1), in_all + bad)
+        after = state._replace(params=params, opt_state=opt_state, carry=carry)
         after = jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, state)
-        after = after._replace(step=state.step + 1)
-        return after, Metrics(loss, norm, finite)
+        after = after._replace(step=state.step + 1, skipped=skipped)
+        return after, Metrics(loss, norm, skipped)
 
     return train_step

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from jaxtext.errors import InputError
+from jaxtext.training.files import write_durably
 
 
 @contextlib.contextmanager
@@ -55,8 +55,8 @@ def claim(workdir: Path, identity: Mapping[str, Any]) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(
-            f"cannot write to {workdir} ({error.strerror or error}); what was saved is "
-            "good: mend that, and the same command goes on from there"
+            f"cannot read or write in {workdir} ({error.strerror or error}); what was "
+            "saved is good: mend that, and the same command goes on from there"
         ) from error
     finally:
         lock.release()
@@ -64,9 +64,8 @@ def claim(workdir: Path, identity: Mapping[str, Any]) -> Iterator[None]:
 
 def write_json(path: Path, value: Any) -> None:
     """Writes a JSON file whole or not at all, a reader never seeing half of it."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    os.replace(part, path)
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    write_durably(path, text.encode())
 
 
 def _check_identity(path, identity):

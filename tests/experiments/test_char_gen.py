@@ -10,12 +10,14 @@ import sys
 import time
 
 import char_gen
+import char_train
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
 import jaxtext as jt
+from jaxtext.errors import InputError
 from jaxtext.training.log import read_metrics
 
 TEXT = "the quick brown fox jumps over the lazy dog. (what a day!)\n" * 60
@@ -76,7 +78,7 @@ def test_stopped_and_continued_is_as_if_never_stopped(cell, corpus, tmp_path, ca
     gen(*common, "--workdir", tmp_path / "whole")
     whole = last_json(capsys)
 
-    run_steps = char_gen.run_steps
+    run_steps = char_train.run_steps
 
     def interrupted(*args):
         for progress in run_steps(*args):
@@ -85,7 +87,7 @@ def test_stopped_and_continued_is_as_if_never_stopped(cell, corpus, tmp_path, ca
             yield progress
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(char_gen, "run_steps", interrupted)
+        patch.setattr(char_train, "run_steps", interrupted)
         assert gen(*common, "--workdir", tmp_path / "parts") == 130
     capsys.readouterr()
     assert gen(*common, "--workdir", tmp_path / "parts") == 0
@@ -260,32 +262,67 @@ def test_a_workdir_that_cannot_be_made(corpus, capsys):
     assert "cannot be used as a workdir" in capsys.readouterr().err
 
 
-def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(
+def test_training_that_diverges_goes_back_then_stops_with_the_evidence(
     corpus, tmp_path, capsys
 ):
     workdir = tmp_path / "run"
-    command = ["--corpus", corpus, "--workdir", workdir, "--learning-rate", 1e30]
-    assert gen(*command, "--steps", 1, *SMALL) == 0
-    saved = sorted((workdir / "checkpoints" / "latest").iterdir())
-    assert gen(*command, "--steps", 100, *SMALL) == 2
+    command = ["--corpus", corpus, "--workdir", workdir, "--learning-rate", 1e38]
+    command += ["--steps", 100, "--max-skips", 3, "--max-rollbacks", 2, *SMALL]
+    assert gen(*command) == 3
     error = capsys.readouterr().err
-    assert "loss nan" in error or "gradient norm" in error
-    assert "the checkpoint of step 1 " in error
-    assert sorted((workdir / "checkpoints" / "latest").iterdir()) == saved
+    assert "step 1 skipped: loss " in error
+    assert error.count("going back to step 0, with half the learning rate") == 2
+    assert "3 steps in a row, up to step 3, were not finite" in error
+    assert "the checkpoint of step 0 is good; try a lower --learning-rate" in error
+    assert "Traceback" not in error
+    params = restored_params(workdir, "latest", 0)
+    assert all(np.isfinite(x).all() for x in params)
 
 
-def test_what_is_not_finite_is_never_saved_as_good(corpus, tmp_path, capsys):
-    """A save right after the step that broke the parameters, before it is known."""
-    workdir = tmp_path / "run"
-    command = ["--corpus", corpus, "--workdir", workdir, "--save-minutes", 1e-9]
-    status = gen(*command, "--steps", 9, "--learning-rate", 1e38, *SMALL)
-    error = capsys.readouterr().err
-    assert status == 2
-    assert "training stopped at step" in error
-    for name in ("latest", "best"):
-        for path in (workdir / "checkpoints" / name).glob("*"):
-            found = restored_params(workdir, name, int(path.name))
-            assert all(np.isfinite(x).all() for x in found)
+def test_going_back_helps_where_it_can(corpus, tmp_path, capsys, monkeypatch):
+    """What is not finite here is the batches of some steps, the first time around."""
+    workdir, bad = tmp_path / "run", set(range(14, 18))
+    make = jt.training.make_train_step
+
+    def breaking(*args, **options):
+        step = make(*args, **options)
+
+        def broken(state, batch):
+            slow = state.opt_state.hyperparams["slowdown"] < 1
+            poison = np.isin(state.step, list(bad)) & ~slow
+            poisoned = jax.tree.map(
+                lambda x: jax.numpy.where(poison, np.nan, x), state.params
+            )
+            after, metrics = step(state._replace(params=poisoned), batch)
+            kept = jax.tree.map(
+                lambda new, old: jax.numpy.where(poison, old, new),
+                after.params,
+                state.params,
+            )
+            return after._replace(params=kept), metrics
+
+        return broken
+
+    monkeypatch.setattr("jaxtext.training.parallel.make_train_step", breaking)
+    command = ["--corpus", corpus, "--workdir", workdir, "--save-steps", 5]
+    assert gen(*command, "--steps", 30, "--max-skips", 3, *SMALL) == 0
+    captured = capsys.readouterr()
+    assert "going back to step 10, with half the learning rate" in captured.err
+    result = json.loads(captured.out)
+    assert (result["rollbacks"], result["skipped_steps"]) == (1, 3)
+    records = read_metrics(workdir / "metrics.jsonl")
+    assert [r["step"] for r in records if "loss" in r] == [10, 20, 30]
+    assert [r["rolled_back_from"] for r in records if "rolled_back_from" in r] == [18]
+
+
+def test_some_skipped_steps_are_counted_and_no_more(corpus, tmp_path, capsys):
+    command = ["--corpus", corpus, "--workdir", tmp_path / "run", "--steps", 4]
+    command += ["--learning-rate", 1e38, "--max-skips", 10, *SMALL]
+    assert gen(*command) == 0
+    result = last_json(capsys)
+    assert (result["skipped_steps"], result["rollbacks"]) == (4, 0)
+    assert gen(*command, "--steps", 6) == 0
+    assert last_json(capsys)["skipped_steps"] == 6
 
 
 def restored_params(workdir, name, step):
@@ -294,17 +331,36 @@ def restored_params(workdir, name, step):
         return jax.tree.leaves(checkpointer.restore(path))
 
 
-def test_a_full_disk_is_one_line(corpus, tmp_path, capsys, monkeypatch):
+def test_a_full_disk_is_said_and_mended(corpus, tmp_path, capsys, monkeypatch):
     def full(*args, **options):
         raise ValueError("RESOURCE_EXHAUSTED: Error writing: No space left on device")
 
-    monkeypatch.setattr("orbax.checkpoint.CheckpointManager.save", full)
     workdir = tmp_path / "run"
-    assert gen("--corpus", corpus, "--workdir", workdir, "--steps", 3, *SMALL) == 2
-    error = capsys.readouterr().err
-    assert f"error: cannot write to {workdir} (No space left on device)" in error
-    monkeypatch.undo()
-    assert gen("--corpus", corpus, "--workdir", workdir, "--steps", 3, *SMALL) == 0
+    command = ["--corpus", corpus, "--workdir", workdir, "--save-steps", 2, *SMALL]
+    with monkeypatch.context() as patch:
+        patch.setattr("orbax.checkpoint.Checkpointer.save", full)
+        assert gen(*command, "--steps", 3) == 2
+    captured = capsys.readouterr()
+    assert "step 2 could not be saved as latest" in captured.err
+    assert f"error: cannot read or write in {workdir} (No space left" in captured.err
+    assert gen(*command, "--steps", 3) == 0
+
+
+def test_a_corpus_that_cannot_be_read_any_more(corpus, tmp_path, capsys, monkeypatch):
+    command = ["--corpus", corpus, "--workdir", tmp_path / "run", "--steps", 30, *SMALL]
+    batch = jt.text.Streams.batch
+
+    def unreadable(self, seed, k, *args):
+        if k == 14:
+            raise InputError("cannot read the ids (Input/output error)")
+        return batch(self, seed, k, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(jt.text.Streams, "batch", unreadable)
+        assert gen(*command) == 2
+    assert "error: cannot read the ids" in capsys.readouterr().err
+    assert gen(*command) == 0
+    assert last_json(capsys)["resumed_from_step"] == 14
 
 
 def test_a_workdir_may_have_any_name_and_a_damaged_result(corpus, tmp_path, capsys):

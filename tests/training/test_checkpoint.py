@@ -1,34 +1,59 @@
-"""Checkpoints, the log and the lock of a run."""
+"""Checkpoints: what is saved comes back, and what is damaged never does."""
 
-import json
-import multiprocessing
-import signal
+import errno
+import os
+import pickle
+import shutil
 
 import jax
 import numpy as np
 import optax
+import orbax.checkpoint as ocp
 import pytest
 
 import jaxtext as jt
 from jaxtext.errors import InputError
-from jaxtext.training import checkpoint, create_state
-from jaxtext.training.interrupt import requests_to_stop
-from jaxtext.training.log import MetricsLog, draw_curve, read_metrics
-from jaxtext.training.workdir import claim
+from jaxtext.training import checkpoint, create_state, manifest
+from jaxtext.training.checkpoint import Checkpoints
 
 
-def make_state():
+def make_state(step=0):
     model = jt.LanguageModel(jt.stack(jt.lstm(4), jt.dropout(0.1)), 5)
-    return create_state(model, optax.adamw(1e-3), jax.random.key(3), 2)
+    state = create_state(model, optax.adamw(1e-3), jax.random.key(3), 2)
+    return state._replace(step=state.step + step)
+
+
+def saved(workdir, *steps, series="latest"):
+    """A run's directory with these checkpoints, each parameter being its step."""
+    checkpoints = Checkpoints(workdir)
+    for step in steps:
+        state = make_state(step)
+        params = jax.tree.map(lambda x: 0 * x + step, state.params)  # noqa: B023
+        if series == "latest":
+            checkpoints.save_latest(state._replace(params=params), {"n": step})
+        else:
+            checkpoints.save_best(step, params, {"n": step})
+        checkpoints.finish()
+    return workdir / "checkpoints" / series
+
+
+def names(directory):
+    return sorted(path.name for path in directory.iterdir())
+
+
+def is_filled_with(value, params):
+    return all((x == value).all() for x in jax.tree.leaves(params))
 
 
 def test_a_state_comes_back_bit_for_bit(tmp_path):
-    state = make_state()
-    state = state._replace(step=state.step + 12)
+    state = make_state(12)
     about = {"vocabulary": "aé\n\0😀", "best": {"step": None}}
-    checkpoint.save_latest(tmp_path, state, about)
-    found = checkpoint.restore_latest(tmp_path, jax.eval_shape(lambda: state))
-    assert (found.step, found.about) == (12, about)
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save_latest(state, about)
+    about["vocabulary"] = "changed while it is being saved"
+    checkpoints.finish()
+    found = checkpoints.restore_latest(jax.eval_shape(lambda: state))
+    assert (found.step, found.about["vocabulary"]) == (12, "aé\n\0😀")
     assert jax.tree.structure(found.arrays) == jax.tree.structure(state)
     for a, b in zip(*map(jax.tree.leaves, (found.arrays, state)), strict=True):
         assert a.dtype == b.dtype
@@ -37,92 +62,218 @@ def test_a_state_comes_back_bit_for_bit(tmp_path):
         assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
 
 
-def test_parameters_come_from_the_best_else_the_latest(tmp_path):
-    state = make_state()
-    with pytest.raises(InputError, match="no checkpoint"):
-        checkpoint.read_about(tmp_path)
-    checkpoint.save_latest(tmp_path, state._replace(step=state.step + 9), {"n": 9})
-    assert checkpoint.read_about(tmp_path)[:2] == (9, {"n": 9})
-    better = jax.tree.map(lambda x: x + 1, state.params)
-    checkpoint.save_best(tmp_path, 4, better, {"n": 4})
-    found = checkpoint.restore_params(tmp_path, state.params)
-    assert found[:2] == (4, {"n": 4})
-    np.testing.assert_array_equal(
-        found.arrays["output"]["bias"], better["output"]["bias"]
+def test_what_is_saved_is_the_state_at_that_time(tmp_path):
+    """The caller's buffers hold the next state before the save is on the disk."""
+    step = jax.jit(
+        lambda s: s._replace(params=jax.tree.map(lambda x: x * 0 - 7, s.params)),
+        donate_argnums=0,
     )
+    state = make_state(1)
+    expected = jax.tree.map(np.array, state.params)
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save_latest(state, {})
+    state = step(state)
+    checkpoints.finish()
+    found = checkpoints.restore_latest(state).arrays.params
+    assert is_filled_with(-7, state.params)
+    for a, b in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
-def test_latest_keeps_two_and_a_step_taken_again_replaces(tmp_path):
-    state = make_state()
-    for step in (1, 2, 3, 2):
-        checkpoint.save_latest(tmp_path, state._replace(step=state.step + step), {})
-    kept = {p.name for p in (tmp_path / "checkpoints" / "latest").iterdir()}
-    assert kept == {"2"} or kept == {"1", "2"}
-    assert checkpoint.restore_latest(tmp_path, state).step == 2
+def test_parameters_come_from_the_best_else_the_latest(tmp_path):
+    with pytest.raises(InputError, match="no checkpoint; expected"):
+        checkpoint.read_about(tmp_path)
+    saved(tmp_path, 9)
+    assert checkpoint.read_about(tmp_path)[:2] == (9, {"n": 9})
+    saved(tmp_path, 4, series="best")
+    found = checkpoint.restore_params(tmp_path, make_state().params)
+    assert found[:2] == (4, {"n": 4})
+    assert is_filled_with(4, found.arrays)
+
+
+def test_the_newest_are_kept_and_a_step_taken_again_replaces(tmp_path):
+    directory = saved(tmp_path, 1, 2, 3)
+    assert names(directory) == ["2", "3"]
+    saved(tmp_path, 2)  # a run that went on from an earlier step
+    assert names(directory) == ["2"]
+    saved(tmp_path, 2, 4)
+    assert names(directory) == ["2", "4"]
+    checkpoints = Checkpoints(tmp_path, keep=3)
+    for step in (5, 6):
+        checkpoints.save_latest(make_state(step), {})
+    checkpoints.finish()
+    assert names(directory) == ["4", "5", "6"]
+    assert names(saved(tmp_path, 5, 8, series="best")) == ["8"]
 
 
 def test_nothing_to_restore(tmp_path):
-    assert checkpoint.restore_latest(tmp_path, make_state()) is None
+    assert Checkpoints(tmp_path).restore_latest(make_state()) is None
+    saved(tmp_path, 5)
+    assert Checkpoints(tmp_path).restore_latest(make_state(), up_to=4) is None
+    assert Checkpoints(tmp_path).restore_latest(make_state(), up_to=5).step == 5
 
 
-def hold(workdir, ready):
-    with claim(workdir, {}):
-        ready.set()
-        signal.pause()
+def flip(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 4
+    path.write_bytes(data)
 
 
-def test_a_workdir_is_held_by_one_process_and_freed_by_its_death(tmp_path):
-    context = multiprocessing.get_context("spawn")
-    ready = context.Event()
-    process = context.Process(target=hold, args=(tmp_path, ready))
-    process.start()
-    assert ready.wait(60)
-    with pytest.raises(InputError, match="another process"), claim(tmp_path, {}):
-        pass
-    process.kill()
-    process.join()
-    with claim(tmp_path, {}):
-        pass
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-1])
 
 
-def test_a_config_that_is_no_json(tmp_path):
-    (tmp_path / "config.json").write_text("{")
-    with pytest.raises(InputError, match="not the JSON"), claim(tmp_path, {}):
-        pass
+def zero(path):
+    path.write_bytes(bytes(path.stat().st_size))
 
 
-def test_log_drops_what_lies_ahead_and_half_lines(tmp_path):
-    log = MetricsLog(tmp_path, step=0)
-    for step in (10, 20, 30):
-        log.append({"step": step, "loss": 1.0})
-    with log.path.open("a") as file:
-        file.write('{"step": 40, "lo')
-    assert [r["step"] for r in read_metrics(log.path)] == [10, 20, 30]
-    log = MetricsLog(tmp_path, step=20)
-    log.append({"step": 21, "loss": 0.5})
-    lines = log.path.read_text().splitlines()
-    assert [json.loads(line)["step"] for line in lines] == [10, 20, 21]
+def link(path):
+    path.rename(path.parents[4] / "elsewhere")
+    path.symlink_to(path.parents[4] / "elsewhere")
 
 
-def test_curve_without_records_is_a_picture_too(tmp_path):
-    draw_curve([], tmp_path / "curve.png", "nothing yet")
-    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+def pipe(path):
+    path.unlink()
+    os.mkfifo(path)
 
 
-@pytest.fixture
-def default_sigint():
-    """Python's own handler, also where a shell started us with SIGINT ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+@pytest.mark.parametrize("harm", [flip, truncate, zero, os.unlink, link, pipe])
+def test_a_damaged_file_is_found_and_the_checkpoint_before_is_used(harm, tmp_path):
+    directory = saved(tmp_path / "whole", 6, 7)
+    files = [p.relative_to(directory) for p in directory.glob("7/**/*") if p.is_file()]
+    assert len(files) > 20
+    for k, file in enumerate(files):
+        copy = tmp_path / str(k) / "a" / "b" / "7"
+        shutil.copytree(directory / "7", copy)
+        harm(copy.parent / file)
+        name = file.name if file.name != manifest.NAME else "manifest|missing|addition"
+        with pytest.raises(manifest.DamageError, match=name):
+            manifest.verify(copy, "latest 7")
+    harm(directory / files[0])
+    said = []
+    checkpoints = Checkpoints(tmp_path / "whole", warn=said.append)
+    found = checkpoints.restore_latest(make_state())
+    assert (found.step, found.about) == (6, {"n": 6})
+    assert is_filled_with(6, found.arrays.params)
+    assert names(directory) == ["6"]
+    assert names(directory.parent / "damaged") == ["latest-7"]
+    (warning,) = said
+    assert str(directory / "7") in warning
+    assert "is damaged" in warning
 
 
-@pytest.mark.usefixtures("default_sigint")
-def test_a_later_signal_acts_at_once(monkeypatch):
-    with requests_to_stop() as request:
-        signal.raise_signal(signal.SIGINT)
-        signal.raise_signal(signal.SIGINT)  # a key that was pressed twice
-        assert request.signal == signal.SIGINT
-        monkeypatch.setattr("jaxtext.training.interrupt.PRESSED_TWICE", 0.0)
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
+def test_other_damage(tmp_path):
+    directory = saved(tmp_path, 6, 7)
+    manifest.verify(directory / "7", "latest 7")
+    (directory / "7" / "params" / "more").write_text("")
+    with pytest.raises(manifest.DamageError, match="params/more is there in addition"):
+        manifest.verify(directory / "7", "latest 7")
+    (directory / "7" / "params" / "more").unlink()
+    (directory / "7").rename(directory / "8")
+    with pytest.raises(manifest.DamageError, match="manifest"):
+        manifest.verify(directory / "8", "latest 8")
+    (directory / "9").symlink_to(directory / "6")
+    with pytest.raises(manifest.DamageError, match="link"):
+        manifest.verify(directory / "9", "latest 6")
+    found = Checkpoints(tmp_path, warn=str).restore_latest(make_state())
+    assert found.step == 6
+
+
+def test_damaged_again_and_again(tmp_path):
+    for _ in range(3):
+        directory = saved(tmp_path, 6, 7)
+        flip(directory / "7" / "about" / "metadata")
+        with pytest.warns(UserWarning, match="is damaged"):
+            assert Checkpoints(tmp_path).restore_latest(make_state()).step == 6
+    damaged = directory.parent / "damaged"
+    assert names(damaged) == ["latest-7", "latest-7-2", "latest-7-3"]
+    flip(directory / "6" / "about" / "metadata")
+    # Neither anew from the first step, as if nothing had been, nor now nor later.
+    for _ in range(2):
+        with pytest.raises(InputError, match="every checkpoint of this run is damaged"):
+            Checkpoints(tmp_path, warn=str).restore_latest(make_state())
+
+
+def test_a_reader_passes_over_damage_and_moves_nothing(tmp_path):
+    saved(tmp_path, 9)
+    best = saved(tmp_path, 4, series="best")
+    flip(best / "4" / manifest.NAME)
+    with pytest.warns(UserWarning, match="is damaged"):
+        found = checkpoint.restore_params(tmp_path, make_state().params)
+    assert is_filled_with(9, found.arrays)
+    assert names(best) == ["4"]
+
+
+def test_a_reader_goes_with_a_run_that_replaces_what_it_reads(tmp_path, monkeypatch):
+    saved(tmp_path, 4, series="best")
+    verify = manifest.verify
+
+    def replaced_meanwhile(*args):
+        monkeypatch.setattr(manifest, "verify", verify)
+        saved(tmp_path, 5, series="best")
+        verify(*args)
+
+    monkeypatch.setattr(manifest, "verify", replaced_meanwhile)
+    found = checkpoint.restore_params(tmp_path, make_state().params)
+    assert is_filled_with(5, found.arrays)
+
+
+def test_what_killed_saves_left_is_removed(tmp_path):
+    directory = saved(tmp_path, 6, 7)
+    shutil.copytree(directory / "7", directory / "saving-8")
+    shutil.copytree(directory / "7", directory / "saving-9.orbax-checkpoint-tmp")
+    shutil.copytree(directory / "7", directory / "removing-5")
+    (directory / "saving-10").symlink_to(tmp_path)
+    Checkpoints(tmp_path)
+    assert names(directory) == ["6", "7"]
+
+
+def test_nothing_outside_the_directory_is_touched(tmp_path):
+    saved(tmp_path / "run", 6)
+    (tmp_path / "run" / "checkpoints" / "latest").rename(tmp_path / "elsewhere")
+    (tmp_path / "run" / "checkpoints" / "latest").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="symbolic link"):
+        Checkpoints(tmp_path / "run")
+
+
+def failing(number):
+    """Orbax as it is when the disk fails below TensorStore."""
+
+    def save(self, path, *args, **options):
+        os.mkdir(f"{path}.orbax-checkpoint-tmp")
+        raise ValueError(f"Error writing [OS error {number}: E...]")
+
+    return save
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EACCES])
+def test_a_save_that_fails_leaves_what_was_and_the_next_tries_again(
+    number, tmp_path, monkeypatch
+):
+    directory = saved(tmp_path, 6, 7)
+    said = []
+    checkpoints = Checkpoints(tmp_path, warn=said.append)
+    with monkeypatch.context() as patch:
+        patch.setattr(ocp.Checkpointer, "save", failing(number))
+        for step in (8, 9):
+            checkpoints.save_latest(make_state(step), {})
+        with pytest.raises(OSError, match=os.strerror(number)):
+            checkpoints.finish()
+    assert names(directory) == ["6", "7"]
+    assert len(said) == 2
+    assert "step 8 could not be saved as latest" in said[0]
+    assert os.strerror(number) in said[0]
+    checkpoints.save_latest(make_state(12), {})
+    checkpoints.finish()
+    assert names(directory) == ["12", "7"]
+
+
+def test_restoring_unpickles_nothing(tmp_path, monkeypatch):
+    saved(tmp_path, 6)
+
+    def unpickle(*args, **options):
+        raise AssertionError("a pickle can run any code")
+
+    for name in ("load", "loads", "Unpickler"):
+        monkeypatch.setattr(pickle, name, unpickle)
+    assert Checkpoints(tmp_path).restore_latest(make_state()).step == 6

@@ -119,8 +119,10 @@ def test_a_step_that_is_not_finite_changes_nothing():
     poisoned = poisoned._replace(step=poisoned.step + 7)
     batch = batch._replace(resets=np.zeros_like(batch.resets))
     after, metrics = step(poisoned, batch)
-    assert not metrics.finite
+    assert metrics.skipped == after.skipped == (1, 1)
     assert int(after.step) == 8
+    after, metrics = step(after, batch)
+    assert metrics.skipped == (2, 2)
     for new, old in zip(
         jax.tree.leaves((after.params, after.opt_state)),
         jax.tree.leaves((poisoned.params, poisoned.opt_state)),
@@ -128,6 +130,20 @@ def test_a_step_that_is_not_finite_changes_nothing():
     ):
         np.testing.assert_array_equal(new, old)
     # And a good one does change them.
-    after, metrics = step(state, batch)
-    assert metrics.finite
+    after, metrics = step(state._replace(skipped=after.skipped), batch)
+    assert metrics.skipped == (0, 2)
     assert (after.params["output"]["kernel"] != state.params["output"]["kernel"]).any()
+
+
+def test_parameters_that_would_not_be_finite_are_no_step_either():
+    """Loss and gradient may be finite where the update is not."""
+    model, optimizer = jt.LanguageModel(jt.lstm(4), V), optax.sgd(1e38)
+    state = create_state(model, optimizer, jax.random.key(0), 2)
+    batch = jt.text.Streams(np.arange(100) % V, 2, 5).batch(0, 0)
+    after, metrics = jax.jit(make_train_step(model, optimizer))(state, batch)
+    assert np.isfinite([metrics.loss, metrics.gradient_norm]).all()
+    assert metrics.skipped.in_a_row == 1
+    for new, old in zip(
+        *map(jax.tree.leaves, (after.params, state.params)), strict=True
+    ):
+        np.testing.assert_array_equal(new, old)

@@ -1,0 +1,136 @@
+"""Opening a run: everything it needs, checked before anything is written."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+
+import char_config
+import jax
+from char_config import Config
+from char_plan import asked_steps, plan
+from char_run import Run
+from watch import Screen
+
+import jaxtext as jt
+from jaxtext.training.checkpoint import Checkpoints
+from jaxtext.training.interrupt import Request
+from jaxtext.training.workdir import claim
+
+
+@contextlib.contextmanager
+def open_run(
+    config: Config, display: Screen, started: float, stop: Request
+) -> Iterator[Run]:
+    """Opens the run that a configuration names, new or where it stopped.
+
+    Everything that can be wrong with the configuration or the text is found before
+    anything is written. The run's directory is held until the end.
+
+    Args:
+      config: The configuration.
+      display: Is told what happens.
+      started: When the process began, by `time.monotonic`.
+      stop: Is polled meanwhile.
+
+    Raises:
+      InputError: For bad input of any kind.
+      Stopped: If `stop` says so.
+    """
+    corpus = _read_corpus(config, display, stop)
+    train, validation = jt.text.split(corpus.ids, config.val_fraction)
+    batches = _make_batches(config, train, display)
+    identity = char_config.identity(config, corpus.sha256)
+    model = char_config.build_model(
+        identity,
+        len(corpus.vocabulary),
+        backend=config.backend,
+        remat=config.remat,
+    )
+    optimizer = char_config.build_optimizer(config)
+    parallel = jt.training.data_parallel(
+        model,
+        optimizer,
+        batches.batch_size,
+        slices=config.slices,
+        strategy=config.data_parallel,
+    )
+    workdir = config.workdir or char_config.default_workdir(corpus.name, identity)
+    if len(validation) < 2:
+        validation = validation[:0]
+    with claim(workdir, identity):
+        checkpoints = Checkpoints(workdir, keep=config.keep, warn=display.say)
+        run = Run(
+            config,
+            identity,
+            corpus,
+            batches,
+            validation,
+            workdir,
+            model,
+            parallel,
+            checkpoints,
+            started,
+            stop,
+        )
+        run.result = _finished_result(run)
+        if run.result is not None:
+            run.step = run.result["steps"]
+            yield run
+            return
+        key = jax.random.key(config.seed)
+        state = jt.training.create_state(model, optimizer, key, batches.batch_size)
+        found = checkpoints.restore_latest(state)
+        if found is not None:
+            state = found.arrays
+            run.go_on_from(found)
+            display.say(f"going on from step {found.step} in {workdir}")
+        else:
+            display.say(f"a new run in {workdir}")
+        plan(run, state, found and found.about["plan"], display)
+        opt_state = char_config.planned_for(state.opt_state, run.steps)
+        run.state = parallel.place(state._replace(opt_state=opt_state))
+        yield run
+
+
+def _read_corpus(config, display, stop):
+    display.start("reading the corpus", total=1)
+
+    def progress(done, total):
+        stop.check()
+        display.advance(done, total)
+
+    corpus = jt.text.load(
+        config.corpus, vocab=config.vocab, limit=config.characters, progress=progress
+    )
+    display.stop()
+    display.say(
+        f"corpus {corpus.name}: {len(corpus.ids):,} characters, "
+        f"{len(corpus.vocabulary)} distinct"
+    )
+    return corpus
+
+
+def _make_batches(config, train, display):
+    """The batches of a configuration, smaller ones where the text is that short."""
+    if config.stride is not None:
+        return jt.text.Windows(train, config.batch_size, config.seq_len, config.stride)
+    unit = jax.local_device_count() * config.slices
+    size, length = jt.text.fit(len(train), config.batch_size, config.seq_len, unit)
+    if (size, length) != (config.batch_size, config.seq_len):
+        display.say(
+            f"note: {len(train):,} characters to train on are too few for "
+            f"{config.batch_size} streams of {config.seq_len}; using {size} of {length}"
+        )
+    return jt.text.Streams(train, size, length)
+
+
+def _finished_result(run):
+    """What the run came to, if it has done what is asked of it already."""
+    try:
+        result = json.loads((run.workdir / "result.json").read_text("utf-8"))
+    except (FileNotFoundError, ValueError):  # a damaged one can be made again
+        return None
+    config, asked = run.config, asked_steps(run)
+    enough_steps = asked is not None and result["steps"] >= asked
+    enough_time = config.minutes and (result["minutes"] or 0) >= config.minutes
+    return result if enough_steps or enough_time else None

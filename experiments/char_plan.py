@@ -1,0 +1,99 @@
+"""How long a run will be: in steps, or in minutes by the speed of its first steps."""
+
+import time
+from typing import Any
+
+import jax
+import numpy as np
+from char_run import Run
+from watch import Screen
+
+from jaxtext.training import TrainState, evaluate
+
+DEFAULT_STEPS = 5000
+
+
+def asked_steps(run: Run) -> int | None:
+    """How many steps the configuration asks for; ``None`` if it gives a time alone."""
+    config = run.config
+    if config.steps is not None:
+        return config.steps
+    if config.minutes is not None:
+        return None
+    if config.epochs is not None:
+        return max(1, round(config.epochs * run.batches.batches_per_epoch))
+    return DEFAULT_STEPS
+
+
+def plan(
+    run: Run, state: TrainState, before: dict[str, Any] | None, display: Screen
+) -> None:
+    """Compiles the step, and decides how many steps there will be, and until when.
+
+    Args:
+      run: Its `steps`, `deadline` and `compile_seconds` are set.
+      state: What it begins with, or goes on from.
+      before: The plan of an earlier process, if there was one.
+      display: Is told about it.
+    """
+    minutes = run.config.minutes
+    asked = asked_steps(run)
+    known = asked or (before and before["minutes"] == minutes and before["steps"])
+    display.start("compiling", total=1)
+    # A few seconds of steps on a copy of the state tell the speed.
+    measuring = 0.0 if known or not minutes else min(3.0, minutes)
+    run.compile_seconds, step_seconds = _measure(run, state, measuring)
+    if minutes:
+        budget = minutes * 60 - run.seconds_before
+        once, at_the_end = _validation_seconds(run, state)
+        every = run.config.eval_every
+        on_the_way = 0.0 if every else 7 * once
+        step_seconds += once / every if every else 0.0
+        # The rest is for the last checkpoint, the curve and a sample.
+        run.deadline = run.started + budget - at_the_end - 2.0
+        left = run.deadline - time.monotonic() - on_the_way
+        # Speed varies by a few percent, and a schedule cut short costs more than
+        # the time that is left over.
+        affordable = run.step + max(1, int(0.93 * left / step_seconds))
+        run.steps = known or affordable
+    else:
+        run.steps = known
+    run.steps = max(run.steps, run.step)
+    display.stop()
+    if before and before["steps"] != run.steps:
+        display.say(
+            f"the schedule is planned anew: {run.steps} steps, not {before['steps']}"
+        )
+    epochs = run.steps / run.batches.batches_per_epoch
+    display.say(f"planned: {run.steps} steps, {epochs:.1f} epochs")
+
+
+def _measure(run, state, seconds):
+    """Compile time, and the time of a step, the median over so many seconds."""
+    placed = run.parallel.place(state)
+    batch = run.parallel.shard(run.batch(run.step))
+    begin = time.monotonic()
+    placed, metrics = run.parallel.step(placed, batch)
+    jax.block_until_ready(metrics)
+    ticks = [time.monotonic()]
+    while len(ticks) < 3 or ticks[-1] - ticks[0] < seconds:
+        batch = run.parallel.shard(run.batch(run.step + len(ticks)))
+        before = metrics
+        placed, metrics = run.parallel.step(placed, batch)
+        jax.block_until_ready(before)  # as in training, one step is under way
+        ticks.append(time.monotonic())
+        run.stop.check()
+    # The first tick finds its step done: it is left out.
+    return ticks[0] - begin, float(np.median(np.diff(ticks[1:])))
+
+
+def _validation_seconds(run, state):
+    """What validating takes once while training, and when that has ended."""
+    if not len(run.validation):
+        return 0.0, 0.0
+    part = run.validation[: run.config.eval_characters]
+    evaluate(run.model, state.params, part[:2048])  # compiles
+    begin = time.monotonic()
+    evaluate(run.model, state.params, part, progress=run.stop.check)
+    once = time.monotonic() - begin
+    return once, once + once * len(run.validation) / len(part)

@@ -1,0 +1,197 @@
+"""The training of a run: its steps, and what is due between them."""
+
+import math
+import time
+
+import numpy as np
+from char_config import slowed
+from char_run import DivergedError, Run
+from char_samples import print_samples
+from watch import Screen, open_sinks
+
+from jaxtext.errors import InputError
+from jaxtext.training import Metrics, evaluate
+from jaxtext.training.interrupt import Stopped
+from jaxtext.training.log import MetricsLog, draw_curve
+from jaxtext.training.loop import run as run_steps
+from jaxtext.training.state import Skipped
+
+LOG_EVERY = 10
+
+
+def train(run: Run, display: Screen) -> None:
+    """Trains until the plan or the time is used up; the state is saved then.
+
+    Raises:
+      Stopped: On a signal, at the end of the step; the state is saved.
+      InputError: If the corpus cannot be read any more; the state is saved.
+      DivergedError: If going back did not help. The checkpoints are good.
+      OSError: If the state cannot be saved at the end.
+    """
+    training = _Training(run, display)
+    display.start(f"training {run.config.cell}", run.steps, run.step)
+    try:
+        training.take_steps()
+    except (Stopped, InputError):
+        training.save()
+        raise
+    finally:
+        run.checkpoints.finish()
+        run.records = training.log.records
+        draw_curve(run.records, run.workdir / "curve.png", run.workdir.name)
+
+
+class _Training:
+    def __init__(self, run, display):
+        self.run, self.display = run, display
+        self.log = MetricsLog(run.workdir, run.step)
+        config = run.config
+        self.sinks = open_sinks(run.workdir, config.tensorboard, config.wandb)
+        self.eval_every = config.eval_every or -(-run.steps // 8)
+        self.sample_every = (
+            self.eval_every if config.sample_every is None else config.sample_every
+        )
+        self.saved_at = time.monotonic()
+        self.in_a_row = 0  # steps skipped, up to the last whose metrics are known
+        self.why = ""
+        self.settle = list  # what is under way: nothing yet
+
+    def take_steps(self):
+        run = self.run
+        if run.saved_step is None:
+            self.save()
+        steps = self.steps_from_here()
+        while True:
+            # A signal may have come just before a validation, or amid it.
+            if self.validation_is_due():
+                self.validate()
+            if run.is_over():
+                self.save()
+                return
+            if self.save_is_due():
+                self.save()
+            run.stop.check()
+            begin = time.monotonic()
+            progress = next(steps)
+            run.step, run.state = progress.step, progress.state
+            self.settle = progress.settle
+            self.take_in(progress.metrics)
+            run.steps_taken += 1
+            run.training_seconds += time.monotonic() - begin
+            if self.in_a_row >= run.config.max_skips:
+                self.go_back()
+                steps = self.steps_from_here()
+            elif self.sample_every and run.step % self.sample_every == 0:
+                print_samples(run, self.display)
+
+    def steps_from_here(self):
+        run = self.run
+        return run_steps(run.parallel, run.state, run.batch, run.step, run.steps)
+
+    def take_in(self, arrived: list[tuple[int, Metrics]]):
+        """Counts and records the metrics of steps."""
+        run = self.run
+        for step, metrics in arrived:
+            self.in_a_row = metrics.skipped.in_a_row
+            if self.in_a_row:
+                self.why = f"loss {metrics.loss}, gradient norm {metrics.gradient_norm}"
+                self.display.say(f"step {step} skipped: {self.why}")
+            else:
+                run.losses.append(metrics.loss)
+            if step % LOG_EVERY == 0 and run.losses:
+                loss = sum(run.losses) / len(run.losses)
+                run.losses = []
+                speed = run.chars_per_second()
+                self.record(
+                    step=step,
+                    loss=loss,
+                    gradient_norm=metrics.gradient_norm,
+                    skipped_steps=metrics.skipped.in_all,
+                    chars_per_second=speed,
+                )
+                note = f"loss {loss:.3f}  {speed:,.0f} chars/s"
+                self.display.advance(run.step, note=note)
+
+    def record(self, **values):
+        try:
+            self.log.append(values)
+        except OSError as error:
+            self.display.say(
+                f"step {values['step']} could not be written to {self.log.path} "
+                f"({error.strerror}); training goes on, and it is tried again"
+            )
+        for sink in self.sinks:
+            sink(values)
+
+    def validation_is_due(self):
+        run = self.run
+        due = run.step % self.eval_every == 0 or run.is_over()
+        return len(run.validation) and due and run.step > run.validated_step
+
+    def validate(self):
+        run = self.run
+        part = run.validation[: run.config.eval_characters]
+        val = evaluate(run.model, run.state.params, part, progress=run.stop.check)
+        run.validated_step = run.step
+        if not math.isfinite(val):
+            self.display.say(f"step {run.step}: validation is {val}")
+            return
+        self.take_in(self.settle())  # which come first in the log
+        self.record(step=run.step, val_nats_per_char=val)
+        self.display.say(
+            f"step {run.step}/{run.steps}: validation {val:.4f} nats per character, "
+            f"{run.chars_per_second():,.0f} chars/s, {run.seconds():.0f} s"
+        )
+        if val < run.best.get("val_nats_per_char", math.inf):
+            run.best = {"step": run.step, "val_nats_per_char": val}
+            params = run.parallel.collect(run.state).params
+            run.checkpoints.save_best(run.step, params, run.about())
+
+    def save_is_due(self):
+        run, config = self.run, self.run.config
+        if run.step == run.saved_step or self.in_a_row:
+            return False  # amid steps that are skipped, the one before them is better
+        by_step = config.save_steps and run.step % config.save_steps == 0
+        return by_step or time.monotonic() - self.saved_at > 60 * config.save_minutes
+
+    def save(self):
+        self.take_in(self.settle())
+        if self.run.step != self.run.saved_step:
+            self.run.save()
+        self.saved_at = time.monotonic()
+
+    def go_back(self):
+        """Goes back to before the skipped steps, and on with a lower learning rate."""
+        run = self.run
+        self.take_in(self.settle())
+        before = run.step - self.in_a_row
+        evidence = (
+            f"{self.in_a_row} steps in a row, up to step {run.step}, were not finite "
+            f"({self.why})"
+        )
+        found = None
+        if len(run.rollbacks) < run.config.max_rollbacks:
+            like = run.parallel.collect(run.state)
+            found = run.checkpoints.restore_latest(like, up_to=before)
+        if found is None:
+            raise DivergedError(
+                f"training stopped: {evidence}, after going back "
+                f"{len(run.rollbacks)} times; the checkpoint of step {run.saved_step} "
+                "is good; try a lower --learning-rate"
+            )
+        state = found.arrays
+        state = state._replace(
+            opt_state=slowed(state.opt_state),
+            skipped=Skipped(np.int32(0), np.asarray(run.state.skipped.in_all)),
+        )
+        run.rollbacks.append({"from": run.step, "to": found.step, "because": self.why})
+        run.state, run.step = run.parallel.place(state), found.step
+        run.losses = found.about["losses"]
+        run.validated_step = found.about["validated_step"]
+        self.in_a_row, self.settle = 0, list
+        self.log.rewind(run.step)
+        self.record(step=run.step, rolled_back_from=run.rollbacks[-1]["from"])
+        self.display.say(
+            f"{evidence}: going back to step {run.step}, with half the learning rate"
+        )
+        run.save()
