@@ -5,6 +5,7 @@ import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from campaign.chains import Plan
 from campaign.damage import NEWEST, OLDER
@@ -54,7 +55,8 @@ def unpickle_nothing(setting: Setting, tally: Tally) -> None:
                     found = orders(order, workdir=str(workdir))
                     said = _clearly(found)
                 except EOFError as end:
-                    found, said = {"error": str(end)}, False
+                    found: dict[str, Any] = {"error": str(end)}
+                    said = False
                     orders = Orders(setting.scratch)
                 if mark.exists():
                     tally.fail(f"{what}: it ran", workdir, silently=True)
@@ -97,7 +99,7 @@ def follow_no_links(setting: Setting, tally: Tally) -> None:
         after = _listing(outside)
         if after != before:
             tally.fail(f"{name}: outside is {after}", home, training.err, silently=True)
-        elif status == 0 and plan.as_expected(training.result()):
+        elif status == 0 and not plan.difference(workdir, training):
             tally.survive()
         elif status == 2 and "error: " in training.said():
             tally.refuse()

@@ -7,7 +7,14 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from campaign.chains import SAVE_STEPS, Plan, last_step, reach, saved_steps
+from campaign.chains import (
+    SAVE_STEPS,
+    Plan,
+    last_step,
+    left_behind,
+    reach,
+    saved_steps,
+)
 from campaign.programs import kill
 from campaign.tally import Setting, Tally
 
@@ -90,6 +97,8 @@ def _chain(
         tally.fail(f"status {status} after {killed} kills", *evidence)
     elif why := plan.difference(workdir, training):
         tally.fail(f"{why} after {killed} kills", *evidence, silently=True)
+    elif left := left_behind(workdir):
+        tally.fail(f"left behind: {left}", workdir)
     else:
         tally.also["runs that ended as if unhurt"] += 1
         training.forget()

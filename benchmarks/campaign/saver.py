@@ -55,7 +55,7 @@ def save(workdir: str, step: int, best: bool = False) -> dict[str, Any]:
 
 
 def restore(workdir: str) -> dict[str, Any]:
-    """Restores the newest state that is good, and tells whether it is that of its step."""
+    """Restores the newest state that is good, and compares it with that of its step."""
     warnings: list[str] = []
     like = state_of(0)
     found = Checkpoints(Path(workdir), warn=warnings.append).restore_latest(like)

@@ -167,9 +167,8 @@ def undurable(calls: Sequence[Call]) -> list[str]:
                 missed |= {p for p in dirty if p == path or p.startswith(path + "/")}
             elif Path(path).name.isdecimal() and parent in dirty:
                 missed.add(parent)
-            dirty = {to + p.removeprefix(path) if p.startswith(path) else p for p in dirty}
+            dirty, made = _moved(dirty, path, to), _moved(made, path, to)
             dirty |= {parent, str(Path(to).parent)}
-            made = {to + p.removeprefix(path) if p.startswith(path) else p for p in made}
         elif name.startswith("unlink") or name == "rmdir":
             dirty.discard(path)
             if path in made:  # else there was nothing to remove
@@ -183,6 +182,10 @@ def undurable(calls: Sequence[Call]) -> list[str]:
         else:
             dirty.add(path)
     return sorted(missed)
+
+
+def _moved(paths, old, new):
+    return {new + p.removeprefix(old) if p.startswith(old) else p for p in paths}
 
 
 class _Fault:

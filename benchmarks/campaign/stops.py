@@ -52,6 +52,7 @@ def _chain(
         evidence = (workdir, training.err, training.out)
         what = f"{signal.Signals(number).name} while {phase}"
         status, said = training.process.returncode, training.said()
+        twice = phase == "twice"  # then it may end at once, saying that
         start = training.start_step()
         if start is not None and stopped_at is not None and start < stopped_at:
             tally.fail(f"{what}: started from {start}, not {stopped_at}", *evidence)
@@ -59,14 +60,14 @@ def _chain(
         stopped_at = start if stopped_at is None or start is not None else stopped_at
         if seconds is None:
             tally.skipped += 1
-        elif status == 128 + number and f"signal {number}" in said:
-            tally.survive(**{f"while {phase}": 1})
-        elif status == 128 + number and phase == "twice":
+            break
+        elif status == 128 + number and (f"signal {number}" in said or twice):
             tally.survive(**{f"while {phase}": 1})
         elif status == -number and not said:
             tally.survive(**{"before Python's handlers": 1})
         elif status in (0, -number) and training.result():
             tally.survive(**{"after all was done": 1})
+            break
         else:
             tally.fail(f"{what}: status {status}", *evidence)
             return
@@ -88,10 +89,9 @@ def _chain(
 
 def _stop(plan, workdir, phase, number, draw):
     """Starts the run and sends it a signal; the seconds until its end, if it got it."""
-    process = None
+    text = plan.corpus.read_text("utf-8")
     if phase == "reading":
         training = plan.start(workdir, corpus="-", piped=True)
-        text = plan.corpus.read_text("utf-8")
         training.feed(text[:100])
         time.sleep(draw.uniform(2, 4))
         reached = training.process.poll() is None

@@ -43,7 +43,7 @@ _RECEIVE, _SEND, _CONTINUE = 0xC0502100, 0xC0182101, 1
 
 
 class Call(NamedTuple):
-    """A system call that is about to happen, the path that it is about, and where to."""
+    """A system call that is about to happen: about which path, and leading where."""
 
     name: str
     path: str

@@ -81,7 +81,7 @@ class Tally:
         self.progress(self)
 
     def fail(self, why: str, *evidence: Path, silently: bool = False) -> None:
-        """Counts a trial that ended badly, and keeps copies of files and directories."""
+        """Counts a trial that ended badly, and keeps copies of the evidence."""
         with self._lock:
             self.tried += 1
             self.failed += not silently
