@@ -272,7 +272,7 @@ def test_training_that_diverges_goes_back_then_stops_with_the_evidence(
     error = capsys.readouterr().err
     assert "step 1 skipped: loss " in error
     assert error.count("going back to step 0, with half the learning rate") == 2
-    assert "3 steps in a row, up to step 3, were not finite" in error
+    assert "4 steps in a row, up to step 4, were not finite" in error
     assert "the checkpoint of step 0 is good; try a lower --learning-rate" in error
     assert "Traceback" not in error
     params = restored_params(workdir, "latest", 0)
@@ -281,7 +281,7 @@ def test_training_that_diverges_goes_back_then_stops_with_the_evidence(
 
 def test_going_back_helps_where_it_can(corpus, tmp_path, capsys, monkeypatch):
     """What is not finite here is the batches of some steps, the first time around."""
-    workdir, bad = tmp_path / "run", set(range(14, 18))
+    workdir, bad = tmp_path / "run", np.arange(14, 18)
     make = jt.training.make_train_step
 
     def breaking(*args, **options):
@@ -289,7 +289,7 @@ def test_going_back_helps_where_it_can(corpus, tmp_path, capsys, monkeypatch):
 
         def broken(state, batch):
             slow = state.opt_state.hyperparams["slowdown"] < 1
-            poison = np.isin(state.step, list(bad)) & ~slow
+            poison = jax.numpy.isin(state.step, bad) & ~slow
             poisoned = jax.tree.map(
                 lambda x: jax.numpy.where(poison, np.nan, x), state.params
             )
@@ -309,7 +309,8 @@ def test_going_back_helps_where_it_can(corpus, tmp_path, capsys, monkeypatch):
     captured = capsys.readouterr()
     assert "going back to step 10, with half the learning rate" in captured.err
     result = json.loads(captured.out)
-    assert (result["rollbacks"], result["skipped_steps"]) == (1, 3)
+    # The third was known when the fourth was under way.
+    assert (result["rollbacks"], result["skipped_steps"]) == (1, 4)
     records = read_metrics(workdir / "metrics.jsonl")
     assert [r["step"] for r in records if "loss" in r] == [10, 20, 30]
     assert [r["rolled_back_from"] for r in records if "rolled_back_from" in r] == [18]
@@ -411,7 +412,7 @@ def test_killed_and_continued_is_as_if_never_killed(corpus, tmp_path, capsys):
         [str(word) for word in command], stderr=subprocess.DEVNULL
     ) as process:
         latest = workdir / "checkpoints" / "latest"
-        while not any(p.name.isdigit() for p in latest.glob("*")):
+        while not any(p.name.strip("0").isdigit() for p in latest.glob("*")):
             assert process.poll() is None
             time.sleep(0.01)
         process.kill()
