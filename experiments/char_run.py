@@ -69,8 +69,9 @@ class Run:
         return self.seconds_before + time.monotonic() - self.started
 
     def is_over(self) -> bool:
-        """Whether the plan or the wall-clock budget allows no further step."""
-        return self.step >= self.steps or time.monotonic() > self.deadline
+        """Whether plan or wall-clock budget allow no further step; one they always do."""
+        out_of_time = time.monotonic() > self.deadline and self.steps_taken
+        return self.step >= self.steps or bool(out_of_time)
 
     def chars_per_second(self) -> float:
         """Training speed of this process: compilation, validation, saving left out."""
