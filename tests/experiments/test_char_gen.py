@@ -2,6 +2,7 @@
 
 import json
 import os
+import pkgutil
 import shlex
 import shutil
 import signal
@@ -46,12 +47,13 @@ def last_json(capsys):
 def test_a_run_leaves_what_it_says(corpus, tmp_path, capsys):
     workdir = tmp_path / "run"
     status = gen(
-        "--corpus", corpus, "--workdir", workdir, "--steps", 30, "--sample-every", 20,
+        "--corpus", corpus, "--workdir", workdir, "--steps", 30, "--sample-every", 10,
         *SMALL[:-4], "--learning-rate", 0.01, "--eval-every", 10,
     )  # fmt: skip
     captured = capsys.readouterr()
     assert status == 0
-    assert "sample at step 20" in captured.err
+    assert captured.err.count("sample at step 20") == 1
+    assert captured.err.count("sample at step 30") == 1
     assert len(captured.out.splitlines()) == 1
     result = json.loads(captured.out)
     assert result["steps"] == result["best_step"] == 30
@@ -100,6 +102,44 @@ def test_stopped_and_continued_is_as_if_never_stopped(cell, corpus, tmp_path, ca
         return [r["step"] for r in read_metrics(tmp_path / name / "metrics.jsonl")]
 
     assert steps("parts") == steps("whole")
+
+
+def test_a_signal_in_any_phase_loses_nothing(corpus, tmp_path, capsys, monkeypatch):
+    common = ["--corpus", corpus, "--cell", "rnn", "--steps", 30, *SMALL]
+    common += ["--sample-every", 10]
+    gen(*common, "--workdir", tmp_path / "whole")
+    whole = last_json(capsys)
+    phases = [
+        "jaxtext.text.load",
+        "char_plan._measure",
+        "char_samples.generate",
+        "char_train.evaluate",
+        "jaxtext.training.checkpoint._write",
+        "char_run.evaluate",
+        "char_gen.print_samples",
+    ]
+    for name in phases:
+        original = pkgutil.resolve_name(name)
+
+        def interrupted(*args, original=original, **options):
+            os.kill(os.getpid(), signal.SIGTERM)
+            return original(*args, **options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(name, interrupted)
+            command = [*common, "--workdir", tmp_path / "parts"]
+            assert gen(*command) == 128 + signal.SIGTERM, name
+        assert "stopped by signal 15" in capsys.readouterr().err
+    assert gen(*command) == 0
+    parts = last_json(capsys)
+    assert parts["resumed_from_step"] == 30
+    for name in ("parameters_sha256", "val_nats_per_char", "best_step"):
+        assert parts[name] == whole[name]
+    logs = [read_metrics(tmp_path / n / "metrics.jsonl") for n in ("parts", "whole")]
+    for log in logs:
+        for record in log:
+            record.pop("chars_per_second", None)
+    assert logs[0] == logs[1]
 
 
 def test_the_way_of_computing_changes_no_result(corpus, tmp_path, capsys, monkeypatch):
