@@ -27,6 +27,7 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import json
+import logging
 import shlex
 import sys
 from collections.abc import Sequence
@@ -47,6 +48,8 @@ from jaxtext.training.workdir import write_json
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the experiment and returns the exit status."""
     argv = sys.argv[1:] if argv is None else argv
+    # What Orbax logs as errors, and at length, reaches us as exceptions too.
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
     try:
         with requests_to_stop() as stop:
             config = parse(argv)

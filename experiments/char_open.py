@@ -82,7 +82,10 @@ def open_run(
         found = checkpoints.restore_latest(state)
         if found is not None:
             state = found.arrays
-            run.go_on_from(found)
+            run.take_over(found)
+            run.resumed_from_step = found.step
+            run.seconds_before = found.about["seconds"]
+            run.best, run.rollbacks = found.about["best"], found.about["rollbacks"]
             display.say(f"going on from step {found.step} in {workdir}")
         else:
             display.say(f"a new run in {workdir}")

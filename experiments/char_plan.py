@@ -38,7 +38,8 @@ def plan(
     """
     minutes = run.config.minutes
     asked = asked_steps(run)
-    known = asked or (before and before["minutes"] == minutes and before["steps"])
+    planned = before["steps"] if before and before["minutes"] == minutes else None
+    known = asked or planned
     display.start("compiling", total=1)
     # A few seconds of steps on a copy of the state tell the speed.
     measuring = 0.0 if known or not minutes else min(3.0, minutes)
@@ -57,7 +58,7 @@ def plan(
         affordable = run.step + max(1, int(0.93 * left / step_seconds))
         run.steps = known or affordable
     else:
-        run.steps = known
+        run.steps = known or 0
     run.steps = max(run.steps, run.step)
     display.stop()
     if before and before["steps"] != run.steps:

@@ -48,7 +48,8 @@ class Run:
     seconds_before: float = 0.0  # spent by earlier processes
     best: dict[str, Any] = field(default_factory=dict)  # step, val_nats_per_char
     validated_step: int = 0
-    losses: list[float] = field(default_factory=list)  # since the last record
+    recorded: int = 0  # records in the metrics log
+    losses: list[float] = field(default_factory=list)  # of the steps since the last
     rollbacks: list[dict[str, Any]] = field(default_factory=list)
 
     # Of this process alone.
@@ -69,8 +70,9 @@ class Run:
         return self.seconds_before + time.monotonic() - self.started
 
     def is_over(self) -> bool:
-        """Whether the plan or the wall-clock budget allows no further step."""
-        return self.step >= self.steps or time.monotonic() > self.deadline
+        """Whether the plan, or the time after one step at least, is used up."""
+        out_of_time = time.monotonic() > self.deadline and self.steps_taken
+        return self.step >= self.steps or bool(out_of_time)
 
     def chars_per_second(self) -> float:
         """Training speed of this process: compilation, validation, saving left out."""
@@ -87,18 +89,17 @@ class Run:
             "seconds": self.seconds(),
             "best": self.best,
             "validated_step": self.validated_step,
+            "recorded": self.recorded,
             "losses": self.losses,
             "rollbacks": self.rollbacks,
         }
 
-    def go_on_from(self, found: Checkpoint) -> None:
-        """Takes over what a checkpoint says of the run, all but its arrays."""
-        self.step = self.resumed_from_step = self.saved_step = found.step
-        self.seconds_before = found.about["seconds"]
-        self.best = found.about["best"]
+    def take_over(self, found: Checkpoint) -> None:
+        """Takes over what a checkpoint says of the state that it holds."""
+        self.step = self.saved_step = found.step
         self.validated_step = found.about["validated_step"]
+        self.recorded = found.about["recorded"]
         self.losses = found.about["losses"]
-        self.rollbacks = found.about["rollbacks"]
 
     def save(self) -> None:
         """Saves the whole state as the latest checkpoint."""

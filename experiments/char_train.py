@@ -3,7 +3,7 @@
 import math
 import time
 
-import numpy as np
+import jax.numpy as jnp
 from char_config import slowed
 from char_run import DivergedError, Run
 from char_samples import print_samples
@@ -26,25 +26,26 @@ def train(run: Run, display: Screen) -> None:
       Stopped: On a signal, at the end of the step; the state is saved.
       InputError: If the corpus cannot be read any more; the state is saved.
       DivergedError: If going back did not help. The checkpoints are good.
-      OSError: If the state cannot be saved at the end.
+      OSError: If the state, or the log, cannot be written at the end.
     """
     training = _Training(run, display)
     display.start(f"training {run.config.cell}", run.steps, run.step)
     try:
         training.take_steps()
+        training.log.flush()
     except (Stopped, InputError):
         training.save()
         raise
     finally:
         run.checkpoints.finish()
-        run.records = training.log.records
         draw_curve(run.records, run.workdir / "curve.png", run.workdir.name)
 
 
 class _Training:
     def __init__(self, run, display):
         self.run, self.display = run, display
-        self.log = MetricsLog(run.workdir, run.step)
+        self.log = MetricsLog(run.workdir, run.recorded)
+        run.records = self.log.records
         config = run.config
         self.sinks = open_sinks(run.workdir, config.tensorboard, config.wandb)
         self.eval_every = config.eval_every or -(-run.steps // 8)
@@ -81,7 +82,7 @@ class _Training:
             if self.in_a_row >= run.config.max_skips:
                 self.go_back()
                 steps = self.steps_from_here()
-            elif self.sample_every and run.step % self.sample_every == 0:
+            elif self.sample_is_due():
                 print_samples(run, self.display)
 
     def steps_from_here(self):
@@ -120,8 +121,14 @@ class _Training:
                 f"step {values['step']} could not be written to {self.log.path} "
                 f"({error.strerror}); training goes on, and it is tried again"
             )
+        self.run.recorded = len(self.log.records)
         for sink in self.sinks:
             sink(values)
+
+    def sample_is_due(self):
+        run = self.run
+        due = self.sample_every and run.step % self.sample_every == 0
+        return due and not run.is_over()  # the end has a sample of its own
 
     def validation_is_due(self):
         run = self.run
@@ -169,10 +176,9 @@ class _Training:
             f"{self.in_a_row} steps in a row, up to step {run.step}, were not finite "
             f"({self.why})"
         )
-        found = None
+        now, found = run.parallel.collect(run.state), None
         if len(run.rollbacks) < run.config.max_rollbacks:
-            like = run.parallel.collect(run.state)
-            found = run.checkpoints.restore_latest(like, up_to=before)
+            found = run.checkpoints.restore_latest(now, up_to=before)
         if found is None:
             raise DivergedError(
                 f"training stopped: {evidence}, after going back "
@@ -182,14 +188,13 @@ class _Training:
         state = found.arrays
         state = state._replace(
             opt_state=slowed(state.opt_state),
-            skipped=Skipped(np.int32(0), np.asarray(run.state.skipped.in_all)),
+            skipped=Skipped(jnp.zeros((), jnp.int32), now.skipped.in_all),
         )
         run.rollbacks.append({"from": run.step, "to": found.step, "because": self.why})
-        run.state, run.step = run.parallel.place(state), found.step
-        run.losses = found.about["losses"]
-        run.validated_step = found.about["validated_step"]
+        run.take_over(found)
+        run.state = run.parallel.place(state)
         self.in_a_row, self.settle = 0, list
-        self.log.rewind(run.step)
+        self.log.rewind(run.recorded)
         self.record(step=run.step, rolled_back_from=run.rollbacks[-1]["from"])
         self.display.say(
             f"{evidence}: going back to step {run.step}, with half the learning rate"

@@ -82,7 +82,7 @@ class Checkpoints:
         self._keep = max(2, keep)
         self._warn = warn
         self._writer = ThreadPoolExecutor(1, "checkpoint")
-        self._pending: list[Future[None]] = []
+        self._pending: dict[str, Future[None]] = {}  # by series, the latest at its end
         for path in (self._root, *self._root.glob("*")):
             # Removing and setting aside are to touch nothing outside the directory.
             if path.is_symlink():
@@ -118,10 +118,12 @@ class Checkpoints:
         Raises:
           OSError: If the last one failed. The checkpoints before it stay as they were.
         """
-        while len(self._pending) > 1:
-            self._settle()
-        if self._pending:
-            self._pending.pop().result()
+        saves = list(self._pending.values())
+        self._pending.clear()
+        for save in saves[:-1]:
+            _settle(save)
+        for save in saves[-1:]:
+            save.result()
 
     def restore_latest(
         self, like: TrainState, *, up_to: int | None = None
@@ -140,8 +142,8 @@ class Checkpoints:
         Raises:
           InputError: If something was saved and nothing of it is good.
         """
-        while self._pending:
-            self._settle()
+        for save in self._pending.values():
+            _settle(save)
         items = {"params": like.params, "training": like._replace(params=())}
         for step, path in _newest_first(self._root / "latest"):
             if up_to is not None and step > up_to:
@@ -151,7 +153,11 @@ class Checkpoints:
             except manifest.DamageError as damage:
                 self._set_aside(path, damage)
                 continue
-            found = _restore(path, step, items)
+            try:
+                found = _restore(path, step, items)
+            except OSError as error:  # its disk fails meanwhile
+                self._set_aside(path, error)
+                continue
             arrays = found.arrays["training"]._replace(params=found.arrays["params"])
             return found._replace(arrays=arrays)
         damaged = self._root / "damaged"
@@ -177,8 +183,8 @@ class Checkpoints:
     def _save(self, series, step, items, about, keep):
         # The next step takes the buffers of the state for its own.
         items, about = jax.tree.map(lambda x: x.copy(), items), copy.deepcopy(about)
-        while len(self._pending) > 1:  # no more copies than that, however slow the disk
-            self._settle()
+        if series in self._pending:  # however slow the disk is, no more than one waits
+            _settle(self._pending.pop(series))
 
         def write():
             try:
@@ -191,12 +197,7 @@ class Checkpoints:
                 )
                 raise
 
-        self._pending.append(self._writer.submit(write))
-
-    def _settle(self):
-        """Waits for the oldest save under way; if it failed, that was said."""
-        with contextlib.suppress(OSError):
-            self._pending.pop(0).result()
+        self._pending[series] = self._writer.submit(write)
 
 
 def read_about(
@@ -251,8 +252,15 @@ def _best_or_latest(workdir, items, warn):
     )
 
 
+def _settle(save: Future[None]) -> None:
+    """Waits for a save; if it failed, that was said."""
+    with contextlib.suppress(OSError):
+        save.result()
+
+
 def _newest_first(directory: Path) -> Iterator[tuple[int, Path]]:
-    steps = [int(p.name) for p in directory.glob("*") if p.name.isdecimal()]
+    names = [path.name for path in directory.glob("*")]
+    steps = [int(name) for name in names if re.fullmatch("0|[1-9][0-9]*", name)]
     for step in sorted(steps, reverse=True):
         yield step, directory / str(step)
 
@@ -294,8 +302,17 @@ def _restore(path, step, items):
         for name, tree in items.items()
     }
     args = ocp.args.Composite(**args, about=ocp.args.JsonRestore())
-    with _checkpointer() as checkpointer:
-        found = checkpointer.restore(path.absolute(), args)
+    try:
+        with _checkpointer() as checkpointer:
+            found = checkpointer.restore(path.absolute(), args)
+    except Exception as error:
+        error = _as_os_error(error)
+        if isinstance(error, OSError):
+            raise error
+        raise InputError(
+            f"the checkpoint {path} is as it was saved, but cannot be restored "
+            f"({type(error).__name__}: {error}); was it saved by another program?"
+        ) from error
     return Checkpoint(step, found["about"], {name: found[name] for name in items})
 
 
@@ -313,11 +330,12 @@ def _remove(path):
     shutil.rmtree(path)
 
 
-def _as_os_error(error: ValueError) -> Exception:
+def _as_os_error(error: Exception) -> Exception:
     """What TensorStore makes a `ValueError` of: a full disk, a denied permission."""
-    number = re.search(r"OS error (\d+)", str(error))
+    number = re.search(r"os_error_code='(\d+)'|OS error (\d+)", str(error))
     if number:
-        return OSError(int(number[1]), os.strerror(int(number[1])))
+        code = int(number[1] or number[2])
+        return OSError(code, os.strerror(code))
     if "RESOURCE_EXHAUSTED" in str(error):
         return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     return error

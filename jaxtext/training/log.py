@@ -14,27 +14,28 @@ Record = dict[str, Any]
 class MetricsLog:
     """Appends records to ``metrics.jsonl``, one JSON object a line, each with a step.
 
-    A run that goes on from a checkpoint takes its steps again: opening the log drops
-    what lies beyond `step`, half a last line of a killed process included.
+    A run that goes on from a checkpoint takes steps again: opening the log keeps as
+    many records as there were when that was saved, and drops what comes after them,
+    half a last line of a killed process included.
 
     Example:
       >>> import tempfile
       >>> directory = Path(tempfile.mkdtemp())
-      >>> log = MetricsLog(directory, step=0)
+      >>> log = MetricsLog(directory, keep=0)
       >>> log.append({"step": 10, "loss": 2.5})
       >>> log.append({"step": 20, "loss": 2.0})
-      >>> MetricsLog(directory, step=10).records
+      >>> MetricsLog(directory, keep=1).records
       [{'step': 10, 'loss': 2.5}]
     """
 
-    def __init__(self, workdir: Path, step: int):
+    def __init__(self, workdir: Path, keep: int):
         self.path = workdir / "metrics.jsonl"
         self.records = read_metrics(self.path)
-        self.rewind(step)
+        self.rewind(keep)
 
-    def rewind(self, step: int) -> None:
-        """Drops the records that lie beyond a step."""
-        self.records = [r for r in self.records if r["step"] <= step]
+    def rewind(self, keep: int) -> None:
+        """Drops all but the first so many records."""
+        del self.records[keep:]
         whole = b"".join(map(_line, self.records))
         write_durably(self.path, whole)
         self._size = len(whole)
@@ -48,6 +49,16 @@ class MetricsLog:
         """
         self.records.append(record)
         self._unwritten += _line(record)
+        self.flush()
+
+    def flush(self) -> None:
+        """Tries again to write what could not be written.
+
+        Raises:
+          OSError: If it cannot be written now either.
+        """
+        if not self._unwritten:
+            return
         with self.path.open("r+b") as file:
             file.seek(self._size)
             file.truncate()  # of half a line, which a full disk left

@@ -4,6 +4,9 @@ Every device holds the same parameters and its own share of the streams. Paramet
 optimizer state, key and step are the same everywhere: nothing is stacked, and nothing
 is sent again at each step.
 
+There may be several processes, each with devices of its own (`distributed`). All of
+them take the same steps; each reads and sends the rows of a batch that are its own.
+
 Either way each device runs the step on its share. Partitioning by the compiler, with
 ``jax.jit`` alone, would need less said, but it cannot divide a kernel (Pallas, cuDNN).
 """
@@ -15,6 +18,7 @@ from typing import Literal, NamedTuple
 import jax
 import numpy as np
 import optax
+from jax.experimental.multihost_utils import host_local_array_to_global_array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxtext.errors import InputError
@@ -22,7 +26,7 @@ from jaxtext.model import LanguageModel
 from jaxtext.text.batches import Batch
 from jaxtext.training.state import TrainState
 from jaxtext.training.step import Metrics, make_train_step
-from jaxtext.types import Device
+from jaxtext.types import Device, Params
 
 _AXIS = "devices"
 _SAME, _SPLIT = PartitionSpec(), PartitionSpec(_AXIS)
@@ -32,21 +36,31 @@ class DataParallel(NamedTuple):
     """A compiled training step over several devices, and the way in and out.
 
     Attributes:
+      rows: Which rows of a batch are this process's: all, if it is the only one.
       step: ``(state, batch) -> (state, metrics)``. It takes what `place` and `shard`
         return, and the state given is consumed: its buffers hold the new one.
-      place: Puts a state on the devices, its carry split between them.
-      shard: Puts a batch on the devices, split between them.
-      collect: Turns a placed state back into one on a single device whose carry is
-        ``[B, …]``: what is saved does not depend on how many devices there were.
+      place: Puts a state on the devices, its carry split between them. Every process
+        gives the whole state, the same one.
+      shard: Puts a batch on the devices, split between them. Every process gives its
+        own rows, in the order of the batch.
+      collect: Turns a placed state back into one whose carry is ``[B, …]``: what is
+        saved does not depend on how many devices there were. In one process it is on
+        one device. In several it consists of global arrays, the carry split between
+        the processes and all else the same in each; they all have to call it.
+      params: The parameters of a placed state on one device of this process, without
+        a word to the others. The next step consumes them with the state.
       lower: ``(state, batch) -> jax.stages.Lowered``, the step ready to be compiled.
         It takes what `place` and `shard` take, or the shapes thereof, and the devices
-        may be such as are not there (``jax.experimental.topologies``).
+        may be such as are not there (``jax.experimental.topologies``). Only in a
+        process that is alone.
     """
 
+    rows: slice
     step: Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
     place: Callable[[TrainState], TrainState]
     shard: Callable[[Batch], Batch]
     collect: Callable[[TrainState], TrainState]
+    params: Callable[[TrainState], Params]
     lower: Callable[[TrainState, Batch], jax.stages.Lowered]
 
 
@@ -61,14 +75,15 @@ def data_parallel(
 ) -> DataParallel:
     """Spreads the training step over devices, each with its share of the streams.
 
-    The losses are those of one device but for rounding: gradients are averaged over
+    The losses are those of one device but for rounding: gradients are added up over
     the devices, and noise is keyed by stream and step, never by device.
 
     Args:
       model: The model.
       optimizer: Any Optax transformation.
       batch_size: ``B``, divisible by the number of devices.
-      devices: Default: all local devices.
+      devices: Default: all there are, those of other processes included. Every
+        process has to have as many of them.
       slices: As for `make_train_step`, of each device's share of the batch.
       strategy: ``"pmap"``, by `jax.pmap`, where a placed carry and batch have an axis
         of devices in front, or ``"sharded"``, by `jax.shard_map` under `jax.jit`, where
@@ -90,7 +105,10 @@ def data_parallel(
       >>> parallel.collect(state).carry.shape
       (2, 8)
     """
-    devices = jax.local_devices() if devices is None else list(devices)
+    # Those of a process side by side: its rows are then one part of the batch.
+    devices = sorted(
+        jax.devices() if devices is None else devices, key=lambda d: d.process_index
+    )
     n = len(devices)
     if batch_size % (n * slices):
         unit = n * slices
@@ -102,12 +120,20 @@ def data_parallel(
     if strategy not in ("pmap", "sharded"):
         raise InputError(f"strategy: expected pmap or sharded, got {strategy!r}")
     mesh = Mesh(np.array(devices), (_AXIS,))
-    same, split = NamedSharding(mesh, _SAME), NamedSharding(mesh, _SPLIT)
     train_step = make_train_step(model, optimizer, axis_name=_AXIS, slices=slices)
     if strategy == "pmap":
-        step, rows, whole = _by_pmap(train_step, devices), partial(_rows, n), _whole
+        step = _by_pmap(train_step, devices)
     else:
-        step, rows, whole = _by_shard_map(train_step, same, split), _as_is, _as_is
+        step = _by_shard_map(train_step, mesh)
+    if jax.process_count() == 1:
+        return _in_one_process(step, mesh, batch_size, strategy)
+    return _in_several_processes(step, mesh, batch_size, strategy)
+
+
+def _in_one_process(step, mesh, batch_size, strategy):
+    n, device = mesh.size, mesh.devices[0]
+    same, split = NamedSharding(mesh, _SAME), NamedSharding(mesh, _SPLIT)
+    rows, whole = (partial(_rows, n), _whole) if strategy == "pmap" else (_as_is,) * 2
 
     def place(state):
         # A copy, because device_put may hand the caller's own buffers on, and
@@ -120,14 +146,72 @@ def data_parallel(
         return jax.device_put(rows(batch), split)
 
     def collect(state):
-        state = jax.device_put(state, devices[0])
+        state = jax.device_put(state, device)
         return state._replace(carry=whole(state.carry))
+
+    def params(state):
+        return jax.device_put(state.params, device)
 
     def lower(state, batch):
         carry, batch = jax.eval_shape(rows, (state.carry, batch))
         return step.lower(state._replace(carry=carry), batch)
 
-    return DataParallel(step, place, shard, collect, lower)
+    return DataParallel(slice(batch_size), step, place, shard, collect, params, lower)
+
+
+def _in_several_processes(step, mesh, batch_size, strategy):
+    """As in one process, between the devices of this one, which hold its part.
+
+    That the part is one of an array over all processes is then said, and nothing is
+    sent. ``pmap`` takes and returns the part, and it is said for `collect` alone.
+    """
+    local = mesh.local_mesh
+    each = batch_size // mesh.size
+    first = list(mesh.devices).index(local.devices[0])
+    mine = slice(first * each, (first + local.size) * each)
+    own = _in_one_process(step, local, local.size * each, strategy)
+    merge = jax.jit(_whole, out_shardings=NamedSharding(mesh, _SPLIT))
+
+    def everywhere(state):
+        return host_local_array_to_global_array(state, mesh, _fields(_SAME, _SPLIT))
+
+    def place(state):
+        carry = jax.tree.map(lambda x: x[mine], state.carry)
+        state = own.place(state._replace(carry=carry))
+        return state if strategy == "pmap" else everywhere(state)
+
+    def shard(batch):
+        batch = own.shard(batch)
+        if strategy == "pmap":
+            return batch
+        return host_local_array_to_global_array(batch, mesh, _SPLIT)
+
+    def pmapped(state, batch):
+        # pmap would wait for a key that the step before returns, to look at it.
+        after, metrics = step(state, batch)
+        return after._replace(key=state.key), metrics
+
+    def collect(state):
+        if strategy == "sharded":
+            return state
+        state = everywhere(state)
+        return state._replace(carry=merge(state.carry))
+
+    def params(state):
+        return jax.tree.map(lambda x: x.addressable_data(0), state.params)
+
+    def lower(state, batch):
+        raise NotImplementedError("the step is lowered in a process that is alone")
+
+    return DataParallel(
+        mine,
+        pmapped if strategy == "pmap" else step,
+        place,
+        shard,
+        collect,
+        params,
+        lower,
+    )
 
 
 def _by_pmap(train_step, devices):
@@ -142,11 +226,12 @@ def _by_pmap(train_step, devices):
     )
 
 
-def _by_shard_map(train_step, same, split):
+def _by_shard_map(train_step, mesh):
+    same, split = NamedSharding(mesh, _SAME), NamedSharding(mesh, _SPLIT)
     specs, shardings = _fields(_SAME, _SPLIT), _fields(same, split)
     mapped = jax.shard_map(
         train_step,
-        mesh=same.mesh,
+        mesh=mesh,
         in_specs=(specs, _SPLIT),
         out_specs=(specs, _SAME),
         # As in pmap. The check would have the gradient of what is the same everywhere
@@ -163,7 +248,7 @@ def _by_shard_map(train_step, same, split):
 
 def _fields(same, split):
     """What is said of each field of a state, of which the carry alone is split."""
-    return TrainState(same, same, split, same, same, same)
+    return TrainState(*[same] * len(TrainState._fields))._replace(carry=split)
 
 
 def _rows(n, tree):

@@ -49,8 +49,8 @@ def make_train_step(
     Args:
       model: The model.
       optimizer: Any Optax transformation.
-      axis_name: The mapped axis that the batch is spread over, if it is: gradients
-        and loss are then averaged over it.
+      axis_name: The mapped axis that the batch is spread over, if it is: gradient and
+        loss are added up over it, and divided by all the symbols that were predicted.
       slices: How many parts of the batch to go through one after the other, adding up
         their gradients: the same step in a fraction of the memory. Divides the batch.
 
@@ -85,10 +85,10 @@ def make_train_step(
             rngs={"dropout": key},
         )
         loss = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
-        return loss.mean(), carry
+        return loss.sum(), carry
 
     def gradient(params, carry, key, batch):
-        """Loss, gradient and new carry of the batch, slice after slice."""
+        """Summed loss, its gradient, and the carry after the batch, slice by slice."""
         streams = jnp.arange(batch.inputs.shape[0])
         if axis_name is not None:
             streams += jax.lax.axis_index(axis_name) * streams.size
@@ -105,15 +105,15 @@ def make_train_step(
             (carry, batch, streams),
         )
         total, carry = jax.lax.scan(of_slice, zero, parts)
-        loss, grads = jax.tree.map(lambda x: x / slices, total)
-        carry = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), carry)
-        return loss, grads, carry
+        return total, jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), carry)
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(state.key, state.step)
-        loss, grads, carry = gradient(state.params, state.carry, key, batch)
+        total, carry = gradient(state.params, state.carry, key, batch)
+        predicted = batch.targets.size
         if axis_name is not None:
-            loss, grads = jax.lax.pmean((loss, grads), axis_name)
+            total, predicted = jax.lax.psum((total, predicted), axis_name)
+        loss, grads = jax.tree.map(lambda x: x / predicted, total)
         norm = optax.tree.norm(grads)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)

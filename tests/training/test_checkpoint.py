@@ -146,7 +146,8 @@ def test_a_damaged_file_is_found_and_the_checkpoint_before_is_used(harm, tmp_pat
         copy = tmp_path / str(k) / "a" / "b" / "7"
         shutil.copytree(directory / "7", copy)
         harm(copy.parent / file)
-        name = file.name if file.name != manifest.NAME else "manifest|missing|addition"
+        # A flipped bit of the manifest may be one of any file's lines.
+        name = "." if file.name == manifest.NAME else file.name
         with pytest.raises(manifest.DamageError, match=name):
             manifest.verify(copy, "latest 7")
     harm(directory / files[0])
@@ -177,6 +178,38 @@ def test_other_damage(tmp_path):
         manifest.verify(directory / "9", "latest 6")
     found = Checkpoints(tmp_path, warn=str).restore_latest(make_state())
     assert found.step == 6
+
+
+def test_a_disk_that_fails_after_the_check(tmp_path, monkeypatch):
+    directory = saved(tmp_path, 6, 7)
+    restore = ocp.Checkpointer.restore
+
+    def failing(self, path, *args):
+        if path.name == "7":
+            raise ValueError("Error reading [os_error_code='5']")
+        return restore(self, path, *args)
+
+    monkeypatch.setattr(ocp.Checkpointer, "restore", failing)
+    with pytest.warns(UserWarning, match="Input/output error"):
+        assert Checkpoints(tmp_path).restore_latest(make_state()).step == 6
+    assert names(directory) == ["6"]
+
+
+def test_a_checkpoint_of_another_program_is_bad_input(tmp_path):
+    directory = saved(tmp_path, 7)
+    (directory / "7" / "params" / "_METADATA").write_text("nonsense")
+    (directory / "7" / manifest.NAME).unlink()
+    manifest.write(directory / "7", "latest 7")
+    with pytest.raises(InputError, match="cannot be restored"):
+        Checkpoints(tmp_path).restore_latest(make_state())
+
+
+def test_names_that_are_no_steps_are_none_of_ours(tmp_path):
+    directory = saved(tmp_path, 1)
+    for name in ("02", "٣", "4x", "-5", ".DS_Store"):
+        (directory / name).mkdir()
+    assert Checkpoints(tmp_path).restore_latest(make_state()).step == 1
+    assert len(names(directory)) == 6
 
 
 def test_damaged_again_and_again(tmp_path):
@@ -241,7 +274,7 @@ def failing(number):
 
     def save(self, path, *args, **options):
         os.mkdir(f"{path}.orbax-checkpoint-tmp")
-        raise ValueError(f"Error writing [OS error {number}: E...]")
+        raise ValueError(f"Error writing [os_error_code='{number}']")
 
     return save
 

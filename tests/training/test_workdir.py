@@ -38,13 +38,13 @@ def test_a_config_that_is_no_json(tmp_path):
 
 
 def test_log_drops_what_lies_ahead_and_half_lines(tmp_path):
-    log = MetricsLog(tmp_path, step=0)
+    log = MetricsLog(tmp_path, keep=0)
     for step in (10, 20, 30):
         log.append({"step": step, "loss": 1.0})
     with log.path.open("a") as file:
         file.write('{"step": 40, "lo')
     assert [r["step"] for r in read_metrics(log.path)] == [10, 20, 30]
-    log = MetricsLog(tmp_path, step=20)
+    log = MetricsLog(tmp_path, keep=2)
     log.append({"step": 21, "loss": 0.5})
     lines = log.path.read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [10, 20, 21]
@@ -56,7 +56,7 @@ def test_curve_without_records_is_a_picture_too(tmp_path):
 
 
 def test_a_record_that_could_not_be_written_comes_with_the_next(tmp_path):
-    log = MetricsLog(tmp_path, step=0)
+    log = MetricsLog(tmp_path, keep=0)
     log.append({"step": 1})
     aside = log.path.rename(tmp_path / "aside")
     with pytest.raises(OSError, match="No such file"):
@@ -65,5 +65,6 @@ def test_a_record_that_could_not_be_written_comes_with_the_next(tmp_path):
     with log.path.open("a") as file:
         file.write('{"st')  # half of a line, as a full disk leaves it
     log.append({"step": 3})
+    log.flush()  # has nothing more to do
     assert [r["step"] for r in read_metrics(log.path)] == [1, 2, 3]
     assert len(log.path.read_text().splitlines()) == 3

@@ -1,0 +1,88 @@
+"""The parent process: what it passes on, what it says, and that the child is not left.
+
+The children know of JAX as little as the parent: they run the one file alone.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from jaxtext.training import supervise as module
+from jaxtext.training.supervise import last_words, supervise, supervised
+
+PREAMBLE = f"""
+import os, signal, sys, time
+exec(open({module.__file__!r}).read())
+"""
+CHILD = PREAMBLE + "assert supervised()\n"
+
+
+def python(*lines):
+    return [sys.executable, "-c", CHILD + "\n".join(lines)]
+
+
+def test_exit_status_and_output_are_the_childs(capfd):
+    command = python("print('out')", "print('err', file=sys.stderr)", "sys.exit(7)")
+    assert supervise(command) == 7
+    assert capfd.readouterr() == ("out\n", "err\n")
+
+
+def test_the_runtimes_end_is_told_in_the_last_words(capfd):
+    long = "last_words(1, 'first' * 100)"
+    assert supervise(python(long, "last_words(75, 'lost ü')", "os.abort()")) == 75
+    assert capfd.readouterr().err == "lost ü\n"
+    assert supervise(python("last_words(2, '')", "os.abort()")) == 2
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "name"), [("last_words(75, 'lost')", "SIGKILL"), ("", "SIGABRT")]
+)
+def test_any_other_end_is_a_signal(words, name, capfd):
+    number = signal.Signals[name]
+    kill = f"os.kill(os.getpid(), signal.{name})"
+    assert supervise(python(words, kill)) == 128 + number
+    assert capfd.readouterr().err == f"the process was ended by {name}\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_are_passed_on(number, capfd):
+    before = signal.getsignal(number)
+    command = python(
+        f"signal.signal({int(number)}, lambda number, frame: sys.exit(number))",
+        f"os.kill(os.getppid(), {int(number)})",
+        "time.sleep(30)",
+    )
+    assert supervise(command) == number
+    assert signal.getsignal(number) == before
+
+
+def test_the_child_does_not_outlive_its_parent():
+    child = CHILD + "print(os.getpid(), flush=True)\ntime.sleep(60)"
+    parent = PREAMBLE + f"supervise([sys.executable, '-c', {child!r}])"
+    with subprocess.Popen(
+        [sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.kill()
+        # The pipe's other end is the child's, and closed when that has ended.
+        process.communicate(timeout=10)
+
+
+def test_a_process_of_the_childs_own_is_not_supervised():
+    grandchild = PREAMBLE + "sys.exit(supervised())"
+    command = python(
+        "import subprocess",
+        f"sys.exit(subprocess.call([sys.executable, '-c', {grandchild!r}]))",
+    )
+    assert supervise(command) == 0
+
+
+def test_without_a_supervisor():
+    assert not supervised()
+    last_words(75, "nobody hears")
+    assert "JAXTEXT_SUPERVISOR" not in os.environ
