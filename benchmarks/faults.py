@@ -73,7 +73,7 @@ def families(config: Config) -> dict[str, Callable[[Setting, Tally], None]]:
     """What does each family's trials."""
     n = {"kills": config.kills, "flips": config.flips, "signals": config.signals}
     if config.quick:
-        n = {"kills": 3, "flips": 60, "signals": 2}
+        n = {"kills": 2, "flips": 60, "signals": 2}
     return {
         "kill": partial(kills.kill_often, kills=n["kills"]),
         "write-points": saves.kill_at_each_call,
@@ -113,7 +113,7 @@ def campaign(config: Config, console: Console) -> dict[str, Any]:
                     continue
                 result["families"][name] = _try(name, known[name], setting, progress)
         if "cost" in wanted:
-            seconds, rounds, hidden = (0.5, 2, 64) if config.quick else (10.0, 12, 3500)
+            seconds, rounds, hidden = (0.2, 1, 16) if config.quick else (10.0, 12, 3500)
             console.print("timing saves")
             result["throughput"] = cost.throughput(setting, seconds, rounds)
             result["large_state"] = cost.large_state(setting, hidden, 2)

@@ -1,6 +1,8 @@
 """A small run of char_gen.py, as it is unhurt, and moments at which to hurt it."""
 
+import functools
 import json
+import os
 import random
 import threading
 import time
@@ -42,8 +44,11 @@ class Plan:
         self.corpus = self.scratch / "text.txt"
         self.corpus.write_text(text, "utf-8")
         self._flags = (*_FLAGS, *flags)
+        flags_of_xla = os.environ.get("XLA_FLAGS", "")
         count = f"--xla_force_host_platform_device_count={devices}"
-        self.environment = environment(setting.scratch, XLA_FLAGS=count)
+        self.environment = environment(
+            setting.scratch, XLA_FLAGS=f"{flags_of_xla} {count}"
+        )
         self._expected: dict[str, Any] = {}
         self._records: list[dict[str, Any]] = []
 
@@ -54,23 +59,23 @@ class Plan:
         more.setdefault("environment", self.environment)
         return Training(("--corpus", corpus, *flags), self.scratch, **more)
 
-    def reference(self) -> float:
-        """Runs it unhurt, twice, which has to come to the same; returns its seconds.
+    def reference(self, *, times: int) -> None:
+        """Runs it unhurt, so many times, which has to come to the same each time.
 
         Raises:
           RuntimeError: If it fails or differs.
         """
-        for workdir in (self.scratch / "cold", self.scratch / "warm"):
+        for number in range(times):
+            workdir = self.scratch / f"unhurt-{number}"
             training = self.start(workdir)
             status = training.finish()
             result = training.result()
             if status or not result:
                 raise RuntimeError(f"status {status}: {training.said()}")
-            if workdir.name == "cold":
+            if not number:
                 self._expected, self._records = result, _records(workdir)
             elif why := self.difference(workdir, training):
                 raise RuntimeError(f"two runs unhurt differ: {why}")
-        return time.monotonic() - training.began
 
     def difference(self, workdir: Path, training: Training) -> str | None:
         """How a finished run differs from one that nothing hurt."""
@@ -81,6 +86,14 @@ class Plan:
         if _records(workdir) != self._records:
             return "metrics.jsonl differs"
         return None
+
+
+@functools.cache
+def small_plan(setting: Setting) -> Plan:
+    """The plan that most families use, run unhurt already."""
+    plan = Plan(setting, "lstm")
+    plan.reference(times=1 if setting.quick else 2)
+    return plan
 
 
 def last_step(workdir: Path) -> int:

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from campaign.chains import Plan
+from campaign.chains import Plan, small_plan
 from campaign.syscalls import CHANGES, READS, Call, supported
 from campaign.tally import Setting, Tally
 
@@ -24,11 +24,10 @@ def hurt_the_disk(setting: Setting, tally: Tally) -> None:
     if why := supported():
         tally.also[why] = 1
         return
-    plan = Plan(setting, "disk")
-    plan.reference()
-    workdir = plan.scratch / "run"
+    plan = small_plan(setting)
+    workdir = plan.scratch / "disk"
     trials = list(_trials(plan, workdir))
-    for what, names, decide in trials[:: 8 if setting.quick else 1]:
+    for what, names, decide in trials[:: 25 if setting.quick else 1]:
         fired: list[Call] = []
 
         def note(call: Call, decide=decide, fired=fired) -> int:

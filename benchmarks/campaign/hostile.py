@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from campaign.chains import Plan
+from campaign.chains import small_plan
 from campaign.damage import NEWEST, OLDER
 from campaign.programs import Orders, kill
 from campaign.saves import saved_twice
@@ -83,9 +83,8 @@ def follow_no_links(setting: Setting, tally: Tally) -> None:
 
     The run refuses or goes on; where the links lead nothing is made or changed.
     """
-    plan = Plan(setting, "links")
-    plan.reference()
-    for name, put in _LINKS[:: 6 if setting.quick else 1]:
+    plan = small_plan(setting)
+    for name, put in _LINKS[:: 20 if setting.quick else 1]:
         home = setting.scratch / "links"
         workdir, outside = home / "run", home / "outside"
         outside.mkdir(parents=True)

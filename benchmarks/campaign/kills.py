@@ -14,6 +14,7 @@ from campaign.chains import (
     left_behind,
     reach,
     saved_steps,
+    small_plan,
 )
 from campaign.programs import kill
 from campaign.tally import Setting, Tally
@@ -30,14 +31,14 @@ def kill_often(setting: Setting, tally: Tally, kills: int) -> None:
     checkpoint that has its name, and no more than one save interval before the last
     step that the log tells of, but for the steps taken while a save was under way.
     """
-    plans = [
-        Plan(setting, "lstm", "--cell", "lstm"),
-        Plan(setting, "gru", "--cell", "gru", "--data-parallel", "sharded"),
-        Plan(setting, "rnn", "--cell", "rnn", devices=2),
-    ]
-    plans = plans[:1] if setting.quick else plans
+    plans = [small_plan(setting)]
+    if not setting.quick:
+        plans += [
+            Plan(setting, "gru", "--cell", "gru", "--data-parallel", "sharded"),
+            Plan(setting, "rnn", "--cell", "rnn", devices=2),
+        ]
     with ThreadPoolExecutor(setting.jobs) as threads:
-        list(threads.map(Plan.reference, plans))
+        list(threads.map(lambda plan: plan.reference(times=2), plans[1:]))
     numbers, lock = itertools.count(), threading.Lock()
 
     def work(_):
@@ -47,7 +48,13 @@ def kill_often(setting: Setting, tally: Tally, kills: int) -> None:
             left = kills - tally.tried
             draw = random.Random(f"{setting.seed} {number}")
             plan = plans[number % len(plans)]
-            _chain(plan, plan.scratch / f"{number}", draw, min(left, _A_CHAIN), tally)
+            _chain(
+                plan,
+                plan.scratch / f"killed-{number}",
+                draw,
+                min(left, _A_CHAIN),
+                tally,
+            )
 
     with ThreadPoolExecutor(setting.jobs) as threads:
         list(threads.map(work, range(setting.jobs)))
@@ -77,7 +84,7 @@ def _chain(
             tally.fail(f"started from {start} with {newest} saved", *evidence)
             return
         if lost > allowed:
-            tally.fail(f"lost {lost} steps, saving: {saving}", *evidence)
+            tally.fail(f"lost {lost} steps, saving: {saving}", *evidence, lost=lost)
             return
         if any(workdir.glob("checkpoints/damaged/*")):
             tally.fail("a kill left a checkpoint that is damaged", *evidence)

@@ -34,7 +34,7 @@ def kill_at_each_call(setting: Setting, tally: Tally) -> None:
     numbers = itertools.count(1)
     lock, past_the_end = threading.Lock(), threading.Event()
     # How many calls there are varies by a few: on, until a save sees its end.
-    stride = max(1, len(calls) // 5) if setting.quick else 1
+    stride = max(1, len(calls) // 3) if setting.quick else 1
 
     def work(_):
         verifier = Orders(setting.scratch)
@@ -67,7 +67,7 @@ def fail_each_call(setting: Setting, tally: Tally) -> None:
         orders = Orders(setting.scratch, CHANGES, fault)
         good = 1
         orders("save", workdir=str(workdir), step=good)
-        stride = max(1, total // 5) if setting.quick else 1
+        stride = max(1, total // 3) if setting.quick else 1
         for at in itertools.count(1, stride):
             fault.arm(at, errno.ENOSPC if full else errno.EIO, onwards=full)
             try:

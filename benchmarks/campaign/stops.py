@@ -9,7 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from campaign.chains import PHASES, Plan, reach
+from campaign.chains import PHASES, Plan, reach, small_plan
 from campaign.programs import kill
 from campaign.tally import Setting, Tally
 
@@ -23,8 +23,7 @@ def stop_often(setting: Setting, tally: Tally, signals: int) -> None:
     The status is 128 + n; that of the signal itself while Python's modules are
     imported; or 0 where all was done by then.
     """
-    plan = Plan(setting, "signals")
-    plan.reference()
+    plan = small_plan(setting)
     numbers, lock = itertools.count(), threading.Lock()
 
     def work(_):
@@ -33,7 +32,7 @@ def stop_often(setting: Setting, tally: Tally, signals: int) -> None:
                 number = next(numbers)
             draw = random.Random(f"{setting.seed} {number}")
             left = min(_A_CHAIN, signals - tally.tried)
-            _chain(plan, plan.scratch / f"{number}", draw, left, tally)
+            _chain(plan, plan.scratch / f"stopped-{number}", draw, left, tally)
 
     with ThreadPoolExecutor(setting.jobs) as threads:
         list(threads.map(work, range(setting.jobs)))

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+_SHOWN = 300  # characters of a reason; all of it is with the evidence
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -80,12 +82,15 @@ class Tally:
             self.also.update(also)
         self.progress(self)
 
-    def fail(self, why: str, *evidence: Path, silently: bool = False) -> None:
+    def fail(
+        self, why: str, *evidence: Path, silently: bool = False, lost: int = 0
+    ) -> None:
         """Counts a trial that ended badly, and keeps copies of the evidence."""
         with self._lock:
             self.tried += 1
             self.failed += not silently
             self.silently_wrong += silently
+            self.steps_lost = max(self.steps_lost, lost)
             directory = self.kept / f"{self.family}-{len(self.reasons) + 1}"
             directory.mkdir(parents=True)
             (directory / "why.txt").write_text(why + "\n", "utf-8")
@@ -95,7 +100,8 @@ class Tally:
                     shutil.copytree(path, copy, symlinks=True, ignore=_pipes)
                 elif path.exists():
                     shutil.copy2(path, copy)
-            self.reasons.append(f"{why} ({directory})")
+            shown = why if len(why) < _SHOWN else f"{why[:_SHOWN]}…"
+            self.reasons.append(f"{shown} ({directory})")
         self.progress(self)
 
     def to_json(self) -> dict[str, Any]:
