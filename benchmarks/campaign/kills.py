@@ -48,13 +48,8 @@ def kill_often(setting: Setting, tally: Tally, kills: int) -> None:
             left = kills - tally.tried
             draw = random.Random(f"{setting.seed} {number}")
             plan = plans[number % len(plans)]
-            _chain(
-                plan,
-                plan.scratch / f"killed-{number}",
-                draw,
-                min(left, _A_CHAIN),
-                tally,
-            )
+            workdir = plan.scratch / f"killed-{number}"
+            _chain(plan, workdir, draw, min(left, _A_CHAIN), tally)
 
     with ThreadPoolExecutor(setting.jobs) as threads:
         list(threads.map(work, range(setting.jobs)))
