@@ -8,16 +8,12 @@ BIN := .venv/bin
 demo: .venv/installed
 	$(BIN)/python experiments/char_gen.py --minutes 3
 
-## Lint, types, and the whole suite with its coverage: the contracts in processes of their
-## own, since XLA's compiler fails in one that holds all that the suite compiles.
+## Lint, types, and the whole suite with its coverage.
 test: .venv/installed-test
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
-	$(BIN)/python -m pytest -n 2 --dist worksteal --cov=jaxtext --cov-fail-under=0 \
-		--ignore tests/test_contracts.py
-	$(BIN)/python -m pytest -n 2 --dist worksteal --cov=jaxtext --cov-append \
-		tests/test_contracts.py
+	$(BIN)/python -m pytest -n 2 --dist worksteal --cov=jaxtext
 
 ## What every cell keeps to, in ten drawn cases each instead of one.
 contracts: .venv/installed-test

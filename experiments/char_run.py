@@ -32,7 +32,7 @@ class Run:
     identity: dict[str, Any]
     corpus: jt.text.Corpus
     batches: jt.text.Streams | jt.text.Windows
-    validation: np.ndarray
+    validation: jt.text.Ids
     workdir: Path
     model: jt.LanguageModel
     parallel: DataParallel

@@ -63,10 +63,11 @@ class _Training:
             self.save()
         steps = self.steps_from_here()
         while True:
-            # A signal may have come just before a validation, or amid it.
-            if self.validation_is_due():
+            over = run.is_over()
+            # At the start, too: a signal may have come before it, or amid it.
+            if self.validation_is_due(over):
                 self.validate()
-            if run.is_over():
+            if over:
                 self.save()
                 return
             if self.save_is_due():
@@ -130,9 +131,9 @@ class _Training:
         due = self.sample_every and run.step % self.sample_every == 0
         return due and not run.is_over()  # the end has a sample of its own
 
-    def validation_is_due(self):
+    def validation_is_due(self, over):
         run = self.run
-        due = run.step % self.eval_every == 0 or run.is_over()
+        due = over or run.step % self.eval_every == 0
         return len(run.validation) and due and run.step > run.validated_step
 
     def validate(self):

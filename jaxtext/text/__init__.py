@@ -6,11 +6,14 @@ batch is handed to a training step.
 
 from jaxtext.text.batches import Batch, Streams, Windows, fit, split
 from jaxtext.text.corpus import Corpus, load
+from jaxtext.text.file_array import FileArray, Ids
 from jaxtext.text.vocabulary import Vocabulary
 
 __all__ = [
     "Batch",
     "Corpus",
+    "FileArray",
+    "Ids",
     "Streams",
     "Vocabulary",
     "Windows",

@@ -5,12 +5,15 @@ sees exactly the batches that an uninterrupted one would have seen.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from jaxtext.errors import InputError
+from jaxtext.text.file_array import FileArray, Ids, windows
+from jaxtext.text.shuffle import shuffled
+
+AnyIds = TypeVar("AnyIds", np.ndarray, FileArray)
 
 
 class Batch(NamedTuple):
@@ -31,7 +34,7 @@ class Streams:
     does not fill a whole batch, lest the windows be cut at the same characters.
 
     Args:
-      ids: ``[N]`` integers, in memory or memory-mapped.
+      ids: ``[N]`` integers, in memory or in a file.
       batch_size: B, how many streams.
       seq_len: T, how many characters of a stream are in a batch.
 
@@ -45,7 +48,7 @@ class Streams:
       True
     """
 
-    ids: np.ndarray
+    ids: Ids
     batch_size: int
     seq_len: int
 
@@ -68,12 +71,14 @@ class Streams:
         """How many batches use each character at most once."""
         return (len(self.ids) - self.seq_len) // self.characters_per_batch
 
-    def batch(self, seed: int, k: int) -> Batch:
+    def batch(self, seed: int, k: int, rows: slice | None = None) -> Batch:
         """Return batch ``k`` of a run.
 
         Args:
           seed: of the run, not negative; decides where each epoch starts.
           k: counts from 0 on through all the epochs.
+          rows: read only these rows of the batch, such as one process's share; None
+            reads all.
 
         Returns:
           Inputs and targets ``[B, T]``, the targets being the next characters, and
@@ -88,9 +93,10 @@ class Streams:
         # At least seq_len values: batches_per_epoch leaves that much over.
         slack = len(self.ids) - 1 - self.batch_size * stream_len
         offset = int(np.random.default_rng((seed, epoch)).integers(slack + 1))
-        starts = offset + index * self.seq_len + stream_len * np.arange(self.batch_size)
-        characters = _windows(self.ids, starts, self.seq_len + 1)
-        resets = np.zeros((self.batch_size, self.seq_len), bool)
+        streams = np.arange(self.batch_size)[rows or slice(None)]
+        starts = offset + index * self.seq_len + stream_len * streams
+        characters = windows(self.ids, starts, self.seq_len + 1)
+        resets = np.zeros((len(streams), self.seq_len), bool)
         resets[:, 0] = index == 0
         return Batch(characters[:, :-1], characters[:, 1:], resets)
 
@@ -101,10 +107,11 @@ class Windows:
 
     The arrangement of the Keras character-level LSTM tutorial: a window of
     ``seq_len`` characters begins every ``stride`` characters, always from a fresh
-    state, and the network predicts only the character after it.
+    state, and the network predicts only the character after it. The order of an epoch
+    takes no memory, however many windows there are.
 
     Args:
-      ids: ``[N]`` integers, in memory or memory-mapped.
+      ids: ``[N]`` integers, in memory or in a file.
       batch_size: B, how many windows are in a batch.
       seq_len: T, how many characters are in a window.
       stride: from one window's first character to the next one's.
@@ -119,7 +126,7 @@ class Windows:
       True
     """
 
-    ids: np.ndarray
+    ids: Ids
     batch_size: int
     seq_len: int
     stride: int
@@ -150,12 +157,14 @@ class Windows:
         """How many batches use each window at least once."""
         return -(-self.window_count // self.batch_size)
 
-    def batch(self, seed: int, k: int) -> Batch:
+    def batch(self, seed: int, k: int, rows: slice | None = None) -> Batch:
         """Return batch ``k`` of a run.
 
         Args:
           seed: of the run, not negative; decides the order of each epoch.
           k: counts from 0 on through all the epochs.
+          rows: read only these rows of the batch, such as one process's share; None
+            reads all.
 
         Returns:
           Inputs ``[B, T]``, targets ``[B, 1]`` and ``resets[:, 0]`` true. The last
@@ -166,11 +175,11 @@ class Windows:
           (2, 1)
         """
         epoch, index = divmod(k, self.batches_per_epoch)
-        order = _permutation(seed, epoch, self.window_count)
-        places = index * self.batch_size + np.arange(self.batch_size)
-        starts = order[places % self.window_count] * self.stride
-        characters = _windows(self.ids, starts, self.seq_len + 1)
-        resets = np.zeros((self.batch_size, self.seq_len), bool)
+        rank = np.arange(self.batch_size)[rows or slice(None)]
+        places = (index * self.batch_size + rank) % self.window_count
+        starts = shuffled(places, self.window_count, (seed, epoch)) * self.stride
+        characters = windows(self.ids, starts, self.seq_len + 1)
+        resets = np.zeros((len(rank), self.seq_len), bool)
         resets[:, 0] = True
         return Batch(characters[:, :-1], characters[:, -1:], resets)
 
@@ -215,7 +224,7 @@ def fit(
     return multiple, characters // (multiple + 1)
 
 
-def split(ids: np.ndarray, val_fraction: float) -> tuple[np.ndarray, np.ndarray]:
+def split(ids: AnyIds, val_fraction: float) -> tuple[AnyIds, AnyIds]:
     """Cut a text into a beginning to train on and an end to validate on.
 
     Args:
@@ -223,7 +232,7 @@ def split(ids: np.ndarray, val_fraction: float) -> tuple[np.ndarray, np.ndarray]
       val_fraction: the share of the end, at least 0 and below 1.
 
     Returns:
-      ``(train, validation)``, views of ``ids`` that do not overlap; validation is
+      ``(train, validation)``, slices of ``ids`` that do not overlap; validation is
       empty for 0.
 
     Raises:
@@ -251,16 +260,3 @@ def _check_sizes(**sizes: int) -> None:
     for name, size in sizes.items():
         if size < 1:
             raise InputError(f"expected {name} of at least 1, got {size}; raise it")
-
-
-def _windows(ids: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
-    """Gather ``[len(starts), length]``, reading no other part of a mapped file."""
-    return ids[starts[:, None] + np.arange(length)]
-
-
-# Two, because a training and a validation text may take turns.
-@lru_cache(maxsize=2)
-def _permutation(seed: int, epoch: int, count: int) -> np.ndarray:
-    order = np.random.default_rng((seed, epoch)).permutation(count)
-    order.flags.writeable = False  # shared by every later batch of the epoch
-    return order

@@ -1,10 +1,12 @@
-"""A corpus: a text as a memory-mapped array of ids, prepared once and kept.
+"""A corpus: a text as an array of ids in a file, prepared once and kept.
 
 Two passes over the files, both in constant memory: the first learns the hash and the
-distinct characters, the second, unless the cache has the ids already, writes them.
+distinct characters; the second, unless the cache has the ids already, writes them. What
+is in the cache is checked and, where it is damaged, made anew.
 """
 
 import hashlib
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +15,8 @@ import numpy as np
 
 from jaxtext.errors import InputError
 from jaxtext.text import cache as caching
-from jaxtext.text.entry import Description, open_ids, write
+from jaxtext.text.entry import DamagedEntryError, Description, open_ids, write
+from jaxtext.text.file_array import FileArray
 from jaxtext.text.reader import Block, blocks, total_size
 from jaxtext.text.sources import resolve
 from jaxtext.text.vocabulary import KINDS, Kind, Vocabulary, from_code_points
@@ -29,14 +32,14 @@ class Corpus:
       name: short, fit for a directory's name.
       sha256: of the text's bytes.
       vocabulary: what the ids mean.
-      ids: ``[N]`` uint8 or uint16, read-only and memory-mapped, so that a corpus may
-        be larger than memory.
+      ids: ``[N]`` uint8 or uint16 in a file, so that a corpus may be larger than
+        memory. They stay what they are, whatever becomes of the text's files.
     """
 
     name: str
     sha256: str
     vocabulary: Vocabulary
-    ids: np.ndarray
+    ids: FileArray
 
 
 def load(
@@ -45,12 +48,14 @@ def load(
     vocab: Kind = "chars",
     limit: int | None = None,
     cache: Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    warn: Callable[[str], None] = warnings.warn,
 ) -> Corpus:
     """Read a text and encode it, or find it encoded in the cache.
 
     The text is every file of every specification joined without anything in between;
-    line ends and byte order marks stay as they are.
+    line ends and byte order marks stay as they are. It is read at every start, for its
+    hash says which text it is: the same text has the same ids, in whichever files.
 
     Args:
       specs: files, directories, globs, data sets or ``-``; see ``sources.resolve``.
@@ -59,7 +64,9 @@ def load(
       cache: root of the cache; None stands for ``$JAXTEXT_CACHE``, or without it the
         user's cache directory.
       progress: called with the bytes processed so far and the bytes in all, counting
-        both passes.
+        both passes; with 0 and 1 while standard input is read, whose end nobody knows.
+        What it raises ends the preparation and leaves nothing behind.
+      warn: told of a damaged entry in the cache, which is then made anew.
 
     Returns:
       The corpus.
@@ -80,27 +87,66 @@ def load(
     if limit is not None and limit < 1:
         raise InputError(f"expected a limit of at least 1, got {limit}; raise it")
     cache = caching.root() if cache is None else cache
-    with resolve(specs, cache=cache) as (name, paths):
+    caching.remove_leftovers(cache / "corpora")
+    with resolve(specs, cache=cache, waiting=lambda: progress(0, 1)) as (name, paths):
         size = total_size(paths)
         total = 2 * (size if limit is None else min(size, limit))
         advance = _counter(total, progress)
-        text = _survey(_counted(blocks(paths, vocab, limit), advance), vocab)
+
+        def read():
+            return _counted(blocks(paths, vocab, limit), advance)
+
+        text = _survey(read(), vocab)
         entry = text.path(cache)
-        if not entry.exists():
-            write(entry, text, _counted(blocks(paths, vocab, limit), advance))
-        advance(total)  # the second pass may have been unnecessary
-    return Corpus(name, text.sha256, text.vocabulary, open_ids(entry, text))
+        ids = _find(entry, text, advance, warn)
+        if ids is None:
+            write(entry, text, read())
+            ids = _open_new(entry, text, advance)
+        advance(total)  # ids may be fewer bytes than the text
+    return Corpus(name, text.sha256, text.vocabulary, ids)
+
+
+def _find(entry, text, advance, warn):
+    """The ids in the cache, or None where they have to be made."""
+    try:
+        return open_ids(entry, text, advance)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, DamagedEntryError) as error:
+        warn(
+            f"the cache entry {entry} is damaged ({error}); it is made anew from the "
+            "text. Should this happen again, have the disk checked"
+        )
+        return None
+
+
+def _open_new(entry, text, advance):
+    """The ids that were written a moment ago."""
+    try:
+        return open_ids(entry, text, advance)
+    except (OSError, DamagedEntryError) as error:
+        raise InputError(
+            f"the cache entry {entry} was written and is damaged already ({error}); "
+            "have its disk checked, or set JAXTEXT_CACHE to a directory on another"
+        ) from error
 
 
 def _survey(pieces: Iterable[Block], kind: Kind) -> Description:
     digest = hashlib.sha256()
     seen = np.zeros(0x110000, bool)  # one for every code point there is
+    seen_bytes = b""  # those of them that are bytes
     length = 0
     for raw, points in pieces:
         digest.update(raw)
         # Looking is three times as fast as marking, and few blocks bring anything new.
-        if not seen.take(points, mode="clip").all():
+        # Of bytes, to look is to delete what was seen: twice as fast again.
+        if points.dtype == np.uint8:
+            is_new = bool(points.tobytes().translate(None, seen_bytes))
+        else:
+            is_new = not seen.take(points, mode="clip").all()
+        if is_new:
             seen[points] = True
+            seen_bytes = np.flatnonzero(seen[:256]).astype(np.uint8).tobytes()
         length += len(points)
     distinct = np.flatnonzero(seen)
     if length == 0:
@@ -119,9 +165,7 @@ def _survey(pieces: Iterable[Block], kind: Kind) -> Description:
     return Description(digest.hexdigest(), Vocabulary(kind, characters), length)
 
 
-def _counter(
-    total: int, progress: Callable[[int, int], None] | None
-) -> Callable[[int], None]:
+def _counter(total: int, progress: Callable[[int, int], None]) -> Callable[[int], None]:
     """Add up what was done and report it, never as more than ``total``.
 
     More can come when ``total`` counts a limit in characters, some of them longer
@@ -132,8 +176,7 @@ def _counter(
     def advance(count: int) -> None:
         nonlocal done
         done = min(done + count, total)
-        if progress is not None:
-            progress(done, total)
+        progress(done, total)
 
     return advance
 

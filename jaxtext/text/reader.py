@@ -18,7 +18,8 @@ class Block(NamedTuple):
     """A piece of the text."""
 
     raw: bytes  # as read
-    points: np.ndarray  # the code points (or bytes) that are complete with it
+    points: np.ndarray  # the code points (or bytes) that are complete with it,
+    # uint8 where all are below 256 for sure: bytes, or ASCII; else uint32
 
 
 def total_size(paths: Sequence[Path]) -> int:
@@ -39,7 +40,7 @@ def total_size(paths: Sequence[Path]) -> int:
     """
     size = 0
     for path in paths:
-        with _reading(path):
+        with reading(path):
             size += path.stat().st_size
     return size
 
@@ -64,7 +65,7 @@ def blocks(paths: Sequence[Path], kind: Kind, limit: int | None) -> Iterator[Blo
     Example:
       >>> first = next(blocks([Path(codecs.__file__)], "chars", 10))
       >>> len(first.raw), first.points.dtype
-      (10, dtype('uint32'))
+      (10, dtype('uint8'))
     """
     remaining = limit
     for path in paths:
@@ -72,12 +73,13 @@ def blocks(paths: Sequence[Path], kind: Kind, limit: int | None) -> Iterator[Blo
             return
         decoder = codecs.getincrementaldecoder("utf-8")()
         offset = 0
-        with _reading(path), path.open("rb") as file:
+        with reading(path), path.open("rb") as file:
             while remaining != 0:
                 # No symbol is shorter than a byte, so that reading no more bytes than
                 # symbols are missing never reads beyond the limit.
                 raw = file.read(CHUNK if remaining is None else min(CHUNK, remaining))
-                if kind == "bytes":
+                # Most of many a text is ASCII, where a byte is a character.
+                if kind == "bytes" or (raw.isascii() and not _pending(decoder)):
                     points = np.frombuffer(raw, np.uint8)
                 else:
                     points = code_points(_decode(decoder, raw, path, offset))
@@ -93,7 +95,7 @@ def _decode(
     decoder: codecs.IncrementalDecoder, raw: bytes, path: Path, offset: int
 ) -> str:
     """Decode what was read at ``offset``; nothing (``b""``) is the file's end."""
-    pending = len(decoder.getstate()[0])  # bytes of a character begun before
+    pending = _pending(decoder)
     try:
         return decoder.decode(raw, final=not raw)
     except UnicodeDecodeError as error:
@@ -105,8 +107,28 @@ def _decode(
         ) from error
 
 
+def _pending(decoder: codecs.IncrementalDecoder) -> int:
+    """Count the bytes of a character that was begun and not ended."""
+    return len(decoder.getstate()[0])
+
+
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def reading(path: Path | str) -> Iterator[None]:
+    """Report whatever a disk refuses in the block, which reads a file.
+
+    Args:
+      path: the file, or what else to call it.
+
+    Raises:
+      InputError: any ``OSError`` of the block.
+
+    Example:
+      >>> with reading("the tape"):
+      ...     raise OSError(5, "Input/output error")
+      Traceback (most recent call last):
+        ...
+      jaxtext.errors.InputError: cannot read the tape (Input/output error); check ...
+    """
     try:
         yield
     except OSError as error:

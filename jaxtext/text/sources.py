@@ -3,18 +3,17 @@
 import glob
 import os
 import re
-import shutil
 import sys
 import sysconfig
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from jaxtext.errors import InputError
-from jaxtext.text.cache import writing
+from jaxtext.text.cache import unfinished, writing
 from jaxtext.text.download import DATASETS, fetch
+from jaxtext.text.reader import CHUNK, reading
 
 
 class Sources(NamedTuple):
@@ -25,7 +24,9 @@ class Sources(NamedTuple):
 
 
 @contextmanager
-def resolve(specs: Sequence[str], *, cache: Path) -> Iterator[Sources]:
+def resolve(
+    specs: Sequence[str], *, cache: Path, waiting: Callable[[], None] = lambda: None
+) -> Iterator[Sources]:
     """Find the files that corpus specifications stand for.
 
     A context manager because standard input, which can be read only once, is kept
@@ -37,6 +38,7 @@ def resolve(specs: Sequence[str], *, cache: Path) -> Iterator[Sources]:
         directory (every file below it that is not hidden, sorted) or a glob (``**``
         crosses directories, sorted). ``./stdlib`` is a file of that name.
       cache: root of the cache, for downloads and for standard input.
+      waiting: called again and again while standard input is read.
 
     Yields:
       The files in the order of ``specs``, named after the first of these.
@@ -55,7 +57,7 @@ def resolve(specs: Sequence[str], *, cache: Path) -> Iterator[Sources]:
     if list(specs).count("-") > 1:
         raise InputError("standard input can be read only once; give - a single time")
     with ExitStack() as stack:
-        found = [_find(spec, cache, stack) for spec in specs]
+        found = [_find(spec, cache, waiting, stack) for spec in specs]
         paths = tuple(path for sources in found for path in sources.paths)
         # Better now than after an hour spent on the files before the unreadable one.
         for path in paths:
@@ -63,9 +65,12 @@ def resolve(specs: Sequence[str], *, cache: Path) -> Iterator[Sources]:
         yield Sources(_slug(found[0].name), paths)
 
 
-def _find(spec: str, cache: Path, stack: ExitStack) -> Sources:
+def _find(
+    spec: str, cache: Path, waiting: Callable[[], None], stack: ExitStack
+) -> Sources:
     if spec == "-":
-        return Sources("stdin", (stack.enter_context(_spooled_stdin(cache)),))
+        spool = stack.enter_context(_spooled_stdin(cache / "corpora", waiting))
+        return Sources("stdin", (spool,))
     if spec == "stdlib":
         return Sources(spec, _standard_library())
     if spec in DATASETS:
@@ -142,14 +147,20 @@ def _standard_library() -> tuple[Path, ...]:
 
 
 @contextmanager
-def _spooled_stdin(cache: Path) -> Iterator[Path]:
+def _spooled_stdin(directory: Path, waiting: Callable[[], None]) -> Iterator[Path]:
     with ExitStack() as stack:
-        with writing(cache):
-            spool = stack.enter_context(tempfile.TemporaryDirectory(dir=cache))
-            path = Path(spool, "stdin")
-            with path.open("wb") as file:
-                shutil.copyfileobj(sys.stdin.buffer, file)
-        yield path
+        with writing(directory):
+            file = stack.enter_context(unfinished(directory))
+            while piece := _read_stdin():
+                file.write(piece)
+                waiting()
+            file.flush()
+        yield Path(file.name)
+
+
+def _read_stdin() -> bytes:
+    with reading("standard input"):
+        return sys.stdin.buffer.read(CHUNK)
 
 
 def _check_readable(path: Path) -> None:

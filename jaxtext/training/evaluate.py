@@ -10,13 +10,14 @@ import optax
 
 from jaxtext.errors import InputError
 from jaxtext.model import LanguageModel
+from jaxtext.text.file_array import Ids, windows
 from jaxtext.types import Params
 
 
 def evaluate(
     model: LanguageModel,
     params: Params,
-    ids: np.ndarray,
+    ids: Ids,
     *,
     streams: int = 1,
     chunk: int = 1024,
@@ -36,11 +37,11 @@ def evaluate(
     Args:
       model: The model.
       params: Its parameters.
-      ids: ``[n]`` integers, at least two; a memory map is read chunk by chunk.
+      ids: ``[n]`` integers, at least two; from a file they are read chunk by chunk.
       streams: How many parts to read side by side.
       chunk: Symbols of each stream in one call of the compiled function.
-      progress: Called after each chunk with the symbols of a stream that are read, and
-        all of them. What it raises ends the evaluation.
+      progress: Called after each chunk with the symbols predicted so far and in all.
+        What it raises ends the evaluation.
 
     Returns:
       Nats per symbol. Divide by ``ln 2`` for bits.
@@ -66,15 +67,21 @@ def evaluate(
     longest = int(np.diff(starts).max())
     chunk = min(chunk, longest)
     state = model.initial_state((streams,))
-    total = 0.0
+    total, done = 0.0, 0
     for offset in range(0, longest, chunk):
-        at = starts[:-1, None] + np.arange(offset, offset + chunk)
-        counts = at < starts[1:, None]
-        at = np.minimum(at, n - 1)
-        state, loss = _read_chunk(model, params, state, ids[at], ids[at + 1], counts)
+        begins = starts[:-1] + offset
+        counts = begins[:, None] + np.arange(chunk) < starts[1:, None]
+        # A shorter stream goes on into the next, which does not count, and none beyond
+        # the text: the last one is among the longest. Every chunk is of one shape.
+        width = min(chunk, longest - offset)
+        symbols = windows(ids, begins, width + 1)
+        symbols = np.pad(symbols, ((0, 0), (0, chunk - width)))
+        inputs, targets = symbols[:, :-1], symbols[:, 1:]
+        state, loss = _read_chunk(model, params, state, inputs, targets, counts)
         total += float(loss)
+        done += int(counts.sum())
         if progress is not None:
-            progress(min(offset + chunk, longest), longest)
+            progress(done, n)
     return total / n
 
 

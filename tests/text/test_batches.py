@@ -1,12 +1,14 @@
 """Which characters end up in which batch."""
 
+import os
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from jaxtext.errors import InputError
-from jaxtext.text import Streams, Windows, fit, split
+from jaxtext.text import FileArray, Streams, Windows, fit, split
 
 sizes = st.integers(1, 12)
 
@@ -100,15 +102,50 @@ def test_windows_fill_a_batch_larger_than_the_text_by_repeating():
     assert starts[2:4] == starts[:2]
 
 
+@pytest.mark.parametrize(
+    "source",
+    [Streams(np.arange(997), 6, 7), Windows(np.arange(997), 6, 7, 2)],
+    ids=["streams", "windows"],
+)
+def test_rows_are_those_of_the_whole_batch(source):
+    for k in (0, 1, source.batches_per_epoch - 1, source.batches_per_epoch):
+        whole = source.batch(5, k)
+        for rows in (slice(0, 3), slice(3, 6), slice(4, 5), slice(0, 0), None):
+            for part, all_rows in zip(source.batch(5, k, rows), whole, strict=True):
+                np.testing.assert_array_equal(part, all_rows[rows or slice(None)])
+                assert part.dtype == all_rows.dtype
+
+
+def test_no_more_is_read_than_the_rows(tmp_path, monkeypatch):
+    (tmp_path / "ids").write_bytes(bytes(1_000_000))
+    ids = FileArray(tmp_path / "ids")
+    read, pread = [], os.pread
+
+    def counted(descriptor, size, offset):
+        read.append(size)
+        return pread(descriptor, size, offset)
+
+    monkeypatch.setattr(os, "pread", counted)
+    for source in (Streams(ids, 8, 10), Windows(ids, 8, 10, 3)):
+        source.batch(0, 0, slice(2, 4))
+        assert read == [11, 11]
+        read.clear()
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_batches_of_a_mapped_file_are_arrays_in_memory(tmp_path, dtype):
-    np.save(tmp_path / "ids.npy", np.arange(100, dtype=dtype))
-    ids = np.load(tmp_path / "ids.npy", mmap_mode="r")
-    for source in (Streams(ids, 2, 5), Windows(ids, 2, 5, 3)):
-        batch = source.batch(0, 0)
-        assert type(batch.inputs) is np.ndarray
-        assert batch.inputs.dtype == batch.targets.dtype == dtype
-        assert source.characters_per_batch == batch.inputs.size == 10
+def test_batches_from_a_file_are_those_from_memory(tmp_path, dtype):
+    (tmp_path / "ids").write_bytes(np.arange(100, dtype=dtype).tobytes())
+    ids = FileArray(tmp_path / "ids").view(np.dtype(dtype))
+    train, validation = split(ids, 0.2)
+    assert (len(train), len(validation)) == (80, 20)
+    for make in (lambda ids: Streams(ids, 2, 5), lambda ids: Windows(ids, 2, 5, 3)):
+        found = make(train).batch(0, 1)
+        expected = make(np.arange(80, dtype=dtype)).batch(0, 1)
+        for left, right in zip(found, expected, strict=True):
+            assert type(left) is np.ndarray
+            assert left.dtype == right.dtype
+            np.testing.assert_array_equal(left, right)
+        assert make(train).characters_per_batch == found.inputs.size == 10
 
 
 def test_streams_need_one_window_more_than_there_are_streams():

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import io
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +14,8 @@ import numpy as np
 import pytest
 
 from jaxtext.errors import InputError
+from jaxtext.text import FileArray, Vocabulary, entry, load, reader
 from jaxtext.text import corpus as corpus_module
-from jaxtext.text import entry, load, reader
 from jaxtext.text.vocabulary import MAX_CHARACTERS
 
 TEXT = "\ufeffThe quick brown fox\r\njumps over\0 the lazy dog: é€😀\n" * 10
@@ -38,6 +39,10 @@ def entries(cache):
     return sorted(path.name for path in (cache / "corpora").glob("*"))
 
 
+def text_of(corpus):
+    return corpus.vocabulary.decode(corpus.ids)
+
+
 @pytest.mark.parametrize("chunk", [1, 7, 1 << 20])
 @pytest.mark.parametrize("vocab", ["chars", "bytes"])
 def test_a_corpus_decodes_to_its_text(file, cache, monkeypatch, chunk, vocab):
@@ -45,16 +50,15 @@ def test_a_corpus_decodes_to_its_text(file, cache, monkeypatch, chunk, vocab):
     corpus = load([str(file)], vocab=vocab, cache=cache)
     assert corpus.name == "fox"
     assert corpus.sha256 == hashlib.sha256(TEXT.encode()).hexdigest()
-    assert corpus.vocabulary.decode(corpus.ids) == TEXT
-    assert corpus.ids.tolist() == corpus.vocabulary.encode(TEXT).tolist()
-    assert entries(cache) == [f"{corpus.sha256}-{vocab}"]
+    assert text_of(corpus) == TEXT
+    assert np.asarray(corpus.ids).tolist() == corpus.vocabulary.encode(TEXT).tolist()
+    assert entries(cache) == [f"{corpus.sha256}-{vocab}.npy"]
 
 
-def test_ids_are_a_read_only_memory_map(file, cache):
+def test_ids_stay_in_their_file_which_numpy_reads_too(file, cache):
     ids = load([str(file)], cache=cache).ids
-    assert isinstance(ids, np.memmap)
-    with pytest.raises(ValueError, match="read-only"):
-        ids[0] = 0
+    assert isinstance(ids, FileArray)
+    np.testing.assert_array_equal(np.load(ids.path), ids)
 
 
 def test_a_vocabulary_beyond_256_makes_16_bit_ids(tmp_path, cache):
@@ -62,7 +66,7 @@ def test_a_vocabulary_beyond_256_makes_16_bit_ids(tmp_path, cache):
     (tmp_path / "many.txt").write_text(text, encoding="utf-8")
     corpus = load([str(tmp_path / "many.txt")], cache=cache)
     assert corpus.ids.dtype == np.uint16
-    assert corpus.ids.tolist() == list(range(300))
+    assert np.asarray(corpus.ids).tolist() == list(range(300))
 
 
 def test_more_characters_than_16_bits_can_count(tmp_path, cache):
@@ -76,7 +80,7 @@ def test_binary_files_work_as_bytes(tmp_path, cache):
     data = bytes(range(256)) * 2
     (tmp_path / "data.bin").write_bytes(data)
     corpus = load([str(tmp_path / "data.bin")], vocab="bytes", cache=cache)
-    assert corpus.ids.tobytes() == data
+    assert np.asarray(corpus.ids).tobytes() == data
     with pytest.raises(InputError, match=r"data\.bin has byte 0x80 at offset 128"):
         load([str(tmp_path / "data.bin")], cache=cache)
 
@@ -84,7 +88,7 @@ def test_binary_files_work_as_bytes(tmp_path, cache):
 def test_files_are_joined_in_order(file, tmp_path, cache):
     (tmp_path / "a.txt").write_text("first")
     corpus = load([str(tmp_path / "a.txt"), str(file)], cache=cache)
-    assert corpus.vocabulary.decode(corpus.ids) == "first" + TEXT
+    assert text_of(corpus) == "first" + TEXT
     assert corpus.name == "a"
 
 
@@ -92,9 +96,7 @@ def test_files_are_joined_in_order(file, tmp_path, cache):
 def test_a_limit_is_the_corpus_of_a_shorter_text(file, tmp_path, cache, vocab):
     limited = load([str(file)], vocab=vocab, limit=101, cache=cache)
     assert len(limited.ids) == 101
-    (tmp_path / "start.txt").write_bytes(
-        limited.vocabulary.decode(limited.ids).encode()
-    )
+    (tmp_path / "start.txt").write_bytes(text_of(limited).encode())
     start = load([str(tmp_path / "start.txt")], vocab=vocab, cache=cache)
     assert start.sha256 == limited.sha256
     assert start.vocabulary == limited.vocabulary
@@ -105,23 +107,23 @@ def test_standard_input(cache, monkeypatch):
     monkeypatch.setattr(sys, "stdin", stdin)
     corpus = load(["-"], cache=cache)
     assert corpus.name == "stdin"
-    assert corpus.vocabulary.decode(corpus.ids) == TEXT
+    assert text_of(corpus) == TEXT
     assert [path.name for path in cache.iterdir()] == ["corpora"]
 
 
 def test_an_entry_is_used_again_whatever_the_file_is_called(file, tmp_path, cache):
     first = load([str(file)], cache=cache)
     file.rename(tmp_path / "renamed.txt")
-    made = os.stat(first.ids.filename).st_mtime_ns
+    made = os.stat(first.ids.path).st_mtime_ns
     second = load([str(tmp_path / "renamed.txt")], cache=cache)
     assert second.name == "renamed"
-    assert second.ids.filename == first.ids.filename
-    assert os.stat(second.ids.filename).st_mtime_ns == made
+    assert second.ids.path == first.ids.path
+    assert os.stat(second.ids.path).st_mtime_ns == made
 
 
 def test_the_cache_is_where_the_environment_says(file, cache, monkeypatch):
     monkeypatch.setenv("JAXTEXT_CACHE", str(cache))
-    assert Path(load([str(file)]).ids.filename).is_relative_to(cache)
+    assert load([str(file)]).ids.path.is_relative_to(cache)
 
 
 @pytest.mark.parametrize(
@@ -167,9 +169,22 @@ def test_progress_counts_both_passes(file, cache, monkeypatch):
     done = [done for done, _ in calls]
     assert done == sorted(done)
     assert {100, size, size + 100, 2 * size} < set(done)
-    calls.clear()
-    load([str(file)], cache=cache, progress=lambda *call: calls.append(call))
-    assert calls[-2:] == [(size, 2 * size), (2 * size, 2 * size)]
+    monkeypatch.setattr(entry, "CHUNK", 100)
+    again = []
+    load([str(file)], cache=cache, progress=lambda *call: again.append(call))
+    # The ids, of one byte each, are checked instead of written.
+    assert again[: size // 100 + 1] == calls[: size // 100 + 1]
+    assert size + 100 in [done for done, _ in again]
+    assert again[-1] == (2 * size, 2 * size)
+
+
+def test_progress_waits_for_the_end_of_standard_input(cache, monkeypatch):
+    stdin = SimpleNamespace(buffer=io.BytesIO(TEXT.encode()))
+    monkeypatch.setattr(sys, "stdin", stdin)
+    calls = []
+    load(["-"], cache=cache, progress=lambda *call: calls.append(call))
+    assert calls[0] == (0, 1)
+    assert calls[-1] == (2 * len(TEXT.encode()),) * 2
 
 
 def test_progress_never_exceeds_its_total(file, cache):
@@ -203,18 +218,44 @@ def test_a_text_that_changes_while_it_is_read(file, cache, monkeypatch, change):
     assert entries(cache) == []
 
 
-def test_an_interrupted_preparation_leaves_nothing(file, cache):
-    def interrupt(done, total):
-        if done > total // 2:
-            assert len(entries(cache)) == 1
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        load([str(file)], cache=cache, progress=interrupt)
-    assert entries(cache) == []
+class Stop(Exception):
+    """What a caller's progress may raise."""
 
 
-@pytest.mark.parametrize(("owner", "call"), [(os, "fsync"), (Path, "rename")])
+def calls_of_progress(file, cache):
+    calls = []
+    load([str(file)], cache=cache, progress=lambda *call: calls.append(call))
+    return len(calls)
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+def test_a_preparation_that_is_stopped_leaves_nothing(
+    file, tmp_path, monkeypatch, prepared
+):
+    monkeypatch.setattr(reader, "CHUNK", 100)
+    monkeypatch.setattr(entry, "CHUNK", 100)
+    count = calls_of_progress(file, tmp_path / "another")
+    if prepared:
+        count = calls_of_progress(file, tmp_path / "another")
+    for last in range(count):
+        cache = tmp_path / str(last)
+        before = [load([str(file)], cache=cache).ids.path.name] if prepared else []
+        left = iter(range(last))
+
+        def stop(done, total, left=left):
+            if next(left, None) is None:
+                raise Stop
+
+        with pytest.raises(Stop):
+            load([str(file)], cache=cache, progress=stop)
+        # Stopped when the entry was complete, it may stay.
+        made = [] if prepared or not entries(cache) else [entries(cache)[0]]
+        assert entries(cache) == (before or made)
+        assert not [name for name in entries(cache) if name.startswith(".")]
+        assert text_of(load([str(file)], cache=cache)) == TEXT
+
+
+@pytest.mark.parametrize(("owner", "call"), [(os, "fsync"), (os, "replace")])
 def test_a_full_disk(file, cache, monkeypatch, owner, call):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -234,31 +275,90 @@ def test_a_cache_that_cannot_be_written(file, tmp_path):
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda entry: (entry / "ids.npy").unlink(),
-        lambda entry: (entry / "vocabulary.json").unlink(),
-        lambda entry: (entry / "vocabulary.json").write_text("{"),
-        lambda entry: (entry / "vocabulary.json").write_text("{}"),
-        lambda entry: os.truncate(entry / "ids.npy", 200),
-        lambda entry: os.truncate(entry / "ids.npy", 0),
-        lambda entry: np.save(entry / "ids.npy", np.zeros(3, np.uint8)),
+        lambda path: path.write_bytes(b""),
+        lambda path: os.truncate(path, 200),
+        lambda path: os.truncate(path, path.stat().st_size - 1),
+        lambda path: os.truncate(path, path.stat().st_size + 1),
+        lambda path: path.write_bytes(b"\0" * path.stat().st_size),
+        lambda path: np.save(path, np.zeros(3, np.uint8)),
     ],
 )
-def test_a_damaged_entry_is_named(file, cache, damage):
+def test_a_damaged_entry_is_made_anew(file, cache, damage):
     corpus = load([str(file)], cache=cache)
-    damage(Path(corpus.ids.filename).parent)
-    with pytest.raises(InputError, match=f"{corpus.sha256}-chars is damaged; delete"):
+    good = corpus.ids.path.read_bytes()
+    damage(corpus.ids.path)
+    with pytest.warns(UserWarning, match=f"{corpus.sha256}-chars.npy is damaged"):
+        again = load([str(file)], cache=cache)
+    assert text_of(again) == TEXT
+    assert corpus.ids.path.read_bytes() == good
+    assert len(entries(cache)) == 1
+
+
+def test_no_flipped_bit_is_trained_on(file, cache):
+    path = load([str(file)], cache=cache).ids.path
+    good = bytearray(path.read_bytes())
+    for position in range(0, len(good), 7):
+        bad = good.copy()
+        bad[position] ^= 1 << position % 8
+        path.write_bytes(bad)
+        warnings = []
+        again = load([str(file)], cache=cache, warn=warnings.append)
+        assert len(warnings) == 1
+        assert text_of(again) == TEXT
+        assert path.read_bytes() == good
+
+
+def test_an_entry_of_another_vocabulary_is_not_taken(file, cache):
+    corpus = load([str(file)], cache=cache)
+    *others, last = corpus.vocabulary.characters
+    vocabulary = Vocabulary("chars", "".join([*others, chr(ord(last) + 1)]))
+    text = entry.Description(corpus.sha256, vocabulary, len(corpus.ids))
+    with pytest.raises(entry.DamagedEntryError, match="not those that were written"):
+        entry.open_ids(corpus.ids.path, text)
+
+
+def test_an_entry_that_cannot_be_read_is_made_anew(file, cache, monkeypatch):
+    corpus = load([str(file)], cache=cache)
+    pread, failures = os.pread, iter(range(1))
+
+    def fail(*args):
+        if next(failures, None) is not None:
+            raise OSError(errno.EIO, "Input/output error")
+        return pread(*args)
+
+    monkeypatch.setattr(os, "pread", fail)
+    with pytest.warns(UserWarning, match=r"npy at byte 0 \(Input/output error\)"):
+        again = load([str(file)], cache=cache)
+    assert text_of(again) == text_of(corpus) == TEXT
+
+
+def test_a_disk_that_keeps_nothing_is_an_error(file, cache, monkeypatch):
+    replace = os.replace
+
+    def lose(source, target):
+        os.truncate(source, 100)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", lose)
+    with pytest.raises(InputError, match=r"written and is damaged already .*disk"):
         load([str(file)], cache=cache)
 
 
-def test_the_slower_of_two_preparations_uses_the_faster_ones_entry(
-    file, cache, monkeypatch
-):
+def test_what_is_open_stays_what_it_is(file, cache):
+    corpus = load([str(file)], cache=cache)
+    file.write_text("another text" * 100)
+    corpus.ids.path.rename(cache / "away")
+    load([str(file)], cache=cache).ids.path.rename(corpus.ids.path)
+    assert text_of(corpus) == TEXT
+
+
+def test_two_preparations_of_the_same_text_make_one_entry(file, cache, monkeypatch):
     faster = []
     between_the_passes(
         monkeypatch, lambda: faster.append(load([str(file)], cache=cache))
     )
     slower = load([str(file)], cache=cache)
-    assert slower.ids.tolist() == faster[0].ids.tolist()
+    assert text_of(slower) == text_of(faster[0]) == TEXT
     assert len(entries(cache)) == 1
 
 
@@ -268,6 +368,7 @@ from pathlib import Path
 from jaxtext.text import load
 
 file, cache, action = sys.argv[1:]
+stopped = []
 
 def peak():
     status = Path("/proc/self/status").read_text()
@@ -276,6 +377,9 @@ def peak():
 def progress(done, total):
     if action == "die" and done > total // 2:
         os.kill(os.getpid(), signal.SIGKILL)
+    if action == "stop" and done > total // 2 and not stopped:
+        stopped.append(done)
+        os.kill(os.getpid(), signal.SIGSTOP)
 
 before = peak() if action == "measure" else 0
 corpus = load([file], cache=Path(cache), progress=progress)
@@ -298,14 +402,27 @@ def test_two_processes_prepare_the_same_text_at_once(tmp_path, cache):
     assert len(entries(cache)) == 1
 
 
-def test_a_killed_process_leaves_nothing_that_is_taken_for_an_entry(file, cache):
+def test_what_a_killed_process_leaves_is_removed(file, cache):
     process = start(file, cache, "die")
     process.communicate()
     assert process.returncode < 0
     [left] = entries(cache)
     assert left.startswith(".")
     corpus = load([str(file)], cache=cache)
-    assert corpus.vocabulary.decode(corpus.ids) == TEXT
+    assert entries(cache) == [corpus.ids.path.name]
+    assert text_of(corpus) == TEXT
+
+
+def test_what_a_living_process_is_writing_stays(file, cache):
+    with start(file, cache, "stop") as process:
+        os.waitpid(process.pid, os.WUNTRACED)
+        [writing] = entries(cache)
+        load([str(file)], cache=cache)
+        assert writing in entries(cache)
+        process.send_signal(signal.SIGCONT)
+        assert process.communicate()[0]
+    assert process.returncode == 0
+    assert len(entries(cache)) == 1
 
 
 # VmHWM because ru_maxrss starts, in a child, with the size of the parent.

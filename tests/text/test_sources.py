@@ -107,7 +107,7 @@ def test_standard_input_can_be_read_twice_and_is_then_removed(tmp_path, monkeypa
         assert name == "stdin"
         assert path.read_bytes() == path.read_bytes() == b"\x00\xffabc\r\n"
         assert path.is_relative_to(cache)
-    assert list(cache.iterdir()) == []
+    assert list(cache.glob("*/*")) == []
 
 
 def test_standard_input_is_removed_after_an_error_too(tmp_path, monkeypatch):
@@ -117,7 +117,35 @@ def test_standard_input_is_removed_after_an_error_too(tmp_path, monkeypatch):
         resolve(["-"], cache=tmp_path),
     ):
         raise KeyboardInterrupt
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.glob("*/*")) == []
+
+
+def test_waiting_for_standard_input_can_be_ended(tmp_path, monkeypatch):
+    give_stdin(monkeypatch, b"abc")
+
+    def stop():
+        assert list(tmp_path.glob("*/*")) != []
+        raise KeyboardInterrupt
+
+    with (
+        pytest.raises(KeyboardInterrupt),
+        resolve(["-"], cache=tmp_path, waiting=stop),
+    ):
+        raise AssertionError
+    assert list(tmp_path.glob("*/*")) == []
+
+
+def test_standard_input_that_fails_is_no_fault_of_the_cache(tmp_path, monkeypatch):
+    class Failing(io.BytesIO):
+        def read(self, size=-1):
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=Failing()))
+    with (
+        pytest.raises(InputError, match=r"cannot read standard input \(Input/output"),
+        resolve(["-"], cache=tmp_path),
+    ):
+        pass
 
 
 def test_standard_input_cannot_be_used_twice():

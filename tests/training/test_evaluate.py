@@ -44,3 +44,36 @@ def test_streams_read_every_symbol_once(streams):
 def test_one_symbol_predicts_nothing():
     with pytest.raises(InputError, match="at least 2"):
         evaluate(MODEL, PARAMS, IDS[:1])
+
+
+@pytest.mark.parametrize(("streams", "chunk"), [(1, 7), (3, 4), (4, 1000)])
+def test_ids_in_a_file(tmp_path, streams, chunk):
+    (tmp_path / "ids").write_bytes(IDS.tobytes())
+    ids = jt.text.FileArray(tmp_path / "ids")
+    options = {"streams": streams, "chunk": chunk}
+    in_memory = evaluate(MODEL, PARAMS, IDS, **options)
+    assert evaluate(MODEL, PARAMS, ids, **options) == in_memory
+
+
+def test_progress_counts_symbols():
+    calls = []
+    evaluate(
+        MODEL,
+        PARAMS,
+        IDS,
+        streams=3,
+        chunk=7,
+        progress=lambda *call: calls.append(call),
+    )
+    assert calls == [(21, 49), (42, 49), (49, 49)]
+
+
+def test_progress_may_stop_it():
+    class Stop(Exception):
+        pass
+
+    def stop(done, total):
+        raise Stop
+
+    with pytest.raises(Stop):
+        evaluate(MODEL, PARAMS, IDS, progress=stop)
