@@ -54,9 +54,14 @@ def register(process: subprocess.Popen[str]) -> subprocess.Popen[str]:
 
 def kill(process: subprocess.Popen[str]) -> None:
     """Kills a process and all that it started, and waits for it."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
 
 
 @atexit.register
@@ -183,7 +188,8 @@ class Orders:
             except BrokenPipeError:
                 line = ""
         if not line:
-            raise EOFError(f"the saver ended with status {self.process.wait()}")
+            kill(self.process)
+            raise EOFError(f"the saver ended with status {self.process.returncode}")
         return json.loads(line)
 
 

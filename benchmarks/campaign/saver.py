@@ -4,6 +4,7 @@ The state of a step is a function of the step, so that what is restored can be t
 what was saved without keeping it. Orders and answers are JSON.
 """
 
+import functools
 import hashlib
 import json
 import sys
@@ -20,16 +21,22 @@ import jaxtext as jt
 from jaxtext.training.checkpoint import Checkpoints, restore_params
 from jaxtext.training.state import TrainState, create_state
 
+_warnings: list[str] = []
+
+
+@functools.cache
+def _first() -> TrainState:
+    model = jt.LanguageModel(jt.stack(jt.lstm(8), jt.dropout(0.2)), 17)
+    return create_state(model, optax.adam(1e-3), jax.random.key(0), 4)
+
 
 def state_of(step: int) -> TrainState:
     """A state whose every number tells the step."""
-    model = jt.LanguageModel(jt.stack(jt.lstm(8), jt.dropout(0.2)), 17)
-    state = create_state(model, optax.adam(1e-3), jax.random.key(0), 4)
 
     def moved(x):
         return x + step * 0.001 if jnp.issubdtype(x.dtype, jnp.floating) else x
 
-    return jax.tree.map(moved, state)._replace(step=jnp.int32(step))
+    return jax.tree.map(moved, _first())._replace(step=jnp.int32(step))
 
 
 def fingerprint(state: TrainState) -> str:
@@ -41,29 +48,36 @@ def fingerprint(state: TrainState) -> str:
     return digest.hexdigest()
 
 
+@functools.cache
+def _checkpoints(workdir: str) -> Checkpoints:
+    """Those of a directory, as the one process that writes them has them."""
+    return Checkpoints(Path(workdir), warn=_warnings.append)
+
+
 def save(workdir: str, step: int, best: bool = False) -> dict[str, Any]:
     """Saves the state of a step, or its parameters, and waits until it is written."""
-    warnings: list[str] = []
-    checkpoints = Checkpoints(Path(workdir), warn=warnings.append)
+    _warnings.clear()
+    checkpoints = _checkpoints(workdir)
     about = {"saved": step}
     if best:
         checkpoints.save_best(step, state_of(step).params, about)
     else:
         checkpoints.save_latest(state_of(step), about)
     checkpoints.finish()
-    return {"step": step, "warnings": warnings}
+    return {"step": step, "warnings": [*_warnings]}
 
 
-def restore(workdir: str) -> dict[str, Any]:
+def restore(workdir: str, again: bool = False) -> dict[str, Any]:
     """Restores the newest state that is good, and compares it with that of its step."""
-    warnings: list[str] = []
-    like = state_of(0)
-    found = Checkpoints(Path(workdir), warn=warnings.append).restore_latest(like)
+    _warnings.clear()
+    if not again:  # a run that has just begun
+        _checkpoints.cache_clear()
+    found = _checkpoints(workdir).restore_latest(state_of(0))
     if found is None:
-        return {"step": None, "equal": True, "warnings": warnings}
+        return {"step": None, "equal": True, "warnings": [*_warnings]}
     equal = fingerprint(found.arrays) == fingerprint(state_of(found.step))
     equal = equal and found.about == {"saved": found.step}
-    return {"step": found.step, "equal": equal, "warnings": warnings}
+    return {"step": found.step, "equal": equal, "warnings": [*_warnings]}
 
 
 def read(workdir: str) -> dict[str, Any]:
