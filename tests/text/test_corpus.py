@@ -274,21 +274,23 @@ def test_a_cache_that_cannot_be_written(file, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "damage",
+    ("damage", "message"),
     [
-        lambda path: path.write_bytes(b""),
-        lambda path: os.truncate(path, 200),
-        lambda path: os.truncate(path, path.stat().st_size - 1),
-        lambda path: os.truncate(path, path.stat().st_size + 1),
-        lambda path: path.write_bytes(b"\0" * path.stat().st_size),
-        lambda path: np.save(path, np.zeros(3, np.uint8)),
+        (lambda path: path.write_bytes(b""), "0 bytes long"),
+        (lambda path: os.truncate(path, 200), "200 bytes long"),
+        (lambda path: os.truncate(path, path.stat().st_size - 1), "bytes long"),
+        (lambda path: os.truncate(path, path.stat().st_size + 1), "bytes long"),
+        (lambda path: path.write_bytes(b"\0" * path.stat().st_size), "not those"),
+        (lambda path: np.save(path, np.zeros(3, np.uint8)), "bytes long"),
     ],
 )
-def test_a_damaged_entry_is_made_anew(file, cache, damage):
+def test_a_damaged_entry_is_made_anew(file, cache, damage, message):
     corpus = load([str(file)], cache=cache)
     good = corpus.ids.path.read_bytes()
     damage(corpus.ids.path)
-    with pytest.warns(UserWarning, match=f"{corpus.sha256}-chars.npy is damaged"):
+    with pytest.warns(
+        UserWarning, match=f"{corpus.sha256}-chars.npy is damaged.*{message}"
+    ):
         again = load([str(file)], cache=cache)
     assert text_of(again) == TEXT
     assert corpus.ids.path.read_bytes() == good
