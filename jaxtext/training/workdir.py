@@ -79,6 +79,12 @@ def _check_identity(path, identity):
         found = None
     if not isinstance(found, dict):
         raise InputError(f"{path} is not the JSON of a run; choose another --workdir")
+    if identity == found | {"corpus": identity.get("corpus")} and "corpus" in found:
+        raise InputError(
+            f"the text is not the one that the run in {path.parent} was trained on "
+            f"(SHA-256 {found['corpus']} there, {identity['corpus']} here); give it "
+            "that text again, or choose another --workdir to begin anew"
+        )
     differing = [
         f"{name} is {found.get(name)!r} there and {identity.get(name)!r} here"
         for name in sorted(found.keys() | identity.keys())
