@@ -101,7 +101,8 @@ class Checkpoints:
         for series in ("latest", "best"):
             for prefix in (_SAVING, _REMOVING):
                 for leftover in (self._root / series).glob(prefix + "*"):
-                    _remove(leftover)
+                    with contextlib.suppress(OSError):  # no reason not to start
+                        _remove(leftover)
 
     def save_latest(self, state: TrainState, about: dict[str, Any]) -> None:
         """Saves the whole training state; it is written when `finish` returns.
@@ -313,7 +314,8 @@ def _commit(unfinished, final, step, keep):
     kept = [s for s, _ in _newest_first(directory) if s <= step][:keep]
     for other, path in _newest_first(directory):
         if other not in kept:
-            _remove(path)
+            with contextlib.suppress(OSError):  # the next save tries again
+                _remove(path)
 
 
 def _restore(path, step, items):
