@@ -19,9 +19,12 @@ test: .venv/installed-test
 contracts: .venv/installed-test
 	$(BIN)/python -m pytest -n 2 --hypothesis-profile=thorough tests/test_contracts.py
 
-## Weights to and from other libraries, which this installs: torch, Keras, Haiku, Equinox.
+## Weights to and from other libraries, which this installs: torch, Keras, Haiku, Equinox
+## (Flax is there anyway), and that none of them is imported before it is asked for.
+PEERS := torch keras haiku equinox
 test-peers: .venv/installed-peers
-	$(BIN)/python -m pytest -n 2 --dist worksteal tests/interop jaxtext/interop
+	$(BIN)/python -m pytest -n 2 --dist worksteal tests/interop/test_layers.py \
+		$(PEERS:%=tests/interop/test_%.py) $(PEERS:%=jaxtext/interop/%.py)
 
 ## Training steps compiled for TPUs, without one, by the compiler that this installs.
 test-tpu: .venv/installed-tpu

@@ -81,7 +81,7 @@ def prepare(text: Path, cache: Path) -> dict:
 def train(text: Path, cache: Path, steps: int) -> dict:
     """Trains on streams, taking batches from all over an epoch.
 
-    Memory is looked at after a tenth of the steps, the compiler having had its peak, and
+    Memory is looked at after a tenth of the steps, when the compiler is done, and
     at the end.
     """
     corpus = jt.text.load([str(text)], cache=cache)

@@ -75,6 +75,19 @@ class Config:
     """How the step is spread over devices: jax.pmap, or jax.shard_map over arrays that
     are sharded. The function is the same."""
 
+    distributed: bool = False
+    """This is one process of several, on one or more hosts, which train together; see
+    docs/distributed.md. TPU slices, Slurm and Kubernetes tell who is who; elsewhere
+    --coordinator, --num-processes and --process-id do."""
+    coordinator: str | None = None
+    """HOST:PORT of process 0, which all others reach."""
+    num_processes: int | None = None
+    """How many processes there are."""
+    process_id: int | None = None
+    """Which one this is, from 0."""
+    heartbeat_seconds: int = 60
+    """A process that is not heard of for so long is lost, and ends the others."""
+
     optimizer: Literal["adamw", "rmsprop"] = "adamw"
     """adamw: warm-up, cosine decay, gradients clipped to norm 1. rmsprop: as Keras."""
     learning_rate: float = 4e-3
@@ -144,6 +157,11 @@ _OUTSIDE_IDENTITY = {
     "backend",
     "remat",
     "data_parallel",
+    "distributed",
+    "coordinator",
+    "num_processes",
+    "process_id",
+    "heartbeat_seconds",
     "steps",
     "epochs",
     "minutes",
@@ -183,12 +201,18 @@ def check(config: Config) -> None:
     positive = (
         "hidden layers batch_size seq_len stride slices steps epochs minutes "
         "characters learning_rate save_minutes save_steps eval_every eval_characters "
-        "max_skips"
+        "max_skips heartbeat_seconds"
     )
     for name in positive.split():
         value = getattr(config, name)
         if value is not None and not 0 < value < math.inf:
             raise InputError(f"--{name.replace('_', '-')}: expected > 0, got {value}")
+    joining = ("coordinator", "num_processes", "process_id")
+    if not config.distributed and any(getattr(config, x) is not None for x in joining):
+        raise InputError(
+            "--coordinator, --num-processes and --process-id: expected --distributed "
+            "with them; add it, or leave them out"
+        )
     for name in ("dropout", "val_fraction"):
         value = getattr(config, name)
         if not 0 <= value < 1:

@@ -14,6 +14,7 @@ Exit status:
   2        bad input, or what somebody has to mend (a full disk, a text that cannot be
            read any more); what could be saved is saved
   3        training diverged, and going back did not help
+  75       another process of the run was lost; the same command on every host goes on
   128 + n  stopped by signal n (130 is Ctrl-C) at the end of a step, and saved; a second
            signal ends it at once
 """
@@ -33,6 +34,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import jax
 from char_config import Config, parse
 from char_open import open_run
 from char_run import DivergedError, Run, summary
@@ -41,6 +43,7 @@ from char_train import train
 from watch import Screen, screen
 
 from jaxtext.errors import InputError
+from jaxtext.training import distributed
 from jaxtext.training.interrupt import Request, Stopped, requests_to_stop
 from jaxtext.training.workdir import write_json
 
@@ -51,10 +54,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     # What Orbax logs as errors, and at length, reaches us as exceptions too.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
     try:
-        with requests_to_stop() as stop:
-            config = parse(argv)
-            with screen() as display:
-                experiment(config, display, stop, argv)
+        config = parse(argv)
+        if not config.distributed:
+            return attempt(config, argv)
+        return distributed.run(
+            lambda: attempt(config, argv),
+            config.coordinator,
+            config.num_processes,
+            config.process_id,
+            heartbeat_seconds=config.heartbeat_seconds,
+        )
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def attempt(config: Config, argv: Sequence[str]) -> int:
+    """Runs the experiment, says what ended it, and returns the exit status."""
+    try:
+        with requests_to_stop() as stop, screen(jax.process_index() > 0) as display:
+            experiment(config, display, stop, argv)
     except Stopped as stopped:
         (number,) = stopped.args
         print(
@@ -80,12 +99,15 @@ def experiment(
             train(run, display)
             print_samples(run, display)
             run.result = summary(run, display)
-            write_json(run.workdir / "result.json", run.result)
+            if jax.process_index() == 0:
+                write_json(run.workdir / "result.json", run.result)
         else:
             display.say("this run is finished; here is its result again")
         display.stop()
-        say_what_next(run, display, argv)
-    print(json.dumps(run.result), flush=True)
+        if jax.process_index() == 0:
+            say_what_next(run, display, argv)
+    if jax.process_index() == 0:
+        print(json.dumps(run.result), flush=True)
 
 
 def say_what_next(run: Run, display: Screen, argv: Sequence[str]) -> None:
@@ -102,7 +124,9 @@ def say_what_next(run: Run, display: Screen, argv: Sequence[str]) -> None:
     sample = command(_typed(folder / "sample.py"), "--workdir", str(run.workdir))
     cell = "gru" if run.config.cell == "lstm" else "lstm"
     minutes = run.config.minutes
-    more = ("--minutes", 2 * minutes) if minutes else ("--steps", 2 * run.step)
+    more = (
+        ("--minutes", 2 * minutes) if minutes else ("--steps", 2 * run.result["steps"])
+    )
     elsewhere = () if run.config.workdir is None else ("--workdir", "runs/another")
     display.say(
         f"the run is in {run.workdir}\n"

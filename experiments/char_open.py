@@ -1,17 +1,22 @@
 """Opening a run: everything it needs, checked before anything is written."""
 
 import contextlib
+import dataclasses
 import json
+import zlib
 from collections.abc import Iterator
 
 import char_config
 import jax
+import numpy as np
 from char_config import Config
 from char_plan import asked_steps, plan
 from char_run import Run
 from watch import Screen
 
 import jaxtext as jt
+from jaxtext.errors import InputError
+from jaxtext.training.agreement import of_first
 from jaxtext.training.checkpoint import Checkpoints
 from jaxtext.training.interrupt import Request
 from jaxtext.training.workdir import claim
@@ -54,10 +59,12 @@ def open_run(
         slices=config.slices,
         strategy=config.data_parallel,
     )
+    _check_alike(config, corpus)
     workdir = config.workdir or char_config.default_workdir(corpus.name, identity)
     if len(validation) < 2:
         validation = validation[:0]
-    with claim(workdir, identity):
+    first = jax.process_index() == 0
+    with claim(workdir, identity) if first else contextlib.nullcontext():
         checkpoints = Checkpoints(workdir, keep=config.keep, warn=display.say)
         run = Run(
             config,
@@ -72,9 +79,9 @@ def open_run(
             started,
             stop,
         )
-        run.result = _finished_result(run)
-        if run.result is not None:
-            run.step = run.result["steps"]
+        result = _finished_result(run)
+        if of_first(result is not None):
+            run.result = result or {}
             yield run
             return
         key = jax.random.key(config.seed)
@@ -95,11 +102,25 @@ def open_run(
         yield run
 
 
+def _check_alike(config, corpus):
+    """Raises `InputError` where this process would train on something of its own."""
+    fields = dataclasses.asdict(config) | {"corpus": corpus.sha256}
+    for name in ("process_id", "coordinator", "workdir"):
+        del fields[name]
+    digest = zlib.crc32(json.dumps(fields).encode())
+    if of_first(np.uint32(digest)) != digest:
+        raise InputError(
+            "process 0 of this run has other flags or another corpus; give all of them "
+            "the same"
+        )
+
+
 def _read_corpus(config, display, stop):
     display.start("reading the corpus", total=1)
 
     def progress(done, total):
-        stop.check()
+        if jax.process_count() == 1:
+            stop.check()
         display.advance(done, total)
 
     corpus = jt.text.load(
@@ -117,7 +138,7 @@ def _make_batches(config, train, display):
     """The batches of a configuration, smaller ones where the text is that short."""
     if config.stride is not None:
         return jt.text.Windows(train, config.batch_size, config.seq_len, config.stride)
-    unit = jax.local_device_count() * config.slices
+    unit = jax.device_count() * config.slices
     size, length = jt.text.fit(len(train), config.batch_size, config.seq_len, unit)
     if (size, length) != (config.batch_size, config.seq_len):
         display.say(

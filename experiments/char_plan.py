@@ -9,6 +9,7 @@ from char_run import Run
 from watch import Screen
 
 from jaxtext.training import TrainState, evaluate
+from jaxtext.training.agreement import of_first
 
 DEFAULT_STEPS = 5000
 
@@ -56,7 +57,7 @@ def plan(
         # Speed varies by a few percent, and a schedule cut short costs more than
         # the time that is left over.
         affordable = run.step + max(1, int(0.93 * left / step_seconds))
-        run.steps = known or affordable
+        run.steps = known or int(of_first(affordable))
     else:
         run.steps = known or 0
     run.steps = max(run.steps, run.step)
@@ -77,15 +78,24 @@ def _measure(run, state, seconds):
     placed, metrics = run.parallel.step(placed, batch)
     jax.block_until_ready(metrics)
     ticks = [time.monotonic()]
-    while len(ticks) < 3 or ticks[-1] - ticks[0] < seconds:
-        batch = run.parallel.shard(run.batch(run.step + len(ticks)))
-        before = metrics
-        placed, metrics = run.parallel.step(placed, batch)
-        jax.block_until_ready(before)  # as in training, one step is under way
-        ticks.append(time.monotonic())
-        run.stop.check()
-    # The first tick finds its step done: it is left out.
-    return ticks[0] - begin, float(np.median(np.diff(ticks[1:])))
+
+    def take(steps):
+        nonlocal placed, metrics
+        for _ in range(steps):
+            batch = run.parallel.shard(run.batch(run.step + len(ticks)))
+            before = metrics
+            placed, metrics = run.parallel.step(placed, batch)
+            jax.block_until_ready(before)  # as in training, one step is under way
+            ticks.append(time.monotonic())
+            run.check_stop()
+
+    def median():
+        # The first tick finds its step done: it is left out.
+        return float(np.median(np.diff(ticks[1:])))
+
+    take(5)
+    take(int(of_first(int(seconds / median()))))
+    return ticks[0] - begin, median()
 
 
 def _validation_seconds(run, state):
@@ -95,6 +105,6 @@ def _validation_seconds(run, state):
     part = run.validation[: run.config.eval_characters]
     evaluate(run.model, state.params, part[:2048])  # compiles
     begin = time.monotonic()
-    evaluate(run.model, state.params, part, progress=run.stop.check)
+    evaluate(run.model, state.params, part, progress=run.check_stop)
     once = time.monotonic() - begin
     return once, once + once * len(run.validation) / len(part)

@@ -62,17 +62,20 @@ class Run:
     records: list[dict[str, Any]] = field(default_factory=list)
 
     def batch(self, k: int) -> jt.text.Batch:
-        """Batch `k` of the run."""
-        return self.batches.batch(self.config.seed, k)
+        """This process's rows of batch `k` of the run."""
+        return self.batches.batch(self.config.seed, k, rows=self.parallel.rows)
 
     def seconds(self) -> float:
         """Wall-clock seconds of this run, those of earlier processes included."""
         return self.seconds_before + time.monotonic() - self.started
 
-    def is_over(self) -> bool:
-        """Whether the plan, or the time after one step at least, is used up."""
-        out_of_time = time.monotonic() > self.deadline and self.steps_taken
-        return self.step >= self.steps or bool(out_of_time)
+    def check_stop(self, *progress: object) -> None:
+        """Raises `Stopped` if a signal came; a callback for whatever takes long.
+
+        Not where there are other processes: they agree on a step to stop at.
+        """
+        if jax.process_count() == 1:
+            self.stop.check(*progress)
 
     def chars_per_second(self) -> float:
         """Training speed of this process: compilation, validation, saving left out."""
@@ -109,14 +112,14 @@ class Run:
 
 def summary(run: Run, display: Screen) -> dict[str, Any]:
     """The result of a finished run: what its last line says."""
-    params = run.parallel.collect(run.state).params
+    params = run.parallel.params(run.state)
     val = best_step = None
     if len(run.validation):
         chosen, best_step = params, run.step
         if run.best.get("step", run.step) != run.step:
             found = restore_params(run.workdir, params, warn=display.say)
             chosen, best_step = found.arrays, found.step
-        val = evaluate(run.model, chosen, run.validation, progress=run.stop.check)
+        val = evaluate(run.model, chosen, run.validation, progress=run.check_stop)
     epoch_start = run.step - run.batches.batches_per_epoch
     losses = [r["loss"] for r in run.records if "loss" in r and r["step"] > epoch_start]
     rss_unit = 1 if sys.platform == "darwin" else 1024
@@ -131,7 +134,8 @@ def summary(run: Run, display: Screen) -> dict[str, Any]:
         "train_nats_per_char": float(np.mean(losses)) if losses else None,
         "chars_per_second": run.chars_per_second(),
         "compile_seconds": run.compile_seconds,
-        "devices": jax.local_device_count(),
+        "devices": jax.device_count(),
+        "processes": jax.process_count(),
         "workdir": str(run.workdir),
         "corpus": run.corpus.name,
         "corpus_sha256": run.corpus.sha256,

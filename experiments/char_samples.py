@@ -19,7 +19,9 @@ def neutral_prompt(vocabulary: Vocabulary) -> str:
 
 
 def print_samples(run: Run, display: Screen) -> None:
-    """Prints what the model writes now, as its preset does it."""
+    """Prints what the model writes now, as its preset does it; process 0 does."""
+    if jax.process_index() > 0:
+        return
     if run.config.preset == "tutorial":
         _print_tutorial_samples(run, display)
         return
@@ -46,12 +48,12 @@ def _print_tutorial_samples(run, display):
 
 def _continue(run, prompt, temperature):
     key = jax.random.fold_in(jax.random.key(run.config.seed), run.step)
-    params = run.parallel.collect(run.state).params
+    params = run.parallel.params(run.state)
     pieces = generate(
         run.model, params, prompt[None], LENGTH, key=key, temperature=temperature
     )
     written = []
     for piece in pieces:
-        run.stop.check()
+        run.check_stop()
         written.append(piece[0])
     return np.concatenate(written)

@@ -3,6 +3,7 @@
 import math
 import time
 
+import jax
 import jax.numpy as jnp
 from char_config import slowed
 from char_run import DivergedError, Run
@@ -11,6 +12,7 @@ from watch import Screen, open_sinks
 
 from jaxtext.errors import InputError
 from jaxtext.training import Metrics, evaluate
+from jaxtext.training.agreement import agreement, of_first
 from jaxtext.training.interrupt import Stopped
 from jaxtext.training.log import MetricsLog, draw_curve
 from jaxtext.training.loop import run as run_steps
@@ -32,22 +34,33 @@ def train(run: Run, display: Screen) -> None:
     display.start(f"training {run.config.cell}", run.steps, run.step)
     try:
         training.take_steps()
-        training.log.flush()
-    except (Stopped, InputError):
+        if training.log is not None:
+            training.log.flush()
+    except Stopped:
         training.save()
+        raise
+    except InputError:
+        # Other processes, if there are any, know nothing of it, and are not saving.
+        if jax.process_count() == 1:
+            training.save()
         raise
     finally:
         run.checkpoints.finish()
-        draw_curve(run.records, run.workdir / "curve.png", run.workdir.name)
+        if jax.process_index() == 0:
+            draw_curve(run.records, run.workdir / "curve.png", run.workdir.name)
+    of_first(0)  # what is read from now on has been written
 
 
 class _Training:
     def __init__(self, run, display):
         self.run, self.display = run, display
-        self.log = MetricsLog(run.workdir, run.recorded)
-        run.records = self.log.records
         config = run.config
-        self.sinks = open_sinks(run.workdir, config.tensorboard, config.wandb)
+        self.log, self.sinks = None, []
+        if jax.process_index() == 0:
+            self.log = MetricsLog(run.workdir, run.recorded)
+            run.records = self.log.records
+            self.sinks = open_sinks(run.workdir, config.tensorboard, config.wandb)
+        self.agree = agreement()
         self.eval_every = config.eval_every or -(-run.steps // 8)
         self.sample_every = (
             self.eval_every if config.sample_every is None else config.sample_every
@@ -63,16 +76,18 @@ class _Training:
             self.save()
         steps = self.steps_from_here()
         while True:
-            over = run.is_over()
+            signal, no_time, save = self.agree(self.wishes())
+            over = run.step >= run.steps or no_time
             # At the start, too: a signal may have come before it, or amid it.
             if self.validation_is_due(over):
                 self.validate()
             if over:
                 self.save()
                 return
-            if self.save_is_due():
+            if signal:
+                raise Stopped(signal)
+            if self.save_is_due(save):
                 self.save()
-            run.stop.check()
             begin = time.monotonic()
             progress = next(steps)
             run.step, run.state = progress.step, progress.state
@@ -85,6 +100,15 @@ class _Training:
                 steps = self.steps_from_here()
             elif self.sample_is_due():
                 print_samples(run, self.display)
+
+    def wishes(self):
+        """What depends on a signal or on time; all processes have to agree on it."""
+        run, now = self.run, time.monotonic()
+        return (
+            run.stop.signal or 0,
+            now > run.deadline and run.steps_taken > 0,
+            now - self.saved_at > 60 * run.config.save_minutes,
+        )
 
     def steps_from_here(self):
         run = self.run
@@ -115,6 +139,8 @@ class _Training:
                 self.display.advance(run.step, note=note)
 
     def record(self, **values):
+        if self.log is None:  # another process keeps it
+            return
         try:
             self.log.append(values)
         except OSError as error:
@@ -129,7 +155,7 @@ class _Training:
     def sample_is_due(self):
         run = self.run
         due = self.sample_every and run.step % self.sample_every == 0
-        return due and not run.is_over()  # the end has a sample of its own
+        return due and run.step < run.steps  # the end has a sample of its own
 
     def validation_is_due(self, over):
         run = self.run
@@ -139,9 +165,10 @@ class _Training:
     def validate(self):
         run = self.run
         part = run.validation[: run.config.eval_characters]
-        val = evaluate(run.model, run.state.params, part, progress=run.stop.check)
+        params = run.parallel.params(run.state)
+        val = evaluate(run.model, params, part, progress=run.check_stop)
         run.validated_step = run.step
-        if not math.isfinite(val):
+        if of_first(not math.isfinite(val)):
             self.display.say(f"step {run.step}: validation is {val}")
             return
         self.take_in(self.settle())  # which come first in the log
@@ -150,17 +177,16 @@ class _Training:
             f"step {run.step}/{run.steps}: validation {val:.4f} nats per character, "
             f"{run.chars_per_second():,.0f} chars/s, {run.seconds():.0f} s"
         )
-        if val < run.best.get("val_nats_per_char", math.inf):
+        if of_first(val < run.best.get("val_nats_per_char", math.inf)):
             run.best = {"step": run.step, "val_nats_per_char": val}
             params = run.parallel.collect(run.state).params
             run.checkpoints.save_best(run.step, params, run.about())
 
-    def save_is_due(self):
-        run, config = self.run, self.run.config
+    def save_is_due(self, by_time):
+        run, save_steps = self.run, self.run.config.save_steps
         if run.step == run.saved_step or self.in_a_row:
             return False  # amid steps that are skipped, the one before them is better
-        by_step = config.save_steps and run.step % config.save_steps == 0
-        return by_step or time.monotonic() - self.saved_at > 60 * config.save_minutes
+        return by_time or (save_steps and run.step % save_steps == 0)
 
     def save(self):
         self.take_in(self.settle())
@@ -195,7 +221,8 @@ class _Training:
         run.take_over(found)
         run.state = run.parallel.place(state)
         self.in_a_row, self.settle = 0, list
-        self.log.rewind(run.recorded)
+        if self.log is not None:
+            self.log.rewind(run.recorded)
         self.record(step=run.step, rolled_back_from=run.rollbacks[-1]["from"])
         self.display.say(
             f"{evidence}: going back to step {run.step}, with half the learning rate"

@@ -51,9 +51,13 @@ class Screen:
 
 
 @contextlib.contextmanager
-def screen() -> Iterator[Screen]:
-    """Opens the screen, and leaves the terminal as it was at the end."""
-    console = Console(stderr=True)
+def screen(quiet: bool = False) -> Iterator[Screen]:
+    """Opens the screen, and leaves the terminal as it was at the end.
+
+    Args:
+      quiet: Shows nothing.
+    """
+    console = Console(stderr=True, quiet=quiet)
     progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=None),
@@ -64,7 +68,7 @@ def screen() -> Iterator[Screen]:
         TimeRemainingColumn(),
         console=console,
         transient=True,
-        disable=not console.is_terminal,
+        disable=quiet or not console.is_terminal,
         refresh_per_second=4,
     )
     with progress:

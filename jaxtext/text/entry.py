@@ -58,11 +58,11 @@ class DamagedEntryError(Exception):
 def write(entry: Path, text: Description, blocks: Iterable[Block]) -> None:
     """Encode a text into an entry, which appears in one step once complete.
 
-    Any number of processes may write the same entry at once: the last one's stays, and
-    who has opened another keeps that.
+    Any number of processes may write the same entry at once: the first one's stays. One
+    that is there already is replaced if it is damaged.
 
     Args:
-      entry: the file to make, or to replace.
+      entry: the file to make.
       text: what the blocks must turn out to be.
       blocks: the whole text, piece by piece.
 
@@ -89,7 +89,7 @@ def write(entry: Path, text: Description, blocks: Iterable[Block]) -> None:
         file.write(written.digest())
         file.flush()
         os.fsync(file.fileno())  # a disk that has no room may say so only now
-        os.replace(file.name, entry)
+        _publish(Path(file.name), entry, text)
 
 
 def open_ids(
@@ -131,6 +131,21 @@ def open_ids(
     if digest.digest() != _read(file[end:]).tobytes():
         raise DamagedEntryError("its bytes are not those that were written")
     return file[begin:end].view(text.vocabulary.dtype)
+
+
+def _publish(path: Path, entry: Path, text: Description) -> None:
+    """Give a complete file the name of its entry, unless there is a good one."""
+    try:
+        # Never in place of another, which `os.replace` might be: on NFS a host that is
+        # reading that one would lose it.
+        os.link(path, entry)
+    except FileExistsError:
+        try:
+            open_ids(entry, text)
+        except (OSError, DamagedEntryError):
+            os.replace(path, entry)
+    except OSError:  # a file system without links
+        os.replace(path, entry)
 
 
 def _read(file: FileArray) -> np.ndarray:

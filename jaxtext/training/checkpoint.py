@@ -29,11 +29,13 @@ from jax.sharding import SingleDeviceSharding
 
 from jaxtext.errors import InputError
 from jaxtext.training import manifest
+from jaxtext.training.agreement import of_first
 from jaxtext.training.files import sync
 from jaxtext.training.state import TrainState
 from jaxtext.types import Params
 
 _SAVING, _REMOVING = "saving-", "removing-"
+_NONE = -1  # no step
 
 
 class Checkpoint(NamedTuple):
@@ -45,10 +47,14 @@ class Checkpoint(NamedTuple):
 
 
 class Checkpoints:
-    """The checkpoints of a run, as the one process that writes them has them.
+    """The checkpoints of a run, as the run itself has them, which alone writes them.
 
     Saving goes on behind: a save takes a copy of the state, and returns. What a
     process that was killed left of its saves is removed when this is made.
+
+    Several processes that train together all save and restore, at the same steps, each
+    its share of the arrays, on a file system that they share. All else is done by
+    process 0.
 
     Args:
       workdir: The run's directory, which must be the caller's alone.
@@ -83,6 +89,8 @@ class Checkpoints:
         self._warn = warn
         self._writer = ThreadPoolExecutor(1, "checkpoint")
         self._pending: dict[str, Future[None]] = {}  # by series, the latest at its end
+        if jax.process_index() > 0:
+            return
         for path in (self._root, *self._root.glob("*")):
             # Removing and setting aside are to touch nothing outside the directory.
             if path.is_symlink():
@@ -93,7 +101,8 @@ class Checkpoints:
         for series in ("latest", "best"):
             for prefix in (_SAVING, _REMOVING):
                 for leftover in (self._root / series).glob(prefix + "*"):
-                    _remove(leftover)
+                    with contextlib.suppress(OSError):  # no reason not to start
+                        _remove(leftover)
 
     def save_latest(self, state: TrainState, about: dict[str, Any]) -> None:
         """Saves the whole training state; it is written when `finish` returns.
@@ -145,6 +154,23 @@ class Checkpoints:
         for save in self._pending.values():
             _settle(save)
         items = {"params": like.params, "training": like._replace(params=())}
+        while True:
+            first = jax.process_index() == 0
+            step = int(of_first(self._newest_good(up_to) if first else _NONE))
+            if step == _NONE:
+                return None
+            path = self._root / "latest" / str(step)
+            try:
+                found = _restore(path, step, items)
+            except OSError as error:  # its disk fails meanwhile
+                if jax.process_count() > 1:
+                    raise
+                self._set_aside(path, error)
+                continue
+            arrays = found.arrays["training"]._replace(params=found.arrays["params"])
+            return found._replace(arrays=arrays)
+
+    def _newest_good(self, up_to):
         for step, path in _newest_first(self._root / "latest"):
             if up_to is not None and step > up_to:
                 continue
@@ -152,21 +178,15 @@ class Checkpoints:
                 manifest.verify(path, f"latest {step}")
             except manifest.DamageError as damage:
                 self._set_aside(path, damage)
-                continue
-            try:
-                found = _restore(path, step, items)
-            except OSError as error:  # its disk fails meanwhile
-                self._set_aside(path, error)
-                continue
-            arrays = found.arrays["training"]._replace(params=found.arrays["params"])
-            return found._replace(arrays=arrays)
+            else:
+                return step
         damaged = self._root / "damaged"
         if any(damaged.glob("latest-*")):
             raise InputError(
                 f"every checkpoint of this run is damaged; they are in {damaged}. "
                 "Restore the directory from a copy, or remove it to begin anew"
             )
-        return None
+        return _NONE
 
     def _set_aside(self, path, damage):
         damaged = self._root / "damaged"
@@ -274,20 +294,28 @@ def _write(directory, step, items, about, keep):
         directory.mkdir(parents=True, exist_ok=True)
         with _checkpointer() as checkpointer:
             checkpointer.save(unfinished.absolute(), args)
-        manifest.write(unfinished, f"{directory.name} {step}")
-        if final.exists():  # a run that went on from an earlier step comes by again
-            _remove(final)
-        unfinished.rename(final)
-        sync(directory)
-        kept = [s for s, _ in _newest_first(directory) if s <= step][:keep]
-        for other, path in _newest_first(directory):
-            if other not in kept:
-                _remove(path)
+        if jax.process_index() == 0:
+            _commit(unfinished, final, step, keep)
     except ValueError as error:
         raise _as_os_error(error) from error
     finally:
-        for leftover in directory.glob(f"{_SAVING}{step}*"):
-            shutil.rmtree(leftover, ignore_errors=True)
+        if jax.process_index() == 0:
+            for leftover in directory.glob(f"{_SAVING}{step}*"):
+                shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _commit(unfinished, final, step, keep):
+    directory = final.parent
+    manifest.write(unfinished, f"{directory.name} {step}")
+    if final.exists():  # a run that went on from an earlier step comes by again
+        _remove(final)
+    unfinished.rename(final)
+    sync(directory)
+    kept = [s for s, _ in _newest_first(directory) if s <= step][:keep]
+    for other, path in _newest_first(directory):
+        if other not in kept:
+            with contextlib.suppress(OSError):  # the next save tries again
+                _remove(path)
 
 
 def _restore(path, step, items):
@@ -317,7 +345,16 @@ def _restore(path, step, items):
 
 
 def _checkpointer():
-    return ocp.Checkpointer(ocp.CompositeCheckpointHandler())
+    if jax.process_count() == 1:
+        return ocp.Checkpointer(ocp.CompositeCheckpointHandler())
+    # Said which they are, the processes wait for one another by messages, not by a
+    # collective, which would come between those of the training step.
+    processes = ocp.options.MultiprocessingOptions(
+        primary_host=0, active_processes=set(range(jax.process_count()))
+    )
+    options = ocp.CompositeOptions(multiprocessing_options=processes)
+    handler = ocp.CompositeCheckpointHandler(composite_options=options)
+    return ocp.Checkpointer(handler, multiprocessing_options=processes)
 
 
 def _remove(path):

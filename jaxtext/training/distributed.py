@@ -123,16 +123,10 @@ def initialize(
             f"({' '.join(str(error).split())}); expected a TPU slice, Slurm, Open MPI "
             "or Kubernetes; give coordinator, number of processes and process id"
         ) from error
-    saved(None)
-
-
-def saved(step: int | None) -> None:
-    """Notes what a supervisor is to say of the checkpoint, should a process be lost."""
-    point = "the last checkpoint" if step is None else f"step {step}"
     last_words(
         LOST,
         "lost contact with another process of the run; everything saved is good: the "
-        f"same command on every host goes on from {point}",
+        "same command on every host goes on from the last checkpoint",
     )
 
 

@@ -79,13 +79,20 @@ def _check_identity(path, identity):
         found = None
     if not isinstance(found, dict):
         raise InputError(f"{path} is not the JSON of a run; choose another --workdir")
-    differing = [
-        f"{name} is {found.get(name)!r} there and {identity.get(name)!r} here"
-        for name in sorted(found.keys() | identity.keys())
-        if found.get(name) != identity.get(name)
-    ]
-    if differing:
+    names = sorted(found.keys() | identity.keys())
+    differing = [name for name in names if found.get(name) != identity.get(name)]
+    if differing == ["corpus"]:
         raise InputError(
-            f"{path.parent} holds a run with another configuration: "
-            f"{'; '.join(differing)}; choose another --workdir, or give what it has"
+            f"the text is not the one that the run in {path.parent} was trained on "
+            f"(SHA-256 {found['corpus']} there, {identity['corpus']} here); give it "
+            "that text again, or choose another --workdir to begin anew"
+        )
+    if differing:
+        said = "; ".join(
+            f"{name} is {found.get(name)!r} there and {identity.get(name)!r} here"
+            for name in differing
+        )
+        raise InputError(
+            f"{path.parent} holds a run with another configuration: {said}; choose "
+            "another --workdir, or give what it has"
         )

@@ -294,7 +294,7 @@ def test_a_workdir_belongs_to_one_configuration(corpus, tmp_path, capsys):
     assert "seed is 0 there and 3 here" in error
     corpus.write_text(TEXT + "more")
     assert gen(*command) == 2
-    assert "corpus is" in capsys.readouterr().err
+    assert "the text is not the one that the run in" in capsys.readouterr().err
 
 
 def test_a_workdir_that_cannot_be_made(corpus, capsys):

@@ -63,12 +63,14 @@ def test_fused_is_autodiff(name, options, symbols, float64):
 @pytest.mark.parametrize("name", CELLS)
 def test_second_order(name, float64):
     cell, params, state, xs = make(name)
-    loss = scalar(cell, backend="fused", **OPTIONS["everything"])
+    loss = jax.jit(scalar(cell, backend="fused", **OPTIONS["everything"]))
     check_grads(loss, (params, state, xs), order=2, modes=["rev"])
 
 
-@pytest.mark.parametrize("symbols", [False, True], ids=["floats", "symbols"])
-@pytest.mark.parametrize("options", ["plain", "gates again", "chunks"])
+@pytest.mark.parametrize(
+    ("options", "symbols"),
+    [("plain", False), ("plain", True), ("gates again", False), ("chunks", True)],
+)
 @pytest.mark.parametrize("name", CELLS)
 def test_second_order_is_that_of_the_scan(name, options, symbols, float64):
     cell, params, state, xs = make(name, symbols)
@@ -101,7 +103,7 @@ def test_bfloat16_keeps_its_types_and_is_near(name, param_dtype):
     params, state, xs = contracts.make(cell)
 
     def run(backend):
-        gradient = jax.grad(scalar(cell, backend=backend), (0, 1, 2))
+        gradient = jax.jit(jax.grad(scalar(cell, backend=backend), (0, 1, 2)))
         outputs = jt.unroll(cell, params, state, xs, backend=backend)
         return outputs, gradient(params, state, xs)
 

@@ -74,6 +74,7 @@ def test_leftovers_are_removed_and_nothing_else(tmp_path, monkeypatch):
     leave(tmp_path, monkeypatch)
     (tmp_path / "entry").touch()
     (tmp_path / ".hidden").touch()
+    os.utime(tmp_path / "entry", (0, 0))
     remove_leftovers(tmp_path)
     assert sorted(os.listdir(tmp_path)) == [".hidden", "entry"]
 

@@ -83,7 +83,7 @@ def test_conversion_follows_numpy(array):
 def test_windows_are_those_of_numpy(array, monkeypatch, spread, length):
     monkeypatch.setattr(file_array, "_WORTH_A_CALL", 256)
     starts = np.random.default_rng(0).integers(0, spread - min(length, 9), 16)
-    starts = np.minimum(starts, 5000 - 10 - length)
+    starts = np.minimum(starts + 3, 5000 - 10 - length)
     calls, pread = [], os.pread
     monkeypatch.setattr(os, "pread", lambda *call: calls.append(call) or pread(*call))
     found = windows(array[10:], starts, length)

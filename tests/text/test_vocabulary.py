@@ -111,3 +111,19 @@ def test_json_without_a_key_is_rejected():
 def test_a_malformed_vocabulary_is_rejected(kind, characters):
     with pytest.raises(InputError, match="expected"):
         Vocabulary(kind, characters)
+
+
+@pytest.mark.parametrize("size", [100, 255, 256, 300])
+def test_bytes_are_encoded_as_code_points_are(size):
+    vocabulary = Vocabulary("chars", "".join(map(chr, range(size))))
+    points = np.arange(min(size, 256), dtype=np.uint8)
+    found = vocabulary.encode_points(points)
+    assert found.dtype == vocabulary.dtype
+    np.testing.assert_array_equal(found, points)
+
+
+@pytest.mark.parametrize("size", [100, 255])
+def test_an_unknown_byte_is_named(size):
+    vocabulary = Vocabulary("chars", "".join(map(chr, range(size))))
+    with pytest.raises(InputError, match=rf"U\+00{size:02X}\) at position 1 is not"):
+        vocabulary.encode_points(np.array([7, size], np.uint8))
