@@ -113,7 +113,7 @@ def campaign(config: Config, console: Console) -> dict[str, Any]:
                     continue
                 result["families"][name] = _try(name, known[name], setting, progress)
         if "cost" in wanted:
-            seconds, rounds, hidden = (0.2, 1, 16) if config.quick else (10.0, 12, 3500)
+            seconds, rounds, hidden = (0.2, 1, 16) if config.quick else (6.0, 8, 3500)
             console.print("timing saves")
             result["throughput"] = cost.throughput(setting, seconds, rounds)
             result["large_state"] = cost.large_state(setting, hidden, 2)

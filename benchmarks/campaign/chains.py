@@ -1,17 +1,19 @@
 """A small run of char_gen.py, as it is unhurt, and moments at which to hurt it."""
 
 import functools
+import itertools
 import json
 import os
 import random
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from campaign.programs import LONGEST, Training, environment
-from campaign.tally import Setting
+from campaign.tally import Setting, Tally
 
 STEPS, SAVE_STEPS, EVAL_EVERY, LOG_EVERY = 300, 20, 100, 10
 _FLAGS = (
@@ -94,6 +96,40 @@ def small_plan(setting: Setting) -> Plan:
     plan = Plan(setting, "lstm")
     plan.reference(times=1 if setting.quick else 2)
     return plan
+
+
+def in_chains(
+    jobs: int,
+    trials: int,
+    longest: int,
+    tally: Tally,
+    one_chain: Callable[[int, int], None],
+) -> None:
+    """Makes chains of trials side by side until there were so many trials.
+
+    Args:
+      jobs: How many chains at a time.
+      trials: How many trials there are to be.
+      longest: How many trials a chain has at most.
+      tally: Counts them.
+      one_chain: Takes the chain's number and how many trials it may make.
+    """
+    lock, under_way, numbers = threading.Lock(), [], itertools.count()
+
+    def work(_):
+        while True:
+            with lock:
+                left = trials - tally.tried - sum(under_way)
+                if left <= 0:
+                    return
+                mine, number = min(left, longest), next(numbers)
+                under_way.append(mine)
+            one_chain(number, mine)
+            with lock:
+                under_way.remove(mine)
+
+    with ThreadPoolExecutor(jobs) as threads:
+        list(threads.map(work, range(jobs)))
 
 
 def last_step(workdir: Path) -> int:

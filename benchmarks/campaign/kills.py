@@ -1,15 +1,14 @@
 """Runs that are killed at any moment, over and over, and go on each time."""
 
-import itertools
 import random
 import shutil
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from campaign.chains import (
     SAVE_STEPS,
     Plan,
+    in_chains,
     last_step,
     left_behind,
     reach,
@@ -39,20 +38,13 @@ def kill_often(setting: Setting, tally: Tally, kills: int) -> None:
         ]
     with ThreadPoolExecutor(setting.jobs) as threads:
         list(threads.map(lambda plan: plan.reference(times=2), plans[1:]))
-    numbers, lock = itertools.count(), threading.Lock()
 
-    def work(_):
-        while tally.tried + tally.skipped < kills:
-            with lock:
-                number = next(numbers)
-            left = kills - tally.tried
-            draw = random.Random(f"{setting.seed} {number}")
-            plan = plans[number % len(plans)]
-            workdir = plan.scratch / f"killed-{number}"
-            _chain(plan, workdir, draw, min(left, _A_CHAIN), tally)
+    def one_chain(number: int, kills: int) -> None:
+        draw = random.Random(f"{setting.seed} {number}")
+        plan = plans[number % len(plans)]
+        _chain(plan, plan.scratch / f"killed-{number}", draw, kills, tally)
 
-    with ThreadPoolExecutor(setting.jobs) as threads:
-        list(threads.map(work, range(setting.jobs)))
+    in_chains(setting.jobs, kills, _A_CHAIN, tally, one_chain)
 
 
 def _chain(

@@ -1,15 +1,12 @@
 """Signals at any moment: the run saves, says so by its status, and goes on."""
 
-import itertools
 import random
 import shutil
 import signal
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from campaign.chains import PHASES, Plan, reach, small_plan
+from campaign.chains import PHASES, Plan, in_chains, reach, small_plan
 from campaign.programs import kill
 from campaign.tally import Setting, Tally
 
@@ -24,18 +21,12 @@ def stop_often(setting: Setting, tally: Tally, signals: int) -> None:
     imported; or 0 where all was done by then.
     """
     plan = small_plan(setting)
-    numbers, lock = itertools.count(), threading.Lock()
 
-    def work(_):
-        while tally.tried < signals:
-            with lock:
-                number = next(numbers)
-            draw = random.Random(f"{setting.seed} {number}")
-            left = min(_A_CHAIN, signals - tally.tried)
-            _chain(plan, plan.scratch / f"stopped-{number}", draw, left, tally)
+    def one_chain(number: int, signals: int) -> None:
+        draw = random.Random(f"{setting.seed} {number}")
+        _chain(plan, plan.scratch / f"stopped-{number}", draw, signals, tally)
 
-    with ThreadPoolExecutor(setting.jobs) as threads:
-        list(threads.map(work, range(setting.jobs)))
+    in_chains(setting.jobs, signals, _A_CHAIN, tally, one_chain)
 
 
 def _chain(
