@@ -29,7 +29,8 @@ test-peers: .venv/installed-peers
 ## Training steps compiled for TPUs, without one, by the compiler that this installs.
 test-tpu: .venv/installed-tpu
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests/experiments/test_compile_tpu.py \
-		tests/kernels/test_mosaic_compiled.py tests/benchmarks/test_tpu_schedule.py
+		tests/kernels/test_mosaic_compiled.py tests/benchmarks/test_tpu_schedule.py \
+		tests/benchmarks/test_scaling.py
 
 format: .venv/installed-test
 	$(BIN)/ruff check --fix

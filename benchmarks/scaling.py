@@ -17,15 +17,18 @@ import os
 
 # Before JAX is imported. More threads than cores: devices that wait for one another
 # starve on fewer.
-_COUNT = "--xla_force_host_platform_device_count=8"
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_COUNT}".strip()
-os.environ["NPROC"] = "32"
+_COUNT = "--xla_force_host_platform_device_count"
+if _COUNT not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_COUNT}=8".strip()
+os.environ.setdefault("NPROC", "32")
 
 import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,14 +41,13 @@ from timing import interleave, spread, visit
 
 import jaxtext as jt
 
-DEVICES = (1, 2, 4, 8)
 STRATEGIES: tuple[Literal["pmap", "sharded"], ...] = ("pmap", "sharded")
-STEPS = 10  # of one repetition
-SLICES = ("1x1", "2x2", "2x4", "4x4", "8x8", "16x16")
+STEPS = 5  # of one repetition
 MODEL = (
     *("--cell", "lstm", "--layers", "2", "--hidden", "1024"),
     *("--seq-len", "128", "--dtype", "bfloat16"),
 )
+AT_ONCE = 256  # streams of a chip; of more, gradients are added up
 COMPILE = Path(__file__).parents[1] / "experiments" / "compile_tpu.py"
 
 
@@ -59,12 +61,18 @@ class Config:
     """Streams of the whole batch (strong), and of 8 devices together (weak)."""
     seq_len: int = 32
     """Characters of each stream in a batch."""
-    seconds: float = 60.0
+    devices: tuple[int, ...] = (1, 2, 4, 8)
+    """How many simulated devices, of the eight there are."""
+    seconds: float = 120.0
     """How long to time, everybody together."""
+    visit_seconds: float = 0.5
+    """How long one visit to one of them takes."""
     predict: bool = False
     """Predict for TPUs: 256 streams a chip (weak), or 4096 in all (strong)."""
-    chips: tuple[str, ...] = ("v5e", "v6e")
-    """Generations to predict for."""
+    chip: str = "v5e"
+    """Generation to predict for."""
+    extents: tuple[str, ...] = ("1x1", "2x2", "4x4", "16x16")
+    """Slices to predict for; efficiency is told beside the first."""
     out: Path | None = None
     """Also write the JSON to this file."""
 
@@ -103,12 +111,12 @@ def trainer(config: Config, size: int, n: int, strategy) -> Callable[[], object]
 
 def measure(config: Config) -> dict[str, Any]:
     """Times everybody, and returns the result."""
-    each = config.batch_size // max(DEVICES)
+    each = config.batch_size // max(config.devices)
     sizes = {"strong": lambda n: config.batch_size, "weak": lambda n: n * each}
     wanted = {
         (size(n), n, strategy)
         for size in sizes.values()
-        for n in DEVICES
+        for n in config.devices
         for strategy in ("jit", *STRATEGIES)
     }
     wanted = {(size, 1 if how == "jit" else n, how) for size, n, how in wanted}
@@ -116,14 +124,17 @@ def measure(config: Config) -> dict[str, Any]:
     for run in trainers.values():
         run()  # compiles
     times = interleave(
-        {key: lambda run=run: visit(run, 0.3) for key, run in trainers.items()},
+        {
+            key: lambda run=run: visit(run, config.visit_seconds)
+            for key, run in trainers.items()
+        },
         rounds=1000,
         seconds=config.seconds,
     )
     found = {key: spread(values) for key, values in times.items()}
     rows = []
     for scaling, size in sizes.items():
-        for n in DEVICES:
+        for n in config.devices:
             alone = found[size(n), 1, "jit"]["median_ms"] / STEPS
             for strategy in STRATEGIES:
                 one = {k: v / STEPS for k, v in found[size(n), n, strategy].items()}
@@ -143,44 +154,47 @@ def measure(config: Config) -> dict[str, Any]:
 
 def predict(config: Config) -> dict[str, Any]:
     """Compiles for each slice, and returns what bounds a step there."""
-    rows, first = [], {}
-    for chip in config.chips:
-        for extent in SLICES:
-            chips = int(np.prod([int(x) for x in extent.split("x")]))
-            for scaling, size in (("weak", 256 * chips), ("strong", 4096)):
-                found = compile_for(f"{chip}:{extent}", size, max(1, 16 // chips))
-                if not found["fits"]:
-                    continue
-                limits = {k: 1e6 * v for k, v in found["bound_seconds"].items()}
-                per_chip = found["bound_characters_per_second"] / chips
-                best = first.setdefault((chip, scaling), per_chip)
-                row = {"chip": chip, "scaling": scaling, "chips": chips}
-                row |= {"batch_size": size, "slices": found["slices"]}
-                row["exchanged_bytes"] = sum(c["bytes"] for c in found["collectives"])
-                row |= {f"{k}_us": v for k, v in limits.items()}
-                row["characters_per_second_and_chip"] = per_chip
-                row["efficiency"] = per_chip / best
-                rows.append(row)
-                print(
-                    f"{scaling:6} {chip}:{extent:5} batch {size:6}: at least "
-                    f"{limits['step']:9,.0f} µs, of them links {limits['links']:4,.0f};"
-                    f" efficiency {row['efficiency']:.1%}",
-                    file=sys.stderr,
-                )
+    rows = []
+    for scaling in ("weak", "strong"):
+        first = None
+        for extent in config.extents:
+            chips = prod(int(x) for x in extent.split("x"))
+            size = AT_ONCE * chips if scaling == "weak" else 4096
+            found = compile_for(f"{config.chip}:{extent}", size, chips)
+            limits = {f"{k}_us": 1e6 * v for k, v in found["bound_seconds"].items()}
+            per_chip = found["bound_characters_per_second"] / chips
+            first = first or per_chip
+            row = {"scaling": scaling, "chip": config.chip, "chips": chips}
+            row |= {name: found[name] for name in ("batch_size", "slices", "backends")}
+            row |= {"collectives": found["collectives"], **limits}
+            row["characters_per_second_and_chip"] = per_chip
+            row["efficiency"] = per_chip / first
+            rows.append(row)
+            print(
+                f"{scaling:6} {config.chip}:{extent:5} batch {size:6}: at least "
+                f"{row['step_us']:9,.0f} µs, of them links {row['links_us']:4,.0f}; "
+                f"efficiency at most {row['efficiency']:.1%}",
+                file=sys.stderr,
+            )
     return {"rows": rows, "model": MODEL, "versions": record.versions()}
 
 
-def compile_for(topology: str, size: int, slices: int) -> dict[str, Any]:
+@cache
+def compile_for(topology: str, size: int, chips: int) -> dict[str, Any]:
     """What compile_tpu.py finds of the step on a slice."""
+    slices = max(1, size // chips // AT_ONCE)
     flags = ["--topology", topology, "--batch-size", str(size), "--slices", str(slices)]
+    # What XLA_FLAGS say to CPUs would be said to the TPU too.
+    own = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
     done = subprocess.run(
         [sys.executable, str(COMPILE), *MODEL, *flags],
         check=False,
         capture_output=True,
         text=True,
+        env=own,
     )
-    if done.returncode not in (0, 3):
-        raise SystemExit(done.stderr)
+    if done.returncode != 0:
+        raise SystemExit(f"{topology}, batch {size}: {done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
