@@ -391,10 +391,10 @@ def test_a_corpus_that_cannot_be_read_any_more(corpus, tmp_path, capsys, monkeyp
     command = ["--corpus", corpus, "--workdir", tmp_path / "run", "--steps", 30, *SMALL]
     batch = jt.text.Streams.batch
 
-    def unreadable(self, seed, k, *args):
+    def unreadable(self, seed, k, **options):
         if k == 14:
             raise InputError("cannot read the ids (Input/output error)")
-        return batch(self, seed, k, *args)
+        return batch(self, seed, k, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(jt.text.Streams, "batch", unreadable)

@@ -75,62 +75,45 @@ def await_step(workdir, step, processes):
         time.sleep(0.02)
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    """A run that nobody disturbed, and one that was killed, stopped, and gone on."""
-    directory = tmp_path_factory.mktemp("runs")
-    corpus = directory / "fox.txt"
-    corpus.write_text(TEXT)
-    whole, parts = directory / "whole", directory / "parts"
-    seen = {}
-    with pair(whole, "--corpus", corpus) as processes:
-        assert wait(processes) == [0, 0], said(whole, 0) + said(whole, 1)
-    with pair(parts, "--corpus", corpus, "--heartbeat-seconds", HEARTBEAT) as processes:
-        await_step(parts, 40, processes)
-        (child,) = psutil.Process(processes[1].pid).children()
-        child.kill()
-        begin = time.monotonic()
-        seen["killed"] = wait(processes)
-        seen["seconds"] = time.monotonic() - begin
-        seen["lost"] = said(parts, 0)
-    with pair(parts, "--corpus", corpus) as processes:
-        await_step(parts, 160, processes)
-        processes[1].send_signal(signal.SIGTERM)
-        seen["stopped"] = wait(processes)
-        seen["going on"] = said(parts, 0)
-    with pair(parts, "--corpus", corpus, "--data-parallel", "sharded") as processes:
-        assert wait(processes) == [0, 0], said(parts, 0) + said(parts, 1)
-    return corpus, whole, parts, seen
-
-
 def result(workdir):
     return json.loads(said(workdir, 0, "out").splitlines()[-1])
 
 
-def test_a_process_that_is_killed_ends_the_other_with_words_and_in_time(runs):
-    _, _, _, seen = runs
-    assert seen["killed"] == [75, 128 + signal.SIGKILL]
-    assert "lost contact with another process of the run" in seen["lost"]
-    assert seen["seconds"] < HEARTBEAT + 15
+# One test: to start two processes takes most of the time.
+def test_killed_and_stopped_and_gone_on_is_as_if_never_disturbed(tmp_path, capsys):
+    corpus = tmp_path / "fox.txt"
+    corpus.write_text(TEXT)
+    whole, parts, one = tmp_path / "whole", tmp_path / "parts", tmp_path / "one"
+    corpus_flags = "--corpus", corpus
+    with pair(whole, *corpus_flags) as processes:
+        assert wait(processes) == [0, 0], said(whole, 0) + said(whole, 1)
 
+    # A process that is killed ends the other, with words and in time.
+    with pair(parts, *corpus_flags, "--heartbeat-seconds", HEARTBEAT) as processes:
+        await_step(parts, 40, processes)
+        (child,) = psutil.Process(processes[1].pid).children()
+        child.kill()
+        begin = time.monotonic()
+        assert wait(processes) == [75, 128 + signal.SIGKILL]
+        assert time.monotonic() - begin < HEARTBEAT + 15
+    assert "lost contact with another process of the run" in said(parts, 0)
 
-def test_a_signal_to_one_stops_both_at_the_same_step(runs):
-    _, _, _, seen = runs
-    assert "going on from step" in seen["going on"]
-    assert seen["stopped"] == [128 + signal.SIGTERM] * 2
+    # A signal to one stops both, at the same step.
+    with pair(parts, *corpus_flags) as processes:
+        await_step(parts, 160, processes)
+        processes[1].send_signal(signal.SIGTERM)
+        assert wait(processes) == [128 + signal.SIGTERM] * 2
+    assert "going on from step" in said(parts, 0)
 
-
-def test_what_was_killed_and_stopped_ends_as_if_it_had_not_been(runs):
-    _, whole, parts, _ = runs
+    with pair(parts, *corpus_flags, "--data-parallel", "sharded") as processes:
+        assert wait(processes) == [0, 0], said(parts, 0) + said(parts, 1)
     expected, found = result(whole), result(parts)
     assert 160 <= found["resumed_from_step"] < STEPS
     assert found["processes"] == 2
     for name in ("parameters_sha256", "val_nats_per_char", "best_step"):
         assert found[name] == expected[name]
 
-
-def test_one_process_writes_what_is_written_once(runs):
-    _, whole, parts, _ = runs
+    # What is written once is written by one of them.
     for workdir in (whole, parts):
         steps = [r["step"] for r in read_metrics(workdir / "metrics.jsonl")]
         assert steps.count(100) == 2  # a loss and a validation
@@ -138,16 +121,15 @@ def test_one_process_writes_what_is_written_once(runs):
         assert "{" not in said(workdir, 1, "out")
         assert "validation" not in said(workdir, 1)
 
-
-def test_two_processes_are_one(runs, tmp_path, capsys):
-    corpus, whole, _, _ = runs
-    command = ["--corpus", corpus, "--workdir", tmp_path / "one", *FLAGS]
-    assert char_gen.main([str(word) for word in command]) == 0
+    # And two processes are one, within rounding.
+    assert (
+        char_gen.main([str(x) for x in [*corpus_flags, *FLAGS, "--workdir", one]]) == 0
+    )
     alone = json.loads(capsys.readouterr().out)
-    val = result(whole)["val_nats_per_char"]
-    assert alone["val_nats_per_char"] == pytest.approx(val, rel=1e-4)
+    expected = expected["val_nats_per_char"]
+    assert alone["val_nats_per_char"] == pytest.approx(expected, rel=1e-4)
     losses = [
         [r["loss"] for r in read_metrics(d / "metrics.jsonl") if "loss" in r]
-        for d in (whole, tmp_path / "one")
+        for d in (whole, one)
     ]
     np.testing.assert_allclose(*losses, rtol=1e-3)
