@@ -9,9 +9,6 @@ from jaxtext.types import Array, Backend, Cell, Masks, Params, State, Target
 STEP_BY_STEP = "scan"
 BACKENDS = ("fused", "mosaic", "triton", "cudnn", "parallel")
 
-# Calls that XLA cannot divide between devices by itself.
-_INDIVISIBLE = ("mosaic", "triton", "cudnn")
-
 # What is tried first to last on a platform, and the evidence for it; then the scan.
 EVIDENCE = {
     "cpu": {"fused": "measured faster than scan (benchmarks/results/cpu-2-cores.json)"},
@@ -90,7 +87,7 @@ def choose(
     passed_over = ""
     for name, evidence in EVIDENCE.get(target.platform, {}).items():
         if name in known:
-            if target.devices > 1 and name in _INDIVISIBLE:
+            if target.devices > 1 and not known[name].divisible:
                 lack = (
                     f"XLA cannot divide a kernel between {target.devices} devices; it "
                     "need not within jax.shard_map, jax.pmap or a mesh of one device"

@@ -82,11 +82,13 @@ class Backend(NamedTuple):
       lacks: ``(target, params, state, xs, masks) -> str | None``: what it lacks to do
         that on a `Target`, in words, going by shapes and types alone. ``None`` in its
         place: it lacks nothing anywhere.
+      divisible: Whether XLA can divide it between devices by itself.
     """
 
     name: str
     sequence: Callable[..., tuple[State, Array]]
     lacks: Callable[..., str | None] | None = None
+    divisible: bool = True
 
 
 class Cell(NamedTuple):

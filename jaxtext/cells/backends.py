@@ -5,25 +5,22 @@ import math
 import jax
 import jax.numpy as jnp
 
-from jaxtext.kernels.cudnn import CUDNN
 from jaxtext.kernels.fused import FUSED
 from jaxtext.kernels.gates import Gates, Operands, Passes, Recurrence, Weights
-from jaxtext.kernels.lstm import LSTM
 from jaxtext.kernels.mosaic import MOSAIC
 from jaxtext.kernels.recurrence import recurrence
 from jaxtext.kernels.triton import TRITON
 from jaxtext.types import Backend, DType
 
 
-def backends(gates: Gates, dtype: DType) -> tuple[Backend, ...]:
+def backends(gates: Gates, dtype: DType, **more: Passes) -> tuple[Backend, ...]:
     """The backends of a cell whose step is `gates` between two products.
 
     The cell's initial state is zero, and its parameters are ``kernel``,
-    ``recurrent_kernel``, ``bias`` and, if it has one, ``recurrent_bias``.
+    ``recurrent_kernel``, ``bias`` and, if it has one, ``recurrent_bias``. `more` are
+    the ways that these gates alone have.
     """
-    known = {"fused": FUSED, "mosaic": MOSAIC, "triton": TRITON}
-    if gates is LSTM:
-        known["cudnn"] = CUDNN
+    known = {"fused": FUSED, "mosaic": MOSAIC, "triton": TRITON, **more}
     return tuple(_backend(name, known[name], gates, dtype) for name in known)
 
 
@@ -46,7 +43,7 @@ def _backend(name: str, passes: Passes, gates: Gates, dtype: DType) -> Backend:
         ys = ys.reshape(ys.shape[0], *batch_shape, ys.shape[-1])
         return jax.tree.unflatten(jax.tree.structure(state), leaves), ys
 
-    return Backend(name, sequence, lacks)
+    return Backend(name, sequence, lacks, passes.divisible)
 
 
 def _operands(params, state, xs, masks):

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from jaxtext.cells.affine import affine, glorot, orthogonal
 from jaxtext.cells.backends import backends
+from jaxtext.kernels.cudnn import CUDNN
 from jaxtext.kernels.lstm import LSTM
 from jaxtext.types import Array, Cell, DType
 
@@ -84,4 +85,4 @@ def lstm(
         h = (jax.nn.sigmoid(o) * jnp.tanh(c)).astype(dtype)
         return LSTMState(c, h), h
 
-    return Cell(init, initial_state, step, backends=backends(LSTM, dtype))
+    return Cell(init, initial_state, step, backends=backends(LSTM, dtype, cudnn=CUDNN))

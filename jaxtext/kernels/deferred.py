@@ -1,10 +1,12 @@
 """What a kernel leaves to XLA: products over all steps, which need not wait for any."""
 
-import jax
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
 import jax.numpy as jnp
 
-from jaxtext.kernels.gates import Recurrence, Weights, activations
-from jaxtext.kernels.padding import unpad_gates
+from jaxtext.kernels.gates import Arrays, Operands, Recurrence, Weights, activations
+from jaxtext.kernels.padding import pad, unpad_gradients
 from jaxtext.kernels.products import (
     is_symbols,
     one_hot,
@@ -17,6 +19,61 @@ from jaxtext.types import Array
 # Rows for symbols are added up by a product with one-hot rows while these are no wider:
 # on TPU a scatter goes row by row.
 _MOST_ONE_HOT = 4096
+
+
+class Gradients(NamedTuple):
+    """What a backward kernel finds, all of it padded.
+
+    Attributes:
+      dz: ``[T, B, G H]``, of the pre-activations.
+      du: ``[T, B, H]``, of the last gate's recurrent part, where that is not ``dz``.
+      start: ``[B, H]``, of the state before the first step.
+    """
+
+    dz: Any
+    du: Any
+    start: list[Any]
+
+
+def backward(
+    kernel: Callable[..., Gradients],
+    what: Recurrence,
+    operands: Operands,
+    inputs: Any,
+    tape: Any,
+    cotangents: tuple[Arrays, Array],
+) -> tuple[Weights, Arrays, Array | None]:
+    """Gradients of a recurrence, of which a kernel takes the steps.
+
+    Args:
+      kernel: ``(what, inputs, tape, h_tm1, cotangents) -> gradients``, with ``h``
+        before each step and padded cotangents.
+      what: The recurrence.
+      operands: What it is of.
+      inputs: The operands, padded: ``weights``, ``start``, ``xs`` and ``resets``.
+      tape: What the forward kernel wrote, among it ``hs``, ``before`` and ``gates``.
+      cotangents: Those of the last state and of the outputs.
+
+    Returns:
+      Gradients by weights, state and inputs; ``None`` for those of symbols.
+    """
+    weights, state, xs, *_ = operands
+    h_tm1 = before_each(inputs.start[-1], tape.hs, inputs.resets)
+    if not what.keep:
+        again = gates_again(what, inputs.weights, inputs.xs, tape.before, h_tm1)
+        tape = tape._replace(gates=again)
+    batch, hidden = inputs.start[-1].shape
+    dlast, dys = cotangents
+    dlast = [pad(pad(x, 0, batch), 1, hidden) for x in dlast]
+    dys = pad(pad(dys, 1, batch), 2, hidden)
+    dz, du, dstart = kernel(what, inputs, tape, h_tm1, (dlast, dys))
+    dweights, dxs = weight_gradients(inputs.weights, inputs.xs, h_tm1, dz, du)
+    rows, columns = (slice(size) for size in state[-1].shape)
+    dstate = tuple(
+        d[rows, columns].astype(x.dtype) for d, x in zip(dstart, state, strict=True)
+    )
+    dxs = None if dxs is None else dxs[:, rows].astype(xs.dtype)
+    return unpad_gradients(dweights, weights), dstate, dxs
 
 
 def gates_again(
@@ -78,17 +135,6 @@ def weight_gradients(
         dinner = du.sum(0, dtype=wide)
     dweights = Weights(dkernel, drecurrent, dz.sum(0, dtype=wide), dinner)
     return dweights, None if dxs is None else dxs.reshape(*xs.shape)
-
-
-def unpadded(gradients: Weights, weights: Weights) -> Weights:
-    """Gradients by padded weights as those by the weights, in their types."""
-    hidden = weights.recurrent_kernel.shape[0]
-    gates = weights.bias.shape[0] // hidden
-    kernel, recurrent, bias = (unpad_gates(g, gates, hidden) for g in gradients[:3])
-    inner = gradients.recurrent_bias
-    inner = None if inner is None else inner[:hidden]
-    found = Weights(kernel, recurrent[:hidden], bias, inner)
-    return jax.tree.map(lambda g, w: g.astype(w.dtype), found, weights)
 
 
 def before_each(start: Array, hs: Array, resets: Array | None) -> Array:

@@ -80,12 +80,14 @@ class Passes(NamedTuple):
         ``dxs`` is ``None`` for symbols. Need not be differentiable.
       lacks: ``(target, what, operands) -> str | None``: what it lacks to do so on a
         device, going by shapes and types.
+      divisible: Whether XLA can divide it between devices by itself: not a kernel.
     """
 
     forward: Callable[..., tuple[Arrays, Array]]
     record: Callable[..., tuple[tuple[Arrays, Array], Any]]
     backward: Callable[..., tuple[Weights, Arrays, Array | None]]
     lacks: Callable[..., str | None]
+    divisible: bool = False
 
 
 class Recurrence(NamedTuple):

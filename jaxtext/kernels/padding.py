@@ -1,7 +1,9 @@
 """Arrays made larger by zeros, to the sizes that kernels work in."""
 
+import jax
 import jax.numpy as jnp
 
+from jaxtext.kernels.gates import Weights
 from jaxtext.types import Array
 
 
@@ -22,3 +24,24 @@ def unpad_gates(array: Array, gates: int, hidden: int) -> Array:
     """The inverse of `pad_gates`, `hidden` being the size before it."""
     apart = array.reshape(*array.shape[:-1], gates, -1)
     return apart[..., :hidden].reshape(*array.shape[:-1], gates * hidden)
+
+
+def pad_weights(weights: Weights, hidden: int) -> Weights:
+    """Weights for a state of `hidden` units, zero beyond the units of their own."""
+    own = weights.recurrent_kernel.shape[0]
+    gates = weights.bias.shape[0] // max(1, own)
+    kernel, recurrent, bias = (pad_gates(w, gates, hidden) for w in weights[:3])
+    inner = weights.recurrent_bias
+    inner = None if inner is None else pad(inner, 0, hidden)
+    return Weights(kernel, pad(recurrent, 0, hidden), bias, inner)
+
+
+def unpad_gradients(gradients: Weights, weights: Weights) -> Weights:
+    """Gradients by padded weights as those by the weights, in their types."""
+    hidden = weights.recurrent_kernel.shape[0]
+    gates = weights.bias.shape[0] // hidden
+    kernel, recurrent, bias = (unpad_gates(g, gates, hidden) for g in gradients[:3])
+    inner = gradients.recurrent_bias
+    inner = None if inner is None else inner[:hidden]
+    found = Weights(kernel, recurrent[:hidden], bias, inner)
+    return jax.tree.map(lambda g, w: g.astype(w.dtype), found, weights)

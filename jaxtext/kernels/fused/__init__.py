@@ -15,5 +15,9 @@ from jaxtext.kernels.fused import backward, forward
 from jaxtext.kernels.gates import Passes
 
 FUSED = Passes(
-    forward.forward, forward.record, backward.backward, lacks=lambda *_: None
+    forward.forward,
+    forward.record,
+    backward.backward,
+    lacks=lambda *_: None,
+    divisible=True,
 )

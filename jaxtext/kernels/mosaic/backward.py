@@ -1,39 +1,19 @@
-"""The backward kernel, and the products that need not wait for it."""
+"""The backward kernel."""
 
 from functools import partial
-from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
 
-from jaxtext.kernels.deferred import (
-    before_each,
-    gates_again,
-    unpadded,
-    weight_gradients,
-)
+from jaxtext.kernels import deferred
+from jaxtext.kernels.deferred import Gradients
 from jaxtext.kernels.gates import Arrays, Operands, Recurrence, Weights
 from jaxtext.kernels.masks import cleared, where
 from jaxtext.kernels.mosaic.forward import Written
 from jaxtext.kernels.mosaic.grid import precision
 from jaxtext.kernels.mosaic.operands import padded
-from jaxtext.kernels.padding import pad
 from jaxtext.types import Array
-
-
-class Gradients(NamedTuple):
-    """What the kernel writes.
-
-    Attributes:
-      dz: ``[T, B, G H]``, of the pre-activations.
-      du: ``[T, B, H]``, of the last gate's recurrent part, where that is not ``dz``.
-      start: ``[B, H]``, of the state before the first step.
-    """
-
-    dz: Any
-    du: Any
-    start: list[Any]
 
 
 def backward(
@@ -42,45 +22,17 @@ def backward(
     tape: Written,
     cotangents: tuple[Arrays, Array],
 ) -> tuple[Weights, Arrays, Array | None]:
-    """Gradients of a recurrence.
-
-    Args:
-      what: The recurrence.
-      operands: What it is of.
-      tape: What the forward kernel wrote.
-      cotangents: Those of the last state and of the outputs.
-
-    Returns:
-      Gradients by weights, state and inputs; ``None`` for those of symbols.
-    """
-    weights, state, xs, *_ = operands
+    """Gradients of a recurrence; arguments and results as of `Passes.backward`."""
     inputs = padded(what, operands)
-    h_tm1 = before_each(inputs.start[-1], tape.hs, inputs.resets)
-    if not what.keep:
-        again = gates_again(what, inputs.weights, inputs.xs, tape.before, h_tm1)
-        tape = tape._replace(gates=again)
-    gradients = _run(what, inputs, tape, h_tm1, cotangents)
-    dweights, dxs = weight_gradients(
-        inputs.weights, inputs.xs, h_tm1, gradients.dz, gradients.du
-    )
-    dweights = unpadded(dweights, weights)
-    rows, columns = (slice(size) for size in state[-1].shape)
-    dstate = [
-        dstart[rows, columns].astype(x.dtype)
-        for dstart, x in zip(gradients.start, state, strict=True)
-    ]
-    dxs = None if dxs is None else dxs[:, rows].astype(xs.dtype)
-    return dweights, tuple(dstate), dxs
+    return deferred.backward(_run, what, operands, inputs, tape, cotangents)
 
 
 def _run(what, operands, tape, h_tm1, cotangents):
     grid = operands.grid._replace(backwards=True)
-    batch, hidden = grid.tiles.batch, grid.tiles.hidden
+    hidden = grid.tiles.hidden
     width, dtype, wide = grid.sizes.gates * hidden, grid.sizes.dtype, grid.sizes.wide
     transposed = operands.weights.recurrent_kernel.T
     dlast, dys = cotangents
-    dlast = [pad(pad(x, 0, batch), 1, hidden) for x in dlast]
-    dys = pad(pad(dys, 1, batch), 2, hidden)
     h_tm1 = h_tm1 if what.gates.reads_h else None
     row = grid.rows(hidden, wide)
     tile = grid.tiles.rows, hidden

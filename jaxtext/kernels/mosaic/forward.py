@@ -63,6 +63,8 @@ def _run(what: Recurrence, operands: Padded, recorded: bool) -> Written:
     grid, weights = operands.grid, operands.weights
     hidden, dtype, wide = grid.tiles.hidden, grid.sizes.dtype, grid.sizes.wide
     z = product(operands.xs, weights.kernel) + weights.bias
+    inner = weights.recurrent_bias
+    inner = None if inner is None else inner[None]
     memories = operands.start[:-1]
     saved = what.gates.saved if recorded and what.keep else 0
     tile = grid.tiles.rows, hidden
@@ -72,7 +74,7 @@ def _run(what: Recurrence, operands: Padded, recorded: bool) -> Written:
         [
             (z, grid.stream(z.shape[-1])),
             (weights.recurrent_kernel, grid.whole(weights.recurrent_kernel)),
-            (weights.recurrent_bias, grid.whole(weights.recurrent_bias)),
+            (inner, grid.whole(inner)),
             (list(operands.start), [grid.rows(hidden)] * len(operands.start)),
             *operands.masks(grid),
         ],

@@ -9,7 +9,7 @@ from jaxtext.kernels.gates import Arrays, Operands, Recurrence, Weights, cast
 from jaxtext.kernels.masks import numbers
 from jaxtext.kernels.mosaic.grid import Grid, Part
 from jaxtext.kernels.mosaic.tiles import Sizes, room, tiles
-from jaxtext.kernels.padding import pad, pad_gates
+from jaxtext.kernels.padding import pad, pad_weights
 from jaxtext.target import target
 from jaxtext.types import Array, Target
 
@@ -76,17 +76,9 @@ def padded(
     if of_parts is None:
         raise ValueError(f"mosaic: {sizes} does not fit into vector memory")
     hidden, batch = of_parts.hidden, of_parts.batch
-    w = cast(operands.weights, what.dtype)
-    weights = Weights(
-        pad_gates(w.kernel, sizes.gates, hidden),
-        pad(pad_gates(w.recurrent_kernel, sizes.gates, hidden), 0, hidden),
-        pad_gates(w.bias, sizes.gates, hidden),
-        None if w.recurrent_bias is None else pad(w.recurrent_bias, 0, hidden)[None],
-    )
-
     return Padded(
         Grid(sizes, of_parts),
-        weights,
+        pad_weights(cast(operands.weights, what.dtype), hidden),
         tuple(pad(pad(x, 0, batch), 1, hidden) for x in operands.state),
         pad(operands.xs, 1, batch),
         numbers(operands.resets, batch),

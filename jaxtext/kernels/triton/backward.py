@@ -6,15 +6,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxtext.kernels.deferred import (
-    before_each,
-    gates_again,
-    unpadded,
-    weight_gradients,
-)
+from jaxtext.kernels import deferred
+from jaxtext.kernels.deferred import Gradients
 from jaxtext.kernels.gates import Arrays, Operands, Recurrence, Weights
 from jaxtext.kernels.masks import cleared, where
-from jaxtext.kernels.padding import pad
 from jaxtext.kernels.triton.forward import Written
 from jaxtext.kernels.triton.operands import Tiles, padded, run
 from jaxtext.types import Array
@@ -32,7 +27,7 @@ class Read(NamedTuple):
     valid: Any
 
 
-class Gradients(NamedTuple):
+class Found(NamedTuple):
     """What the kernel writes.
 
     Attributes:
@@ -56,38 +51,9 @@ def backward(
     tape: Written,
     cotangents: tuple[Arrays, Array],
 ) -> tuple[Weights, Arrays, Array | None]:
-    """Gradients of a recurrence.
-
-    Args:
-      what: The recurrence.
-      operands: What it is of.
-      tape: What the forward kernel wrote.
-      cotangents: Those of the last state and of the outputs.
-
-    Returns:
-      Gradients by weights, state and inputs; ``None`` for those of symbols.
-    """
-    weights, state, xs, *_ = operands
+    """Gradients of a recurrence; arguments and results as of `Passes.backward`."""
     inputs = padded(what, operands)
-    w = inputs.weights
-    h_tm1 = before_each(inputs.start[-1], tape.hs, inputs.resets)
-    if not what.keep:
-        again = gates_again(what, w, inputs.xs, tape.before, h_tm1)
-        tape = tape._replace(gates=again)
-    gradients = _run(what, inputs, tape, h_tm1, cotangents)
-    dweights, dxs = weight_gradients(
-        w, inputs.xs, h_tm1, gradients.dz, gradients.du_last
-    )
-    dstart = [slots[0] for slots in gradients.state]
-    dstart[-1] += jnp.matmul(
-        gradients.du[0], w.recurrent_kernel.T, preferred_element_type=inputs.wide
-    )
-    rows, columns = (slice(size) for size in state[-1].shape)
-    dstate = [
-        d[rows, columns].astype(x.dtype) for d, x in zip(dstart, state, strict=True)
-    ]
-    dxs = None if dxs is None else dxs[:, rows].astype(xs.dtype)
-    return unpadded(dweights, weights), tuple(dstate), dxs
+    return deferred.backward(_run, what, operands, inputs, tape, cotangents)
 
 
 def _run(what, operands, tape, h_tm1, cotangents):
@@ -95,20 +61,20 @@ def _run(what, operands, tape, h_tm1, cotangents):
     length, batch, hidden = h_tm1.shape
     width = kernel.shape[1]
     dlast, dys = cotangents
-    return run(
+    found = run(
         partial(_kernel, what.gates.backward, tiles, operands.wide),
         "recurrence_backward",
         (kernel.T,),
         Read(
-            pad(pad(dys, 1, batch), 2, hidden),
-            [pad(pad(x, 0, batch), 1, hidden) for x in dlast],
+            dys,
+            dlast,
             tape.before,
             h_tm1 if what.gates.reads_h else None,
             tape.gates,
             operands.resets,
             operands.valid,
         ),
-        Gradients(
+        Found(
             dz=((length, batch, width), kernel.dtype),
             du_last=((length, batch, hidden), kernel.dtype)
             if what.gates.differ
@@ -117,6 +83,9 @@ def _run(what, operands, tape, h_tm1, cotangents):
             du=((2, batch, width), kernel.dtype),
         ),
     )
+    start = [slots[0] for slots in found.state]
+    start[-1] += jnp.matmul(found.du[0], kernel.T, preferred_element_type=operands.wide)
+    return Gradients(found.dz, found.du_last, start)
 
 
 def _kernel(gates, tiles: Tiles, wide, kernel, read, out, barrier):

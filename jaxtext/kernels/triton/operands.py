@@ -11,7 +11,7 @@ from jax.experimental.pallas import triton as plgpu
 
 from jaxtext.kernels.gates import Arrays, Operands, Recurrence, Weights, cast
 from jaxtext.kernels.masks import numbers
-from jaxtext.kernels.padding import pad, pad_gates
+from jaxtext.kernels.padding import pad, pad_weights
 from jaxtext.target import target
 from jaxtext.types import Array, DType, Shape, Target
 
@@ -109,17 +109,10 @@ def padded(
 ) -> Padded:
     """Pads the operands of `recurrence`."""
     batch, hidden = operands.state[-1].shape
-    w = cast(operands.weights, what.dtype)
-    gates = w.kernel.shape[1] // max(1, hidden)
     batch, hidden = max(1, -(-batch // ROWS)) * ROWS, _padded(hidden)
 
     return Padded(
-        Weights(
-            pad_gates(w.kernel, gates, hidden),
-            pad(pad_gates(w.recurrent_kernel, gates, hidden), 0, hidden),
-            pad_gates(w.bias, gates, hidden),
-            None if w.recurrent_bias is None else pad(w.recurrent_bias, 0, hidden),
-        ),
+        pad_weights(cast(operands.weights, what.dtype), hidden),
         tuple(pad(pad(x, 0, batch), 1, hidden) for x in operands.state),
         pad(operands.xs, 1, batch),
         numbers(operands.resets, batch),
