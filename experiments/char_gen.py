@@ -123,10 +123,8 @@ def say_what_next(run: Run, display: Screen, argv: Sequence[str]) -> None:
 
     sample = command(_typed(folder / "sample.py"), "--workdir", str(run.workdir))
     cell = "gru" if run.config.cell == "lstm" else "lstm"
-    minutes = run.config.minutes
-    more = (
-        ("--minutes", 2 * minutes) if minutes else ("--steps", 2 * run.result["steps"])
-    )
+    minutes, result = run.config.minutes, run.result or {}
+    more = ("--minutes", 2 * minutes) if minutes else ("--steps", 2 * result["steps"])
     elsewhere = () if run.config.workdir is None else ("--workdir", "runs/another")
     display.say(
         f"the run is in {run.workdir}\n"

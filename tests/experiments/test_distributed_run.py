@@ -122,9 +122,8 @@ def test_killed_and_stopped_and_gone_on_is_as_if_never_disturbed(tmp_path, capsy
         assert "validation" not in said(workdir, 1)
 
     # And two processes are one, within rounding.
-    assert (
-        char_gen.main([str(x) for x in [*corpus_flags, *FLAGS, "--workdir", one]]) == 0
-    )
+    command = [*corpus_flags, *FLAGS, "--workdir", one]
+    assert char_gen.main([str(word) for word in command]) == 0
     alone = json.loads(capsys.readouterr().out)
     expected = expected["val_nats_per_char"]
     assert alone["val_nats_per_char"] == pytest.approx(expected, rel=1e-4)
