@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test contracts test-peers test-tpu format clean
+.PHONY: demo test contracts resume test-peers test-tpu format clean
 
 ## Train an LSTM on Python's own source for three minutes, and let it write.
 demo: .venv/installed
@@ -18,6 +18,10 @@ test: .venv/installed-test
 ## What every cell keeps to, in ten drawn cases each instead of one.
 contracts: .venv/installed-test
 	$(BIN)/python -m pytest -n 2 --hypothesis-profile=thorough tests/test_contracts.py
+
+## Killed after any step and gone on: each cell, on one device and eight, both strategies.
+resume: .venv/installed-test
+	$(BIN)/python -m pytest -n 2 --hypothesis-profile=thorough tests/training/test_resume.py
 
 ## Weights to and from other libraries, which this installs: torch, Keras, Haiku, Equinox
 ## (Flax is there anyway), and that none of them is imported before it is asked for.
