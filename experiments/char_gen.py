@@ -84,6 +84,9 @@ def attempt(config: Config, argv: Sequence[str]) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:  # in a process that does not hold the directory
+        print(f"error: {error}; what was saved is good", file=sys.stderr)
+        return 2
     except DivergedError as error:
         print(f"error: {error}", file=sys.stderr)
         return 3

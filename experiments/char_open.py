@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import secrets
 import zlib
 from collections.abc import Iterator
 
@@ -18,8 +19,10 @@ import jaxtext as jt
 from jaxtext.errors import InputError
 from jaxtext.training.agreement import of_first
 from jaxtext.training.checkpoint import Checkpoints
+from jaxtext.training.files import write_durably
 from jaxtext.training.interrupt import Request
-from jaxtext.training.workdir import claim
+from jaxtext.training.log import read_metrics
+from jaxtext.training.workdir import check_identity, claim
 
 
 @contextlib.contextmanager
@@ -65,6 +68,7 @@ def open_run(
         validation = validation[:0]
     first = jax.process_index() == 0
     with claim(workdir, identity) if first else contextlib.nullcontext():
+        _check_shared(workdir)
         checkpoints = Checkpoints(workdir, keep=config.keep, warn=display.say)
         run = Run(
             config,
@@ -87,7 +91,13 @@ def open_run(
         key = jax.random.key(config.seed)
         state = jt.training.create_state(model, optimizer, key, batches.batch_size)
         found = checkpoints.restore_latest(state)
+        if found is None and read_metrics(workdir / "metrics.jsonl"):
+            raise InputError(
+                f"{workdir} holds the log of a run, but none of its checkpoints; "
+                "restore them, or choose another --workdir to begin anew"
+            )
         if found is not None:
+            check_identity(workdir, found.about["identity"], identity)
             state = found.arrays
             run.take_over(found)
             run.resumed_from_step = found.step
@@ -112,6 +122,21 @@ def _check_alike(config, corpus):
         raise InputError(
             "process 0 of this run has other flags or another corpus; give all of them "
             "the same"
+        )
+
+
+def _check_shared(workdir):
+    """Raises `InputError` if this process sees another directory than process 0."""
+    if jax.process_count() == 1:
+        return
+    token, path = of_first(np.uint32(secrets.randbits(32))), workdir / ".shared"
+    if jax.process_index() == 0:
+        write_durably(path, str(token).encode())
+    of_first(0)
+    if not path.exists() or path.read_text() != str(token):
+        raise InputError(
+            f"{workdir.absolute()} is not the directory that process 0 has; give all "
+            "processes one --workdir, on a file system that they share"
         )
 
 
@@ -153,6 +178,8 @@ def _finished_result(run):
     try:
         result = json.loads((run.workdir / "result.json").read_text("utf-8"))
     except (FileNotFoundError, ValueError):  # a damaged one can be made again
+        return None
+    if not (isinstance(result, dict) and {"steps", "minutes"} <= result.keys()):
         return None
     config, asked = run.config, asked_steps(run)
     enough_steps = asked is not None and result["steps"] >= asked

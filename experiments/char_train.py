@@ -39,7 +39,7 @@ def train(run: Run, display: Screen) -> None:
     except Stopped:
         training.save()
         raise
-    except InputError:
+    except (InputError, OSError):
         # Other processes, if there are any, know nothing of it, and are not saving.
         if jax.process_count() == 1:
             training.save()
@@ -131,7 +131,7 @@ class _Training:
                 self.record(
                     step=step,
                     loss=loss,
-                    gradient_norm=metrics.gradient_norm,
+                    gradient_norm=None if self.in_a_row else metrics.gradient_norm,
                     skipped_steps=metrics.skipped.in_all,
                     chars_per_second=speed,
                 )
@@ -184,13 +184,15 @@ class _Training:
 
     def save_is_due(self, by_time):
         run, save_steps = self.run, self.run.config.save_steps
-        if run.step == run.saved_step or self.in_a_row:
-            return False  # amid steps that are skipped, the one before them is better
+        if run.step == run.saved_step:
+            return False
         return by_time or (save_steps and run.step % save_steps == 0)
 
     def save(self):
         self.take_in(self.settle())
-        if self.run.step != self.run.saved_step:
+        # Amid steps that are skipped, the state before them is the better one to have:
+        # from there the same steps come to the same end.
+        if self.run.step != self.run.saved_step and not self.in_a_row:
             self.run.save()
         self.saved_at = time.monotonic()
 
@@ -227,4 +229,5 @@ class _Training:
         self.display.say(
             f"{evidence}: going back to step {run.step}, with half the learning rate"
         )
+        run.checkpoints.forget_after(run.step)
         run.save()

@@ -45,9 +45,10 @@ class Screen:
 
     def say(self, text: str = "", style: str | None = None) -> None:
         """Prints a line, or a whole text, as it is."""
-        self._progress.console.print(
-            text, style=style, markup=False, highlight=False, soft_wrap=True
-        )
+        with contextlib.suppress(OSError):  # nothing that is said is worth a run
+            self._progress.console.print(
+                text, style=style, markup=False, highlight=False, soft_wrap=True
+            )
 
 
 @contextlib.contextmanager

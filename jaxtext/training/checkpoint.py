@@ -64,7 +64,7 @@ class Checkpoints:
         save that failed, a checkpoint that is damaged.
 
     Raises:
-      InputError: If the checkpoints lie behind a symbolic link.
+      InputError: If the checkpoints lie behind a symbolic link, or `keep` is below 2.
 
     Example:
       >>> import tempfile, optax, jaxtext as jt
@@ -85,7 +85,9 @@ class Checkpoints:
         warn: Callable[[str], None] = warnings.warn,
     ):
         self._root = workdir / "checkpoints"
-        self._keep = max(2, keep)
+        if keep < 2:
+            raise InputError(f"expected to keep at least 2 checkpoints, got {keep}")
+        self._keep = keep
         self._warn = warn
         self._writer = ThreadPoolExecutor(1, "checkpoint")
         self._pending: dict[str, Future[None]] = {}  # by series, the latest at its end
@@ -99,8 +101,15 @@ class Checkpoints:
                     "--workdir where there is room instead"
                 )
         for series in ("latest", "best"):
+            directory = self._root / series
+            for step in _steps(directory, _SAVING):
+                with contextlib.suppress(manifest.DamageError):
+                    # All but its last name was there when it was killed.
+                    unfinished = directory / f"{_SAVING}{step}"
+                    manifest.verify(unfinished, f"{series} {step}")
+                    _name(unfinished, directory / str(step))
             for prefix in (_SAVING, _REMOVING):
-                for leftover in (self._root / series).glob(prefix + "*"):
+                for leftover in directory.glob(prefix + "*"):
                     with contextlib.suppress(OSError):  # no reason not to start
                         _remove(leftover)
 
@@ -120,6 +129,15 @@ class Checkpoints:
     def save_best(self, step: int, params: Params, about: dict[str, Any]) -> None:
         """Saves parameters as the best so far, in place of those before."""
         self._save("best", step, {"params": params}, about, keep=1)
+
+    def forget_after(self, step: int) -> None:
+        """Removes states after more steps than that, of a run that has gone back."""
+        for save in self._pending.values():
+            _settle(save)
+        if jax.process_index() == 0:
+            for other, path in _newest_first(self._root / "latest"):
+                if other > step:
+                    _remove(path)
 
     def finish(self) -> None:
         """Waits for the saves that are under way.
@@ -163,7 +181,7 @@ class Checkpoints:
             try:
                 found = _restore(path, step, items)
             except OSError as error:  # its disk fails meanwhile
-                if jax.process_count() > 1:
+                if jax.process_count() > 1 or error.errno != errno.EIO:
                     raise
                 self._set_aside(path, error)
                 continue
@@ -209,13 +227,14 @@ class Checkpoints:
         def write():
             try:
                 _write(self._root / series, step, items, about, keep)
-            except OSError as error:
+            except Exception as error:
+                error = _as_os_error(error)
                 self._warn(
                     f"step {step} could not be saved as {series} in {self._root} "
                     f"({error.strerror or error}); the checkpoints before it are good, "
                     "and the next save tries again"
                 )
-                raise
+                raise error from None
 
         self._pending[series] = self._writer.submit(write)
 
@@ -279,10 +298,17 @@ def _settle(save: Future[None]) -> None:
 
 
 def _newest_first(directory: Path) -> Iterator[tuple[int, Path]]:
-    names = [path.name for path in directory.glob("*")]
-    steps = [int(name) for name in names if re.fullmatch("0|[1-9][0-9]*", name)]
-    for step in sorted(steps, reverse=True):
+    for step in sorted(_steps(directory), reverse=True):
         yield step, directory / str(step)
+
+
+def _steps(directory: Path, prefix: str = "") -> list[int]:
+    try:
+        names = os.listdir(directory)  # which says so if it may not look; glob does not
+    except FileNotFoundError:
+        return []
+    found = [re.fullmatch(f"{prefix}(0|[1-9][0-9]*)", name) for name in names]
+    return [int(match[1]) for match in found if match]
 
 
 def _write(directory, step, items, about, keep):
@@ -296,8 +322,6 @@ def _write(directory, step, items, about, keep):
             checkpointer.save(unfinished.absolute(), args)
         if jax.process_index() == 0:
             _commit(unfinished, final, step, keep)
-    except ValueError as error:
-        raise _as_os_error(error) from error
     finally:
         if jax.process_index() == 0:
             for leftover in directory.glob(f"{_SAVING}{step}*"):
@@ -307,15 +331,22 @@ def _write(directory, step, items, about, keep):
 def _commit(unfinished, final, step, keep):
     directory = final.parent
     manifest.write(unfinished, f"{directory.name} {step}")
+    _name(unfinished, final)
+    # A later one of the best is of a run that was killed, and comes by there again.
+    steps = [s for s, _ in _newest_first(directory) if s <= step or keep == 1]
+    for other, path in _newest_first(directory):
+        if other in steps and other not in [s for s in steps if s <= step][:keep]:
+            with contextlib.suppress(OSError):  # the next save tries again
+                _remove(path)
+
+
+def _name(unfinished, final):
+    """Gives a checkpoint that is on the disk its name, for good."""
     if final.exists():  # a run that went on from an earlier step comes by again
         _remove(final)
     unfinished.rename(final)
-    sync(directory)
-    kept = [s for s, _ in _newest_first(directory) if s <= step][:keep]
-    for other, path in _newest_first(directory):
-        if other not in kept:
-            with contextlib.suppress(OSError):  # the next save tries again
-                _remove(path)
+    for folder in (final.parent, *final.parents[1:3]):
+        sync(folder)
 
 
 def _restore(path, step, items):
@@ -334,9 +365,10 @@ def _restore(path, step, items):
         with _checkpointer() as checkpointer:
             found = checkpointer.restore(path.absolute(), args)
     except Exception as error:
-        error = _as_os_error(error)
-        if isinstance(error, OSError):
-            raise error
+        if (code := _os_error_code(error)) is not None:
+            raise OSError(code, os.strerror(code)) from error
+        if "RESOURCE_EXHAUSTED" in str(error):  # of memory; nothing is wrong with it
+            raise
         raise InputError(
             f"the checkpoint {path} is as it was saved, but cannot be restored "
             f"({type(error).__name__}: {error}); was it saved by another program?"
@@ -359,7 +391,7 @@ def _checkpointer():
 
 def _remove(path):
     """Removes a checkpoint; killed midway, it leaves none that looks like one."""
-    if path.is_symlink():
+    if path.is_symlink() or not path.is_dir():
         path.unlink()
         return
     if not path.name.startswith((_SAVING, _REMOVING)):
@@ -367,12 +399,19 @@ def _remove(path):
     shutil.rmtree(path)
 
 
-def _as_os_error(error: Exception) -> Exception:
-    """What TensorStore makes a `ValueError` of: a full disk, a denied permission."""
+def _os_error_code(error: Exception) -> int | None:
+    """The `errno` of an error, which TensorStore wraps into a `ValueError`."""
+    if isinstance(error, OSError):
+        return error.errno
     number = re.search(r"os_error_code='(\d+)'|OS error (\d+)", str(error))
-    if number:
-        code = int(number[1] or number[2])
+    return int(number[1] or number[2]) if number else None
+
+
+def _as_os_error(error: Exception) -> OSError:
+    """Why a save failed, whatever it was: a disk, another process, no memory."""
+    code = _os_error_code(error)
+    if code is not None:
         return OSError(code, os.strerror(code))
-    if "RESOURCE_EXHAUSTED" in str(error):
+    if "No space left" in str(error):
         return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    return error
+    return OSError(f"{type(error).__name__}: {error}")

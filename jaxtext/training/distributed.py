@@ -125,8 +125,9 @@ def initialize(
         ) from error
     last_words(
         LOST,
-        "lost contact with another process of the run; everything saved is good: the "
-        "same command on every host goes on from the last checkpoint",
+        "lost contact with another process of the run (or the runtime failed by "
+        "itself: see above); everything saved is good: the same command on every host "
+        "goes on from the last checkpoint",
     )
 
 

@@ -72,15 +72,18 @@ def _line(record: Record) -> bytes:
 
 
 def read_metrics(path: Path) -> list[Record]:
-    """Reads the records of a log, up to the first line that is not whole."""
+    """Reads the records of a log, up to the first line that is none."""
     records = []
     if path.exists():
         with path.open(encoding="utf-8", errors="replace") as file:
             for line in file:
                 try:
-                    records.append(json.loads(line))
+                    record = json.loads(line)
                 except ValueError:
                     break
+                if not isinstance(record, dict) or "step" not in record:
+                    break
+                records.append(record)
     return records
 
 

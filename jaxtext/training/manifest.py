@@ -11,6 +11,7 @@ compares the two byte by byte. Nothing that a manifest says is parsed or believe
 cannot name files elsewhere, and a flipped bit within it is found like any other.
 """
 
+import errno
 import hashlib
 import os
 import stat
@@ -21,6 +22,8 @@ from pathlib import Path
 from jaxtext.training.files import sync, write_durably
 
 NAME = "manifest.sha256"
+# What says something of the file, and not of this process or of its host.
+_OF_THE_FILE = {errno.EIO, errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 
 
 class DamageError(Exception):
@@ -64,7 +67,8 @@ def verify(directory: Path, title: str) -> None:
     Raises:
       DamageError: If a bit of it is another one, or a file is missing, cannot be
         read, is a link, or is there in addition.
-      PermissionError: If it may not be read: then nothing is known about it.
+      OSError: If it cannot be read for a reason that says nothing of it, such as a
+        permission that is lost, or too many open files.
 
     Example:
       >>> import tempfile
@@ -84,9 +88,9 @@ def verify(directory: Path, title: str) -> None:
         if not path.is_file() or path.is_symlink():
             raise DamageError(f"it has no {NAME}")
         found = path.read_bytes()
-    except PermissionError:
-        raise
     except OSError as error:
+        if error.errno not in _OF_THE_FILE:
+            raise
         name = os.path.relpath(error.filename or directory, directory)
         raise DamageError(f"{name} cannot be read ({error.strerror})") from error
     if found != expected:

@@ -51,7 +51,7 @@ def claim(workdir: Path, identity: Mapping[str, Any]) -> Iterator[None]:
             "another with --workdir"
         ) from error
     try:
-        _check_identity(workdir / "config.json", identity)
+        _check_config(workdir / "config.json", identity)
         yield
     except OSError as error:
         raise InputError(
@@ -68,22 +68,22 @@ def write_json(path: Path, value: Any) -> None:
     write_durably(path, text.encode())
 
 
-def _check_identity(path, identity):
+def check_identity(
+    workdir: Path, found: Mapping[str, Any], identity: Mapping[str, Any]
+) -> None:
+    """Raises `InputError` if a run that was found is not the one that is asked for.
+
+    Args:
+      workdir: Where it was found.
+      found: The identity that it has.
+      identity: The identity that is asked for.
+    """
     identity = json.loads(json.dumps(identity))  # tuples become lists, as when read
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        write_json(path, identity)
-        return
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise InputError(f"{path} is not the JSON of a run; choose another --workdir")
     names = sorted(found.keys() | identity.keys())
     differing = [name for name in names if found.get(name) != identity.get(name)]
     if differing == ["corpus"]:
         raise InputError(
-            f"the text is not the one that the run in {path.parent} was trained on "
+            f"the text is not the one that the run in {workdir} was trained on "
             f"(SHA-256 {found['corpus']} there, {identity['corpus']} here); give it "
             "that text again, or choose another --workdir to begin anew"
         )
@@ -93,6 +93,22 @@ def _check_identity(path, identity):
             for name in differing
         )
         raise InputError(
-            f"{path.parent} holds a run with another configuration: {said}; choose "
+            f"{workdir} holds a run with another configuration: {said}; choose "
             "another --workdir, or give what it has"
         )
+
+
+def _check_config(path, identity):
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        write_json(path, identity)
+        return
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise InputError(
+            f"{path} is not the JSON of a run; if it was one, remove that file: the "
+            "checkpoints know it too. Else choose another --workdir"
+        )
+    check_identity(path.parent, found, identity)

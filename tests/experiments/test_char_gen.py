@@ -297,6 +297,23 @@ def test_a_workdir_belongs_to_one_configuration(corpus, tmp_path, capsys):
     assert "the text is not the one that the run in" in capsys.readouterr().err
 
 
+def test_checkpoints_know_their_run(corpus, tmp_path, capsys):
+    workdir = tmp_path / "run"
+    command = ["--corpus", corpus, "--workdir", workdir, "--steps", 3, *SMALL]
+    assert gen(*command) == 0
+    (workdir / "result.json").write_text("{}")
+    (workdir / "config.json").unlink()
+    assert gen(*command, "--seed", 7) == 2
+    assert "seed is 0 there and 7 here" in capsys.readouterr().err
+    (workdir / "config.json").unlink()
+    assert gen(*command) == 0
+    (workdir / "result.json").unlink()
+    (workdir / "checkpoints").rename(tmp_path / "aside")
+    (workdir / "metrics.jsonl").write_text('{"step": 10}\n')
+    assert gen(*command) == 2
+    assert "none of its checkpoints" in capsys.readouterr().err
+
+
 def test_a_workdir_that_cannot_be_made(corpus, capsys):
     assert gen("--corpus", corpus, "--workdir", corpus / "under-a-file", *SMALL) == 2
     assert "cannot be used as a workdir" in capsys.readouterr().err

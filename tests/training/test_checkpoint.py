@@ -94,16 +94,24 @@ def test_parameters_come_from_the_best_else_the_latest(tmp_path):
 def test_the_newest_are_kept_and_a_step_taken_again_replaces(tmp_path):
     directory = saved(tmp_path, 1, 2, 3)
     assert names(directory) == ["2", "3"]
-    saved(tmp_path, 2)  # a run that went on from an earlier step
+    Checkpoints(tmp_path).forget_after(2)  # a run that goes back
     assert names(directory) == ["2"]
     saved(tmp_path, 2, 4)
     assert names(directory) == ["2", "4"]
+    saved(tmp_path, 1)  # removes nothing that lies ahead
+    assert names(directory) == ["1", "2", "4"]
+    Checkpoints(tmp_path).forget_after(4)
+    (directory / "1" / manifest.NAME).unlink()
+    shutil.rmtree(directory / "1")
     checkpoints = Checkpoints(tmp_path, keep=3)
     for step in (5, 6):
         checkpoints.save_latest(make_state(step), {})
     checkpoints.finish()
     assert names(directory) == ["4", "5", "6"]
     assert names(saved(tmp_path, 5, 8, series="best")) == ["8"]
+    assert names(saved(tmp_path, 3, series="best")) == ["3"]
+    with pytest.raises(InputError, match="at least 2 checkpoints, got 1"):
+        Checkpoints(tmp_path, keep=1)
 
 
 def test_nothing_to_restore(tmp_path):
@@ -254,10 +262,42 @@ def test_a_reader_goes_with_a_run_that_replaces_what_it_reads(tmp_path, monkeypa
 def test_what_killed_saves_left_is_removed(tmp_path):
     directory = saved(tmp_path, 6, 7)
     shutil.copytree(directory / "7", directory / "saving-8")
+    (directory / "saving-11").write_text("no directory")
     shutil.copytree(directory / "7", directory / "saving-9.orbax-checkpoint-tmp")
     shutil.copytree(directory / "7", directory / "removing-5")
     (directory / "saving-10").symlink_to(tmp_path)
     Checkpoints(tmp_path)
+    assert names(directory) == ["6", "7"]
+
+
+def test_a_save_that_lacked_its_name_alone_gets_it(tmp_path):
+    directory = saved(tmp_path, 6, 7)
+    (directory / "7").rename(directory / "saving-7")
+    assert Checkpoints(tmp_path).restore_latest(make_state()).step == 7
+    assert names(directory) == ["6", "7"]
+
+
+def test_what_says_nothing_of_a_checkpoint_sets_none_aside(tmp_path, monkeypatch):
+    directory = saved(tmp_path, 6, 7)
+
+    def out_of_memory(self, path, *args):
+        raise ValueError("RESOURCE_EXHAUSTED: out of memory")
+
+    def too_many_files(path):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    def forbidden(path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    for where, name, failing in [
+        (ocp.Checkpointer, "restore", out_of_memory),
+        (manifest, "_digest", too_many_files),
+        (os, "listdir", forbidden),
+    ]:
+        with monkeypatch.context() as patch:
+            patch.setattr(where, name, failing)
+            with pytest.raises((ValueError, OSError)):
+                Checkpoints(tmp_path).restore_latest(make_state())
     assert names(directory) == ["6", "7"]
 
 
