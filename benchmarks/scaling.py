@@ -111,6 +111,7 @@ def trainer(config: Config, size: int, n: int, strategy) -> Callable[[], object]
 
 def measure(config: Config) -> dict[str, Any]:
     """Times everybody, and returns the result."""
+    load, _, _ = os.getloadavg()  # of others: nothing has run here yet
     each = config.batch_size // max(config.devices)
     sizes = {"strong": lambda n: config.batch_size, "weak": lambda n: n * each}
     wanted = {
@@ -149,7 +150,7 @@ def measure(config: Config) -> dict[str, Any]:
                 )
     names = ("hidden", "batch_size", "seq_len")
     shape = {name: getattr(config, name) for name in names}
-    return {"rows": rows, **shape, **record.environment()}
+    return {"rows": rows, **shape, "load_before": load, **record.environment()}
 
 
 def predict(config: Config) -> dict[str, Any]:

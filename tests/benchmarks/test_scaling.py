@@ -19,6 +19,7 @@ def test_a_step_on_devices_beside_the_same_batch_on_one(tmp_path, capsys):
     result = last_json(capsys)
     assert json.loads(out.read_text("utf-8")) == result
 
+    assert result["load_before"] >= 0
     rows = result["rows"]
     assert [
         (row["scaling"], row["devices"], row["strategy"], row["batch_size"])
