@@ -166,13 +166,14 @@ def predict(config: Config) -> dict[str, Any]:
             row |= {name: found[name] for name in ("batch_size", "slices", "backends")}
             row |= {"collectives": found["collectives"], **limits}
             row["characters_per_second"] = found["bound_characters_per_second"]
-            # Of as many chips that had nothing to tell one another.
+            # Beside as many chips with nothing to tell one another: no bound itself,
+            # since slower work makes it larger, and slower links smaller.
             row["efficiency"] = 1 - row["links_us"] / row["step_us"]
             rows.append(row)
             print(
                 f"{scaling:6} {config.chip}:{extent:5} batch {size:6}: at least "
                 f"{row['step_us']:9,.0f} µs, of them links {row['links_us']:4,.0f}; "
-                f"efficiency at most {row['efficiency']:.1%}",
+                f"{row['efficiency']:.1%} of it is work",
                 file=sys.stderr,
             )
     return {"rows": rows, "model": MODEL, "versions": record.versions()}
