@@ -21,7 +21,6 @@ from jaxtext.training.agreement import of_first
 from jaxtext.training.checkpoint import Checkpoints
 from jaxtext.training.files import write_durably
 from jaxtext.training.interrupt import Request
-from jaxtext.training.log import read_metrics
 from jaxtext.training.workdir import check_identity, claim
 
 
@@ -91,11 +90,6 @@ def open_run(
         key = jax.random.key(config.seed)
         state = jt.training.create_state(model, optimizer, key, batches.batch_size)
         found = checkpoints.restore_latest(state)
-        if found is None and read_metrics(workdir / "metrics.jsonl"):
-            raise InputError(
-                f"{workdir} holds the log of a run, but none of its checkpoints; "
-                "restore them, or choose another --workdir to begin anew"
-            )
         if found is not None:
             check_identity(workdir, found.about["identity"], identity)
             state = found.arrays
