@@ -165,8 +165,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the campaign, and prints the result as the last line."""
     config = tyro.cli(Config, args=argv)
     console = Console(stderr=True)
-    # Children are killed when Python exits, which it does of an exception.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     result = campaign(config, console)
     console.print(table(result))
     for family in result["families"].values():
@@ -177,4 +175,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    # Children are killed when Python exits, which it does of an exception.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     sys.exit(main())

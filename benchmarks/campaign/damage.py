@@ -54,7 +54,7 @@ def damage_files(setting: Setting, tally: Tally) -> None:
         name = path.relative_to(_newest(original))
         for what, do in _OF_A_FILE.items():
             trials.append((f"{what} {name}", lambda d, do=do, name=name: do(d / name)))
-    trials += list(_OF_A_DIRECTORY.items())
+    trials += [*_OF_A_DIRECTORY.items(), *_GONE.items()]
     orders = Orders(setting.scratch)
     for what, do in trials[:: 20 if setting.quick else 1]:
         workdir = setting.scratch / "damaged"
@@ -105,10 +105,12 @@ def _flip(path: Path, bit: int) -> None:
 
 
 def _expect_older(found, workdir, what, tally):
-    """Counts a restore, which has to have warned and taken the older checkpoint."""
+    """Counts a restore, which has to have taken the older checkpoint, and warned."""
     if "error" in found or found["step"] != OLDER or not found["equal"]:
         silently = "error" not in found and found["step"] is not None
         tally.fail(f"{what}: {found}", workdir, silently=silently)
+    elif what in _GONE:
+        tally.survive(lost=NEWEST - OLDER)
     elif not found["warnings"] or not any(workdir.glob("checkpoints/damaged/*")):
         tally.fail(f"{what}: not set aside: {found}", workdir)
     else:
@@ -221,6 +223,10 @@ _OF_A_DIRECTORY: dict[str, Callable[[Path], object]] = {
         shutil.rmtree(d),
         d.with_name("999999999999999999999999").mkdir(),
     ],
+}
+# What has no step for its name is no checkpoint, and no word is said.
+_GONE: dict[str, Callable[[Path], object]] = {
+    "removed": lambda d: shutil.rmtree(d),
     "named as 02": _copy_named("02"),
     "named in other digits": _copy_named("٢"),
 }
