@@ -16,6 +16,7 @@ JSON object.
 Exit status: 0 if nothing failed, else 1.
 """
 
+import os
 import shutil
 import signal
 import sys
@@ -30,6 +31,7 @@ from typing import Any
 import record
 import tyro
 from campaign import cost, damage, disk, hostile, kills, saves, stops
+from campaign.programs import kill_all
 from campaign.tally import Setting, Tally
 from rich.console import Console
 from rich.progress import (
@@ -95,6 +97,15 @@ def campaign(config: Config, console: Console) -> dict[str, Any]:
     if unknown := set(wanted) - {*known, "cost"}:
         raise SystemExit(f"error: no families {sorted(unknown)}; there are {[*known]}")
     scratch = Path(tempfile.mkdtemp(prefix="faults-"))
+
+    def end(number, frame):
+        # At once: an exception would wait for threads that start further processes.
+        del frame
+        kill_all()
+        shutil.rmtree(scratch, ignore_errors=True)
+        os._exit(128 + number)
+
+    before = {n: signal.signal(n, end) for n in (signal.SIGINT, signal.SIGTERM)}
     setting = Setting(scratch, config.kept, config.jobs, config.seed, config.quick)
     result: dict[str, Any] = {"families": {}}
     begin = time.monotonic()
@@ -112,12 +123,16 @@ def campaign(config: Config, console: Console) -> dict[str, Any]:
                 if name == "cost":
                     continue
                 result["families"][name] = _try(name, known[name], setting, progress)
+                if config.output is not None:  # whatever comes next
+                    record.write(result, config.output)
         if "cost" in wanted:
             seconds, rounds, hidden = (0.2, 1, 16) if config.quick else (6.0, 8, 3500)
             console.print("timing saves")
             result["throughput"] = cost.throughput(setting, seconds, rounds)
             result["large_state"] = cost.large_state(setting, hidden, 2)
     finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
         shutil.rmtree(scratch, ignore_errors=True)
     counted = ("tried", "survived", "refused", "failed", "silently_wrong")
     for name in counted:
@@ -175,6 +190,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    # Children are killed when Python exits, which it does of an exception.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     sys.exit(main())

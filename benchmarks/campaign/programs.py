@@ -10,16 +10,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from campaign.syscalls import Intercepted
+from campaign.syscalls import Call, Intercepted
 
 ROOT = Path(__file__).parents[2]
 LONGEST = 300.0  # seconds that any child may take
 
 _started: list[subprocess.Popen[str]] = []
+_lock = threading.RLock()  # for a signal may come while the main thread has it
 
 
 def environment(scratch: Path, **more: str) -> dict[str, str]:
@@ -39,16 +40,29 @@ def environment(scratch: Path, **more: str) -> dict[str, str]:
     }
 
 
-def start(command: Sequence[str], **options: Any) -> subprocess.Popen[str]:
-    """Starts a process in a group of its own, which does not outlive this one's end."""
-    process = subprocess.Popen(command, start_new_session=True, text=True, **options)
-    return register(process)
+def start(
+    command: Sequence[str],
+    names: Sequence[str] = (),
+    decide: Callable[[Call], int] | None = None,
+    **options: Any,
+) -> subprocess.Popen[str]:
+    """Starts a process in a group of its own, which does not outlive this one's end.
 
-
-def register(process: subprocess.Popen[str]) -> subprocess.Popen[str]:
-    """Sees to it that a process that leads its group ends with this one."""
-    _started[:] = [p for p in _started if p.poll() is None]
-    _started.append(process)
+    Args:
+      command: What to run.
+      names: The kinds of system calls that `decide` is asked about.
+      decide: As for `Intercepted`; without it no call is intercepted.
+      **options: For `subprocess.Popen`.
+    """
+    with _lock:
+        if decide is None:
+            process = subprocess.Popen(
+                command, start_new_session=True, text=True, **options
+            )
+        else:
+            process = Intercepted(command, names, decide, text=True, **options)
+        _started[:] = [p for p in _started if p.poll() is None]
+        _started.append(process)
     return process
 
 
@@ -66,7 +80,8 @@ def kill(process: subprocess.Popen[str]) -> None:
 
 @atexit.register
 def kill_all() -> None:
-    """Kills all that was started and runs yet."""
+    """Kills all that was started and runs yet; nothing is started from now on."""
+    _lock.acquire()
     for process in list(_started):
         if process.poll() is None:
             kill(process)
@@ -99,11 +114,7 @@ class Training:
         with self.err.open("w") as err, self.out.open("w") as out:
             options = {"stderr": err, "stdout": out, "env": environment}
             options["stdin"] = subprocess.PIPE if piped else subprocess.DEVNULL
-            if names:
-                process = Intercepted(command, names, decide, text=True, **options)
-                self.process = register(process)
-            else:
-                self.process = start(command, **options)
+            self.process = start(command, names, decide, **options)
         self.began = time.monotonic()
 
     def said(self) -> str:
@@ -166,11 +177,7 @@ class Orders:
                 "stderr": err,
                 "env": environment(scratch),
             }
-            if names:
-                process = Intercepted(command, names, decide, text=True, **options)
-                self.process = register(process)
-            else:
-                self.process = start(command, **options)
+            self.process = start(command, names, decide, **options)
 
     def __call__(self, do: str, **details: Any) -> dict[str, Any]:
         """Gives an order and returns the answer.
