@@ -138,8 +138,7 @@ def _read_corpus(config, display, stop):
     display.start("reading the corpus", total=1)
 
     def progress(done, total):
-        if jax.process_count() == 1:
-            stop.check()
+        stop.check()
         display.advance(done, total)
 
     corpus = jt.text.load(

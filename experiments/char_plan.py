@@ -87,7 +87,7 @@ def _measure(run, state, seconds):
             placed, metrics = run.parallel.step(placed, batch)
             jax.block_until_ready(before)  # as in training, one step is under way
             ticks.append(time.monotonic())
-            run.check_stop()
+            run.stop.check()
 
     def median():
         # The first tick finds its step done: it is left out.
@@ -105,6 +105,6 @@ def _validation_seconds(run, state):
     part = run.validation[: run.config.eval_characters]
     evaluate(run.model, state.params, part[:2048])  # compiles
     begin = time.monotonic()
-    evaluate(run.model, state.params, part, progress=run.check_stop)
+    evaluate(run.model, state.params, part, progress=run.stop.check)
     once = time.monotonic() - begin
     return once, once + once * len(run.validation) / len(part)

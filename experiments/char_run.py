@@ -69,14 +69,6 @@ class Run:
         """Wall-clock seconds of this run, those of earlier processes included."""
         return self.seconds_before + time.monotonic() - self.started
 
-    def check_stop(self, *progress: object) -> None:
-        """Raises `Stopped` if a signal came; a callback for whatever takes long.
-
-        Not where there are other processes: they agree on a step to stop at.
-        """
-        if jax.process_count() == 1:
-            self.stop.check(*progress)
-
     def chars_per_second(self) -> float:
         """Training speed of this process: compilation, validation, saving left out."""
         characters = self.steps_taken * self.batches.characters_per_batch
@@ -119,7 +111,7 @@ def summary(run: Run, display: Screen) -> dict[str, Any]:
         if run.best.get("step", run.step) != run.step:
             found = restore_params(run.workdir, params, warn=display.say)
             chosen, best_step = found.arrays, found.step
-        val = evaluate(run.model, chosen, run.validation, progress=run.check_stop)
+        val = evaluate(run.model, chosen, run.validation, progress=run.stop.check)
     epoch_start = run.step - run.batches.batches_per_epoch
     losses = [r["loss"] for r in run.records if "loss" in r and r["step"] > epoch_start]
     rss_unit = 1 if sys.platform == "darwin" else 1024

@@ -54,6 +54,6 @@ def _continue(run, prompt, temperature):
     )
     written = []
     for piece in pieces:
-        run.check_stop()
+        run.stop.check()
         written.append(piece[0])
     return np.concatenate(written)

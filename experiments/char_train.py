@@ -166,7 +166,7 @@ class _Training:
         run = self.run
         part = run.validation[: run.config.eval_characters]
         params = run.parallel.params(run.state)
-        val = evaluate(run.model, params, part, progress=run.check_stop)
+        val = evaluate(run.model, params, part, progress=run.stop.check)
         run.validated_step = run.step
         if of_first(not math.isfinite(val)):
             self.display.say(f"step {run.step}: validation is {val}")

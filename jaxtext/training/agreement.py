@@ -8,12 +8,8 @@ import numpy as np
 from jax.experimental.multihost_utils import broadcast_one_to_all
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxtext.types import Device
 
-
-def agreement(
-    devices: Sequence[Device] | None = None,
-) -> Callable[[Sequence[int]], list[int]]:
+def agreement() -> Callable[[Sequence[int]], list[int]]:
     """Makes the function by which processes agree, called after each step by all.
 
     It takes this process's values, as many at each call, and returns the largest that
@@ -21,9 +17,6 @@ def agreement(
     the values given at the call before (zeros at the first): they travel while the
     devices take the next step, and nothing waits for them. In one process they are
     those just given.
-
-    Args:
-      devices: Those that the step runs on. Default: all there are.
 
     Returns:
       ``values -> values``, int32.
@@ -36,7 +29,7 @@ def agreement(
     """
     if jax.process_count() == 1:
         return lambda values: [int(value) for value in values]
-    mesh = Mesh(np.array(jax.devices() if devices is None else devices), ("devices",))
+    mesh = Mesh(np.array(jax.devices()), ("devices",))
     split = NamedSharding(mesh, PartitionSpec("devices"))
     same = NamedSharding(mesh, PartitionSpec())
     largest = jax.jit(lambda values: values.max(0), out_shardings=same)

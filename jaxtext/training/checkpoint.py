@@ -132,8 +132,7 @@ class Checkpoints:
 
     def forget_after(self, step: int) -> None:
         """Removes states after more steps than that, of a run that has gone back."""
-        for save in self._pending.values():
-            _settle(save)
+        self._settle_all()
         if jax.process_index() == 0:
             for other, path in _newest_first(self._root / "latest"):
                 if other > step:
@@ -169,8 +168,7 @@ class Checkpoints:
         Raises:
           InputError: If something was saved and nothing of it is good.
         """
-        for save in self._pending.values():
-            _settle(save)
+        self._settle_all()
         items = {"params": like.params, "training": like._replace(params=())}
         while True:
             first = jax.process_index() == 0
@@ -187,6 +185,10 @@ class Checkpoints:
                 continue
             arrays = found.arrays["training"]._replace(params=found.arrays["params"])
             return found._replace(arrays=arrays)
+
+    def _settle_all(self):
+        for save in self._pending.values():
+            _settle(save)
 
     def _newest_good(self, up_to):
         for step, path in _newest_first(self._root / "latest"):
@@ -332,10 +334,10 @@ def _commit(unfinished, final, step, keep):
     directory = final.parent
     manifest.write(unfinished, f"{directory.name} {step}")
     _name(unfinished, final)
-    # A later one of the best is of a run that was killed, and comes by there again.
-    steps = [s for s, _ in _newest_first(directory) if s <= step or keep == 1]
+    kept = [s for s, _ in _newest_first(directory) if s <= step][:keep]
     for other, path in _newest_first(directory):
-        if other in steps and other not in [s for s in steps if s <= step][:keep]:
+        # A later one of the best is of a run that was killed, and comes by there again.
+        if other not in kept and (other < step or keep == 1):
             with contextlib.suppress(OSError):  # the next save tries again
                 _remove(path)
 

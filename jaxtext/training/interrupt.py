@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import jax
+
 AT_ONCE = 0.3  # seconds: a terminal and a parent may both pass on one Ctrl-C
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -28,9 +30,12 @@ class Request:
             self.signal = number
 
     def check(self, *progress: object) -> None:
-        """Raises `Stopped` if so; fit for a callback of whatever takes long."""
+        """Raises `Stopped` if so; fit for a callback of whatever takes long.
+
+        Not where there are other processes: they agree on a step to stop at.
+        """
         del progress
-        if self.signal is not None:
+        if self.signal is not None and jax.process_count() == 1:
             raise Stopped(self.signal)
 
 

@@ -83,10 +83,10 @@ def verify(directory: Path, title: str) -> None:
       jaxtext.training.manifest.DamageError: a is not what was saved
     """
     try:
-        expected = _render(directory, title)
         path = directory / NAME
         if not path.is_file() or path.is_symlink():
-            raise DamageError(f"it has no {NAME}")
+            raise DamageError(f"it has no {NAME}")  # before all the rest is hashed
+        expected = _render(directory, title)
         found = path.read_bytes()
     except OSError as error:
         if error.errno not in _OF_THE_FILE:
