@@ -1,25 +1,11 @@
-"""Configuration of character-level language models: flags, presets, what they build."""
+"""Configuration of a character-level language model, and what tells runs apart."""
 
-import argparse
 import dataclasses
 import hashlib
-import importlib.util
 import json
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
-
-import jax
-import jax.numpy as jnp
-import optax
-import tyro
-
-import jaxtext as jt
-from jaxtext.errors import InputError
-
-CELLS = {"rnn": jt.rnn, "lstm": jt.lstm, "gru": jt.gru}
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -30,9 +16,19 @@ class Config:
     is one JSON object.
     """
 
-    preset: Literal["modern", "tutorial"] = "modern"
-    """Where the defaults come from. tutorial: the well-known Keras program, windows of
-    200 every 3 characters, one cell of 128, RMSprop, the first 100,000 characters."""
+    preset: Literal[
+        "modern",
+        "cpu-3min",
+        "shakespeare",
+        "ptb-char",
+        "enwik8",
+        "text8",
+        "tutorial",
+    ] = "modern"
+    """Where the defaults come from; experiments/presets/ has a file on each. cpu-3min:
+    the best in three minutes on two cores; shakespeare: the best on a text of a
+    million characters; ptb-char, enwik8, text8: your copies of those; tutorial: the
+    well-known Keras program."""
     cell: Literal["rnn", "lstm", "gru"] = "lstm"
     """The recurrent cell."""
     corpus: tuple[str, ...] = ("stdlib",)
@@ -44,13 +40,44 @@ class Config:
     """Use only so many characters from the beginning of the corpus."""
     val_fraction: float = 0.1
     """Share of the corpus, at its end, that is kept for validation."""
+    val_corpus: tuple[str, ...] = ()
+    """Validate on this text instead, and train on the whole of the corpus."""
 
     hidden: int = 256
     """Width of each recurrent layer."""
     layers: int = 1
     """Number of recurrent layers."""
+    residual: bool = False
+    """Add the input of each layer but the first to its output."""
+    layer_norm: bool = False
+    """Normalise within each step (LSTM and GRU; Ba et al. 2016). Goes step by step."""
+    embedding: int | None = None
+    """Give each symbol a vector of this width. Default: the cell reads one-hot rows."""
+    tied: bool = False
+    """Predict by products with the embedding, which is then as wide as a layer."""
+
     dropout: float = 0.2
-    """Dropout rate on the output of each layer."""
+    """Dropout rate on the output of the last layer (Zaremba et al. 2014)."""
+    dropout_between: float | None = None
+    """Dropout rate between layers. Default: the same."""
+    dropout_input: float = 0.0
+    """Dropout rate on the embedding, one mask a sequence (Gal and Ghahramani 2016)."""
+    dropout_hidden: float = 0.0
+    """Dropout rate on the LSTM's hidden state on its way into each step, one mask a
+    sequence. Goes step by step."""
+    variational: bool = False
+    """One mask a sequence also on outputs and between layers, not one a step."""
+    weight_drop: float = 0.0
+    """Rate at which recurrent weights are dropped, one mask a batch (Merity 2018)."""
+    zoneout: float = 0.0
+    """Rate at which the memory, an LSTM's c or another cell's h, stays as it was, unit
+    by unit (Krueger et al. 2017). Goes step by step."""
+    zoneout_hidden: float = 0.0
+    """The same of an LSTM's h."""
+    label_smoothing: float = 0.0
+    """Share of the target that all symbols have equally (Szegedy et al. 2016). The
+    losses that are told are without it."""
+
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type to compute in; parameters are float32 either way."""
     backend: Literal["auto", "scan", "fused", "mosaic", "triton"] = "auto"
@@ -63,8 +90,12 @@ class Config:
 
     batch_size: int = 16
     """Streams of text read side by side; a multiple of the number of devices."""
-    seq_len: int = 32
-    """Characters of each stream in a batch: how far back gradients reach."""
+    seq_len: int | tuple[int, ...] = 32
+    """Characters of each stream in a batch: how far back gradients reach. Of several
+    numbers, each batch has one, in random order (Merity et al. 2018)."""
+    reset_probability: float = 0.0
+    """How often a stream begins a batch from the zero state instead of going on, so
+    that the model learns to begin (Melis et al. 2018)."""
     stride: int | None = None
     """Read windows that start every so many characters, each in random order, from the
     zero state and predicting one character, instead of streams that carry on."""
@@ -89,11 +120,18 @@ class Config:
     """A process that is not heard of for so long is lost, and ends the others."""
 
     optimizer: Literal["adamw", "rmsprop"] = "adamw"
-    """adamw: warm-up, cosine decay, gradients clipped to norm 1. rmsprop: as Keras."""
+    """adamw: warm-up, cosine decay, clipped gradients. rmsprop: as Keras."""
     learning_rate: float = 4e-3
     """Peak learning rate."""
+    warmup_steps: int = 100
+    """Steps in which AdamW's learning rate rises, a tenth of all at most."""
     weight_decay: float = 0.1
     """AdamW's weight decay, on matrices alone."""
+    clip: float = 1.0
+    """Norm that AdamW's gradient is cut down to."""
+    average_decay: float = 0.0
+    """Predict with an exponential moving average of the weights, of which each step
+    keeps this much. 0: with the weights themselves."""
 
     steps: int | None = None
     """Train for so many batches. Default: 5000, if no other budget is given."""
@@ -109,6 +147,9 @@ class Config:
     """Validate after each so many steps. Default: 8 times in the run."""
     eval_characters: int = 20_000
     """Characters that a validation within the run reads; the last one reads all."""
+    eval_protocol: Literal["carried", "cold-256"] = "carried"
+    """How it reads them, and what the best checkpoint is chosen by. carried: from one
+    end to the other; cold-256: windows of 256, each from the zero state."""
     sample_every: int | None = None
     """Print a sample after each so many steps; 0 is never. Default: when validating."""
     save_minutes: float = 1.0
@@ -131,26 +172,11 @@ class Config:
     wandb: bool = False
     """Also send metrics to Weights & Biases (needs the extra jaxtext[wandb])."""
 
+    @property
+    def seq_lens(self) -> tuple[int, ...]:
+        """The lengths that a batch may have."""
+        return (self.seq_len,) if isinstance(self.seq_len, int) else self.seq_len
 
-C = TypeVar("C", bound=Config)
-
-PRESETS = {
-    "modern": Config(),
-    "tutorial": Config(
-        preset="tutorial",
-        characters=100_000,
-        val_fraction=0.0,
-        hidden=128,
-        dropout=0.0,
-        batch_size=256,
-        seq_len=200,
-        stride=3,
-        slices=8,
-        optimizer="rmsprop",
-        learning_rate=1e-3,
-        epochs=20,
-    ),
-}
 
 # These say how long, by which way and how to watch, not what is trained.
 _OUTSIDE_IDENTITY = {
@@ -177,160 +203,17 @@ _OUTSIDE_IDENTITY = {
 }
 
 
-def parse(argv: Sequence[str] | None = None, kind: type[C] = Config) -> C:
-    """Reads the command line; ``--preset`` decides what the defaults are.
-
-    Args:
-      argv: The words. Default: those of this process.
-      kind: `Config`, or what adds flags with defaults to it.
-
-    Raises:
-      InputError: If a value is out of range.
-    """
-    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    finder.add_argument("--preset", default="modern")
-    preset = finder.parse_known_args(argv)[0].preset
-    default = kind(**vars(PRESETS.get(preset, Config())))
-    config = tyro.cli(kind, args=argv, default=default)
-    check(config)
-    return config
-
-
-def check(config: Config) -> None:
-    """Raises `InputError` for a value that no run could have."""
-    positive = (
-        "hidden layers batch_size seq_len stride slices steps epochs minutes "
-        "characters learning_rate save_minutes save_steps eval_every eval_characters "
-        "max_skips heartbeat_seconds"
-    )
-    for name in positive.split():
-        value = getattr(config, name)
-        if value is not None and not 0 < value < math.inf:
-            raise InputError(f"--{name.replace('_', '-')}: expected > 0, got {value}")
-    joining = ("coordinator", "num_processes", "process_id")
-    if not config.distributed and any(getattr(config, x) is not None for x in joining):
-        raise InputError(
-            "--coordinator, --num-processes and --process-id: expected --distributed "
-            "with them; add it, or leave them out"
-        )
-    for name in ("dropout", "val_fraction"):
-        value = getattr(config, name)
-        if not 0 <= value < 1:
-            raise InputError(
-                f"--{name.replace('_', '-')}: expected at least 0 and below 1, "
-                f"got {value}"
-            )
-    check_seed(config.seed)
-    if not 0 <= config.weight_decay < math.inf:
-        raise InputError(
-            f"--weight-decay: expected 0 or more, got {config.weight_decay}"
-        )
-    if isinstance(config.remat, int) and config.remat < 1:
-        raise InputError(f"--remat: expected gates or > 0, got {config.remat}")
-    if config.max_rollbacks < 0:
-        raise InputError(
-            f"--max-rollbacks: expected 0 or more, got {config.max_rollbacks}"
-        )
-    if config.keep < 2:
-        raise InputError(
-            f"--keep: expected at least 2, since one may turn out damaged, got "
-            f"{config.keep}"
-        )
-    if config.eval_characters < 2:
-        raise InputError("--eval-characters: expected at least 2, got 1")
-    for extra, module in (("tensorboard", "tensorboardX"), ("wandb", "wandb")):
-        if getattr(config, extra) and importlib.util.find_spec(module) is None:
-            raise InputError(
-                f"--{extra} needs {module}, which is not installed; run: pip install "
-                f"'jaxtext[{extra}]'"
-            )
-    if config.batch_size % config.slices:
-        raise InputError(
-            f"--slices: expected a divisor of the batch size {config.batch_size}, got "
-            f"{config.slices}"
-        )
-
-
-def check_seed(seed: int) -> None:
-    """Raises `InputError` for a seed that would not be a seed of its own."""
-    if not 0 <= seed < 2**32:
-        raise InputError(f"--seed: expected 0 or more, below 2**32, got {seed}")
-
-
-def identity(config: Config, corpus_sha256: str) -> dict[str, Any]:
-    """What makes a run the run that it is: the text itself stands for its name."""
+def identity(
+    config: Config, corpus_sha256: str, val_sha256: str | None = None
+) -> dict[str, Any]:
+    """What makes a run the run that it is: a text itself stands for its name."""
     fields = dataclasses.asdict(config)
     kept = {k: v for k, v in fields.items() if k not in _OUTSIDE_IDENTITY}
-    return kept | {"corpus": corpus_sha256}
+    kept |= {"corpus": corpus_sha256, "val_corpus": val_sha256}
+    return json.loads(json.dumps(kept))  # as it will be read
 
 
 def default_workdir(corpus_name: str, identity: dict[str, Any]) -> Path:
     """``runs/{corpus}-{cell}-{hash of the configuration}``."""
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     return Path("runs") / f"{corpus_name}-{identity['cell']}-{digest[:8]}"
-
-
-def build_model(
-    identity: dict[str, Any],
-    vocab_size: int,
-    *,
-    backend: str = "auto",
-    remat: int | Literal["gates"] | None = None,
-) -> jt.LanguageModel:
-    """The model of a configuration: layers of the cell, each followed by dropout."""
-    dtype = jnp.dtype(identity["dtype"])
-    layers = []
-    for _ in range(identity["layers"]):
-        layers.append(CELLS[identity["cell"]](identity["hidden"], dtype=dtype))
-        if identity["dropout"]:
-            layers.append(jt.dropout(identity["dropout"]))
-    cell = jt.stack(*layers)
-    return jt.LanguageModel(cell, vocab_size, dtype, backend, remat)
-
-
-def build_optimizer(config: Config, steps: int = 1) -> optax.GradientTransformation:
-    """The optimizer of a configuration.
-
-    How many steps the schedule is planned for, and what the learning rate is multiplied
-    by, are hyperparameters in the optimizer's state, not constants in the compiled
-    step: they can change for a step that is compiled, and a checkpoint holds them.
-    """
-
-    def rmsprop(steps, slowdown):
-        del steps  # there is no schedule
-        return optax.rmsprop(config.learning_rate * slowdown, decay=0.9, eps=1e-7)
-
-    def adamw(steps, slowdown):
-        def schedule(count):
-            warmup = jnp.minimum(100.0, steps / 10)
-            progress = (count - warmup) / jnp.maximum(steps - warmup, 1)
-            cosine = 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip(progress, 0, 1)))
-            rise = (count + 1) / jnp.maximum(warmup, 1)
-            return config.learning_rate * slowdown * jnp.minimum(rise, cosine)
-
-        def matrices(params):
-            return jax.tree.map(lambda x: x.ndim > 1, params)
-
-        decay = config.weight_decay
-        return optax.chain(
-            optax.clip_by_global_norm(1.0),
-            optax.adamw(schedule, b2=0.99, weight_decay=decay, mask=matrices),
-        )
-
-    build = {"rmsprop": rmsprop, "adamw": adamw}[config.optimizer]
-    return optax.inject_hyperparams(build)(steps=float(steps), slowdown=1.0)
-
-
-def planned_for(opt_state: Any, steps: int) -> Any:
-    """The state of `build_optimizer`'s optimizer with its schedule planned anew."""
-    return _with(opt_state, steps=steps)
-
-
-def slowed(opt_state: Any) -> Any:
-    """The state of `build_optimizer`'s optimizer with half the learning rate."""
-    return _with(opt_state, slowdown=opt_state.hyperparams["slowdown"] / 2)
-
-
-def _with(opt_state, **hyperparams):
-    changed = {k: jnp.asarray(v, jnp.float32) for k, v in hyperparams.items()}
-    return opt_state._replace(hyperparams=opt_state.hyperparams | changed)

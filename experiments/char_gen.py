@@ -35,7 +35,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import jax
-from char_config import Config, parse
+from char_config import Config
+from char_flags import parse
 from char_open import open_run
 from char_run import DivergedError, Run, summary
 from char_samples import print_samples

@@ -7,6 +7,7 @@ import secrets
 import zlib
 from collections.abc import Iterator
 
+import char_build
 import char_config
 import jax
 import numpy as np
@@ -47,13 +48,13 @@ def open_run(
     train, validation = jt.text.split(corpus.ids, config.val_fraction)
     batches = _make_batches(config, train, display)
     identity = char_config.identity(config, corpus.sha256)
-    model = char_config.build_model(
+    model = char_build.build_model(
         identity,
         len(corpus.vocabulary),
         backend=config.backend,
         remat=config.remat,
     )
-    optimizer = char_config.build_optimizer(config)
+    optimizer = char_build.build_optimizer(config)
     parallel = jt.training.data_parallel(
         model,
         optimizer,
@@ -101,7 +102,7 @@ def open_run(
         else:
             display.say(f"a new run in {workdir}")
         plan(run, state, found and found.about["plan"], display)
-        opt_state = char_config.planned_for(state.opt_state, run.steps)
+        opt_state = char_build.planned_for(state.opt_state, run.steps)
         run.state = parallel.place(state._replace(opt_state=opt_state))
         yield run
 

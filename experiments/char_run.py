@@ -119,6 +119,7 @@ def summary(run: Run, display: Screen) -> dict[str, Any]:
     return {
         "cell": run.config.cell,
         "steps": run.step,
+        "epochs": run.step / run.batches.batches_per_epoch,
         "parameters": sum(x.size for x in jax.tree.leaves(params)),
         "val_nats_per_char": val,
         "val_bits_per_char": val and val / math.log(2),

@@ -5,7 +5,7 @@ import time
 
 import jax
 import jax.numpy as jnp
-from char_config import slowed
+from char_build import slowed
 from char_run import DivergedError, Run
 from char_samples import print_samples
 from watch import Screen, open_sinks

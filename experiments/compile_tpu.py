@@ -37,6 +37,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import char_config
+import char_flags
 import jax
 from tpu_chips import find_slice
 from tpu_program import DoesNotFitError, backends, compile_step
@@ -68,7 +69,7 @@ class Config(char_config.Config):
 def main(argv: Sequence[str] | None = None) -> int:
     """Compiles, reports, and returns the exit status."""
     try:
-        config = char_config.parse(argv, Config)
+        config = char_flags.parse(argv, Config)
         if config.vocab_size < 2:
             raise InputError(f"--vocab-size: expected > 1, got {config.vocab_size}")
         with screen() as display:
@@ -98,7 +99,7 @@ def compile_and_tell(config: Config, display: Screen) -> dict[str, Any]:
         return result | {"fits": False} | short
     display.stop()
     limits = bound(program, chip, len(devices))
-    characters = config.batch_size * config.seq_len / limits["step"]
+    characters = config.batch_size * max(config.seq_lens) / limits["step"]
     display.say(report(program, chip, len(devices), limits))
     display.say(f"  no more than {characters:,.0f} characters/s")
     found = program._asdict()
@@ -117,11 +118,12 @@ def compile_and_tell(config: Config, display: Screen) -> dict[str, Any]:
 def about(config: Config, devices: Sequence[Device]) -> dict[str, Any]:
     """What is compiled, for what, by which versions."""
     names = (
-        "topology cell hidden layers dtype batch_size seq_len slices remat vocab_size "
+        "topology cell hidden layers dtype batch_size slices remat vocab_size "
         "data_parallel"
     )
     return {
         **{name: getattr(config, name) for name in names.split()},
+        "seq_len": max(config.seq_lens),  # of several, what needs most
         "chips": len(devices),
         "device_kind": devices[0].device_kind,
         "backends": backends(config, config.vocab_size, devices),

@@ -18,7 +18,8 @@ from pathlib import Path
 import jax
 import numpy as np
 import tyro
-from char_config import build_model, check_seed
+from char_build import build_model
+from char_flags import check_seed
 from char_samples import neutral_prompt
 
 from jaxtext.errors import InputError

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from char_config import Config, build_model, build_optimizer, identity
+from char_build import build_model, build_optimizer
+from char_config import Config, identity
 
 import jaxtext as jt
 from jaxtext.text.batches import Batch
@@ -136,14 +137,20 @@ def backends(config: Config, vocab_size: int, devices: Sequence[Device]) -> list
     Raises:
       InputError: If the backend asked for by name cannot do it.
     """
-    cell = build_model(identity(config, ""), vocab_size).cell
+    model = build_model(identity(config, ""), vocab_size)
+    cell, width = model.cell, model.input_size
     batch = max(1, config.batch_size // (len(devices) * config.slices))
+    shape = batch, max(config.seq_lens)
+    if width is None:
+        xs = jax.ShapeDtypeStruct(shape, np.int32)
+    else:
+        xs = jax.ShapeDtypeStruct((*shape, width), model.dtype)
     return jt.explain_backend(
         cell,
-        jax.eval_shape(lambda: cell.init(jax.random.key(0), vocab_size)),
+        jax.eval_shape(lambda: cell.init(jax.random.key(0), width or vocab_size)),
         jax.eval_shape(lambda: cell.initial_state((batch,))),
-        jax.ShapeDtypeStruct((batch, config.seq_len), np.int32),
-        resets=jax.ShapeDtypeStruct((batch, config.seq_len), bool),
+        xs,
+        resets=jax.ShapeDtypeStruct(shape, bool),
         backend=config.backend,
         target=jt.Target("tpu", devices[0].device_kind),
     )
@@ -168,13 +175,16 @@ def matrix_flops(params: Params, symbols: int, predicted: int) -> int:
         6 (symbols · recurrent weights + predicted · output weights)
 
     Two a weight forward, and twice as many backward, for the gradients of the weights
-    and of what they are multiplied by. Symbols are looked up in the first kernel, not
-    multiplied by it. What `remat` computes again is left out.
+    and of what they are multiplied by. Symbols are looked up in the embedding or the
+    first kernel, not multiplied by it. What `remat` computes again is left out.
     """
-    first, *_ = params["recurrent"]
-    matrices = [x.size for x in jax.tree.leaves(params["recurrent"]) if x.ndim == 2]
-    recurrent = sum(matrices) - first["kernel"].size
-    return 6 * (symbols * recurrent + predicted * params["output"]["kernel"].size)
+    layers = params["recurrent"]
+    recurrent = sum(x.size for x in jax.tree.leaves(layers) if x.ndim == 2)
+    if "embedding" not in params:
+        recurrent -= next(filter(None, layers))["kernel"].size
+    tied = "output" not in params
+    last = params["embedding"] if tied else params["output"]["kernel"]
+    return 6 * (symbols * recurrent + predicted * last.size)
 
 
 def collectives(text: str) -> list[Collective]:
@@ -217,9 +227,9 @@ def _bytes(shapes):
 
 
 def _batch(config, vocab_size):
-    """The shapes of a batch, as `jaxtext.text` makes it."""
+    """The shapes of a batch, the longest, as `jaxtext.text` makes it."""
     dtype = np.uint8 if vocab_size <= 256 else np.uint16
-    shape = config.batch_size, config.seq_len
+    shape = config.batch_size, max(config.seq_lens)
     predicted = shape if config.stride is None else (config.batch_size, 1)
     array: Any = jax.ShapeDtypeStruct
     return Batch(array(shape, dtype), array(predicted, dtype), array(shape, bool))

@@ -6,7 +6,9 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxtext.types import Array, Cell, DType, Shape, State
+from jaxtext.compose import output_size
+from jaxtext.noise import weight_drop
+from jaxtext.types import Array, Cell, DType, Params, Shape, State
 from jaxtext.unroll import typed_key, unroll
 from jaxtext.walk import Remat
 
@@ -16,12 +18,12 @@ class LanguageModel(nn.Module):
 
     ::
 
-        h_t = cell(one_hot(s_t))
-        p(s_tp1 | s_1 … s_t) = softmax(h_t W + b)
+        h_t = cell(x_t)        x_t = one_hot(s_t), or E[s_t] with an embedding E [V, D]
+        p(s_tp1 | s_1 … s_t) = softmax(h_t W + b)        W = Eᵀ where they are tied
 
     An ordinary Flax module: ``init`` and ``apply``, parameters in the collection
-    ``params`` (the cell's own under ``recurrent``), the cell's noise from the stream
-    ``dropout`` and none where that stream is not given.
+    ``params`` (the cell's own under ``recurrent``), noise from the stream ``dropout``
+    and none where that stream is not given.
 
     Attributes:
       cell: The recurrent part, usually a `jaxtext.stack`.
@@ -29,6 +31,13 @@ class LanguageModel(nn.Module):
       dtype: The type of the last product; logits are float32 whatever it is.
       backend: How the cell is taken over a text, as `jaxtext.unroll` knows it.
       remat: What is computed again in the backward pass, likewise.
+      embedding: ``D``, the width of vectors that stand for the symbols. ``None``: the
+        cell reads the symbols themselves, as one-hot rows, so that its own input
+        kernel holds a vector for each.
+      tied: Whether the embedding is also the last product's matrix. It is then as wide
+        as the cell's output, and `embedding` need not say so.
+      weight_drop: The rate at which entries of the recurrent kernels are dropped, one
+        mask for all sequences of a call (`jaxtext.weight_drop`).
 
     Example:
       >>> import jaxtext as jt
@@ -42,6 +51,8 @@ class LanguageModel(nn.Module):
 
     References:
       Graves, "Generating sequences with recurrent neural networks", 2013, section 2.
+      Tied: Press and Wolf, "Using the output embedding to improve language models",
+      2017; Inan, Khosravi and Socher, "Tying word vectors and word classifiers", 2017.
     """
 
     cell: Cell
@@ -49,6 +60,9 @@ class LanguageModel(nn.Module):
     dtype: DType = jnp.float32
     backend: str = "auto"
     remat: Remat = None
+    embedding: int | None = None
+    tied: bool = False
+    weight_drop: float = 0.0
 
     if TYPE_CHECKING:  # Flax declares unions that no caller can use as they are
         init: ClassVar[Any]
@@ -56,8 +70,19 @@ class LanguageModel(nn.Module):
 
     def setup(self):
         """Declares the parameters, which a pass and a single step share."""
-        self.recurrent = self.param("recurrent", self.cell.init, self.vocab_size)
-        self.output = nn.Dense(self.vocab_size, dtype=self.dtype)
+        width, self.vectors = self.input_size, None
+        if width is not None:
+            # Rows of length one, so that logits of what is tied are about one.
+            normal = nn.initializers.normal(width**-0.5)
+            self.vectors = self.param("embedding", normal, (self.vocab_size, width))
+        self.recurrent = self.param(
+            "recurrent", self.cell.init, self.vocab_size if width is None else width
+        )
+        if self.tied:
+            zeros = nn.initializers.zeros
+            self.bias = self.param("bias", zeros, (self.vocab_size,))
+        else:
+            self.output = nn.Dense(self.vocab_size, dtype=self.dtype)
 
     def __call__(
         self,
@@ -86,9 +111,9 @@ class LanguageModel(nn.Module):
             key = jax.vmap(jax.random.fold_in, (None, 0))(typed_key(key), streams)
         state, hs = unroll(
             self.cell,
-            self.recurrent,
+            self._thinned(),
             state,
-            ids,
+            self._inputs(ids),
             key=key,
             resets=resets,
             backend=self.backend,
@@ -115,12 +140,46 @@ class LanguageModel(nn.Module):
                 "expected a cell that reads forwards, to generate with; got one that "
                 "has to see the whole sequence (is part of it bidirectional?)"
             )
-        state, h = self.cell.step(self.recurrent, state, ids)
+        state, h = self.cell.step(self.recurrent, state, self._inputs(ids))
         return state, self._logits(h)
 
     def initial_state(self, batch_shape: Shape) -> State:
         """The recurrent state before any text, for a batch of this shape."""
         return self.cell.initial_state(batch_shape)
 
+    @property
+    def input_size(self) -> int | None:
+        """``D``, the width of the cell's input; ``None`` where it reads symbols."""
+        if not self.tied:
+            return self.embedding
+        # The width of a cell's output does not depend on that of its input, unless it
+        # passes on what it reads; then only a width that is said can be right.
+        guess = self.embedding or 1
+        width = output_size(self.cell, guess)
+        if self.embedding not in (None, width):
+            raise ValueError(
+                f"tied: expected an embedding as wide as the cell's output, {width}, "
+                f"got {self.embedding}; leave it out"
+            )
+        return width
+
+    def _inputs(self, ids: Array) -> Array:
+        if self.vectors is None:
+            return ids
+        return self.vectors.astype(self.dtype)[ids]
+
+    def _thinned(self) -> Params:
+        """The cell's parameters, entries dropped where there is noise."""
+        if not (self.weight_drop and self.has_rng("dropout")):
+            return self.recurrent
+        return weight_drop(
+            self.recurrent, self.weight_drop, typed_key(self.make_rng("dropout"))
+        )
+
     def _logits(self, hs: Array) -> Array:
-        return self.output(hs).astype(jnp.float32)
+        if not self.tied:
+            return self.output(hs).astype(jnp.float32)
+        assert self.vectors is not None
+        kernel = self.vectors.T.astype(self.dtype)
+        logits = hs.astype(self.dtype) @ kernel + self.bias.astype(self.dtype)
+        return logits.astype(jnp.float32)

@@ -262,7 +262,7 @@ def test_what_is_short_is_read_from_the_message(message, sizes):
 def test_operations_are_those_of_the_traced_step(cell):
     config = compile_tpu.Config(cell=cell, layers=2, hidden=8, batch_size=4, seq_len=5)
     identity = compile_tpu.char_config.identity(config, "")
-    model = compile_tpu.char_config.build_model(identity, 7, backend="scan")
+    model = tpu_program.build_model(identity, 7, backend="scan")
     state = create_state(model, optax.sgd(0.1), jax.random.key(0), 4)
     batch = jt.text.Streams(np.arange(100) % 7, 4, 5).batch(0, 0)
     step = make_train_step(model, optax.sgd(0.1))

@@ -1,0 +1,161 @@
+"""Train presets to their end, over seeds and variants, and keep what each came to.
+
+    python benchmarks/quality.py cpu-3min --corpus ../shared/data/tinyshakespeare.txt
+    python benchmarks/quality.py ablation --corpus ../shared/data/tinyshakespeare.txt
+    python benchmarks/quality.py tables
+
+Each run is ``experiments/char_gen.py`` in a process of its own, timed from start to
+end, and then ``experiments/evaluate.py`` on its best and its last checkpoint by both
+protocols. Its line is in ``experiments/results/STUDY.jsonl`` at once. The same command
+again passes over what is there and goes on with a run that was stopped. Where a budget
+is in minutes, nothing else should run on the machine. ``tables`` prints what is there,
+as RESULTS.md has it.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import record
+import tyro
+from quality_tables import tables
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "experiments" / "results"
+
+
+class Variant(NamedTuple):
+    """A preset with other flags, and whose name it goes by."""
+
+    name: str
+    flags: tuple[str, ...] = ()
+
+
+class Study(NamedTuple):
+    """What is trained: a preset in variants, each with every seed."""
+
+    preset: str
+    seeds: tuple[int, ...]
+    variants: tuple[Variant, ...]
+    dynamic: bool = False
+
+
+def _toggled(*variants: tuple[str, str]) -> tuple[Variant, ...]:
+    return tuple(Variant(name, tuple(flags.split())) for name, flags in variants)
+
+
+STUDIES = {
+    "cpu-3min": Study("cpu-3min", (0, 1, 2, 3, 4), _toggled(("as it is", ""))),
+    "shakespeare": Study(
+        "shakespeare",
+        (0, 1, 2),
+        _toggled(("lstm", "--cell lstm"), ("gru", "--cell gru")),
+        dynamic=True,
+    ),
+    "ablation": Study("cpu-3min", (0, 1, 2), _toggled()),
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Train presets to their end, over seeds and variants; keep what they came to."""
+
+    study: tyro.conf.Positional[
+        Literal["cpu-3min", "shakespeare", "ablation", "tables"]
+    ]
+    """What to train; tables prints what has been."""
+    corpus: str = "tinyshakespeare"
+    """The text to train on."""
+    variants: tuple[str, ...] = ()
+    """Only these variants. Default: all."""
+    seeds: tuple[int, ...] = ()
+    """Only these seeds. Default: all."""
+    runs: Path = Path("runs/quality")
+    """Where the runs live."""
+    results: Path = RESULTS
+    """Where their lines are kept."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Trains what is not there yet, and returns the exit status."""
+    config = tyro.cli(Config, args=argv)
+    if config.study == "tables":
+        print(tables(config.results), end="")
+        return 0
+    path = config.results / f"{config.study}.jsonl"
+    done = {(line["variant"], line["seed"]) for line in read(path)}
+    for variant, seed in _asked(config):
+        if (variant.name, seed) in done:
+            continue
+        print(f"{config.study}: {variant.name}, seed {seed}", file=sys.stderr)
+        line = run(STUDIES[config.study], variant, seed, config)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        print(json.dumps(line), flush=True)
+    return 0
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """The lines of a study."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def _asked(config: Config) -> Iterator[tuple[Variant, int]]:
+    """Variants and seeds, seed by seed: a study that is cut short has all variants."""
+    study = STUDIES[config.study]
+    for seed in config.seeds or study.seeds:
+        for variant in study.variants:
+            if not config.variants or variant.name in config.variants:
+                yield variant, seed
+
+
+def run(study: Study, variant: Variant, seed: int, config: Config) -> dict[str, Any]:
+    """Trains once, evaluates, and returns the line that is kept.
+
+    Raises:
+      subprocess.CalledProcessError: If a script fails; what it says is on the screen.
+    """
+    workdir = config.runs / config.study / f"{variant.name.replace(' ', '-')}-{seed}"
+    flags = ("--preset", study.preset, *variant.flags, "--seed", str(seed))
+    given = ("--corpus", config.corpus, "--workdir", str(workdir))
+    begin = time.monotonic()
+    trained = _script("char_gen.py", *flags, *given)
+    wall_seconds = time.monotonic() - begin
+    dynamic = ("--dynamic",) if study.dynamic else ()
+    found = {
+        f"{checkpoint} {protocol}": _script(
+            *("evaluate.py", *given, "--protocol", protocol),
+            *("--checkpoint", checkpoint),
+            *(dynamic if (checkpoint, protocol) == ("best", "carried") else ()),
+        )
+        for checkpoint in ("best", "latest")
+        for protocol in ("cold-256", "carried")
+    }
+    return {
+        "variant": variant.name,
+        "seed": seed,
+        "flags": " ".join(flags),
+        "wall_seconds": wall_seconds,
+        "trained": trained,
+        "evaluated": found,
+        **record.environment(),
+    }
+
+
+def _script(name: str, *args: str) -> dict[str, Any]:
+    """Runs a script of experiments/, and returns its last line."""
+    command = [sys.executable, str(ROOT / "experiments" / name), *args]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""Tables of what `quality.py` kept, as RESULTS.md has them."""
+
+import json
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+Line = dict[str, Any]
+
+
+def tables(results: Path) -> str:
+    """All studies in a directory as Markdown, one after the other."""
+    parts = []
+    for path in sorted(results.glob("*.jsonl")):
+        lines = [json.loads(x) for x in path.read_text("utf-8").splitlines()]
+        parts.append(f"### {path.stem}\n\n{table(lines)}")
+    return "\n".join(parts)
+
+
+def table(lines: list[Line]) -> str:
+    """One study: a row a variant, mean ± standard deviation over its seeds."""
+    by_variant = defaultdict(list)
+    for line in lines:
+        by_variant[line["variant"]].append(line)
+    rows = [_HEADS, ["---"] * len(_HEADS)]
+    rows += [[name, *map(str, _row(group))] for name, group in by_variant.items()]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+_HEADS = [
+    *("variant", "seeds", "parameters", "passes", "best, cold-256", "best, carried"),
+    *("last, cold-256", "last, carried", "dynamic, carried", "train", "wall, s"),
+]
+
+
+def _row(lines: list[Line]) -> Iterable[str | int]:
+    def nats(checkpoint: str, protocol: str, of: str = "nats_per_char"):
+        return _spread(lines, lambda x: x["evaluated"][f"{checkpoint} {protocol}"][of])
+
+    yield len(lines)
+    yield f"{lines[0]['trained']['parameters']:,}"
+    yield _spread(lines, lambda x: x["trained"]["epochs"], 1)
+    yield nats("best", "cold-256")
+    yield nats("best", "carried")
+    yield nats("latest", "cold-256")
+    yield nats("latest", "carried")
+    dynamic = "dynamic_nats_per_char" in lines[0]["evaluated"]["best carried"]
+    yield nats("best", "carried", "dynamic_nats_per_char") if dynamic else "–"
+    yield _spread(lines, lambda x: x["trained"]["train_nats_per_char"], 3)
+    yield _spread(lines, lambda x: x["wall_seconds"], 0)
+
+
+def _spread(lines: list[Line], of: Callable[[Line], float], digits: int = 4) -> str:
+    """Mean ± sample standard deviation; a mean alone where there is one seed."""
+    values = [of(line) for line in lines]
+    mean = f"{statistics.mean(values):.{digits}f}"
+    if len(values) == 1:
+        return mean
+    return f"{mean} ± {statistics.stdev(values):.{digits}f}"

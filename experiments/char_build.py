@@ -1,0 +1,110 @@
+"""What a configuration builds: the model and the optimizer."""
+
+import dataclasses
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import optax
+from char_config import Config
+
+import jaxtext as jt
+
+CELLS = {"rnn": jt.rnn, "lstm": jt.lstm, "gru": jt.gru}
+LAYER_NORM_CELLS = {"lstm": jt.layer_norm_lstm, "gru": jt.layer_norm_gru}
+
+
+def build_model(
+    identity: dict[str, Any],
+    vocab_size: int,
+    *,
+    backend: str = "auto",
+    remat: int | Literal["gates"] | None = None,
+) -> jt.LanguageModel:
+    """The model of a configuration: layers of the cell, noise around each."""
+    # A run that is older than an option has not got it.
+    of = dataclasses.asdict(Config()) | identity
+    dtype = jnp.dtype(of["dtype"])
+    drop = jt.variational_dropout if of["variational"] else jt.dropout
+    between = of["dropout"] if of["dropout_between"] is None else of["dropout_between"]
+    rates = [between] * (of["layers"] - 1) + [of["dropout"]]
+    cells = []
+    if of["dropout_input"]:
+        cells.append(jt.variational_dropout(of["dropout_input"]))
+    for layer, rate in enumerate(rates):
+        cell = _cell(of, dtype)
+        cells.append(jt.residual(cell) if of["residual"] and layer else cell)
+        if rate:
+            cells.append(drop(rate))
+    return jt.LanguageModel(
+        jt.stack(*cells),
+        vocab_size,
+        dtype,
+        backend,
+        remat,
+        of["embedding"],
+        of["tied"],
+        of["weight_drop"],
+    )
+
+
+def _cell(of, dtype):
+    """One layer: the cell, what drops its hidden state, what keeps its state."""
+    kinds = LAYER_NORM_CELLS if of["layer_norm"] else CELLS
+    cell = kinds[of["cell"]](of["hidden"], dtype=dtype)
+    if of["dropout_hidden"]:
+        cell = jt.recurrent_dropout(cell, of["dropout_hidden"])
+    memory, hidden = of["zoneout"], of["zoneout_hidden"]
+    if not (memory or hidden):
+        return cell
+    return jt.zoneout(
+        cell, jt.LSTMState(c=memory, h=hidden) if of["cell"] == "lstm" else memory
+    )
+
+
+def build_optimizer(config: Config, steps: int = 1) -> optax.GradientTransformation:
+    """The optimizer of a configuration.
+
+    How many steps the schedule is planned for, and what the learning rate is multiplied
+    by, are hyperparameters in the optimizer's state, not constants in the compiled
+    step: they can change for a step that is compiled, and a checkpoint holds them.
+    """
+
+    def rmsprop(steps, slowdown):
+        del steps  # there is no schedule
+        return optax.rmsprop(config.learning_rate * slowdown, decay=0.9, eps=1e-7)
+
+    def adamw(steps, slowdown):
+        def schedule(count):
+            warmup = jnp.minimum(1.0 * config.warmup_steps, steps / 10)
+            progress = (count - warmup) / jnp.maximum(steps - warmup, 1)
+            cosine = 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip(progress, 0, 1)))
+            rise = (count + 1) / jnp.maximum(warmup, 1)
+            return config.learning_rate * slowdown * jnp.minimum(rise, cosine)
+
+        def matrices(params):
+            return jax.tree.map(lambda x: x.ndim > 1, params)
+
+        decay = config.weight_decay
+        return optax.chain(
+            optax.clip_by_global_norm(config.clip),
+            optax.adamw(schedule, b2=0.99, weight_decay=decay, mask=matrices),
+        )
+
+    build = {"rmsprop": rmsprop, "adamw": adamw}[config.optimizer]
+    return optax.inject_hyperparams(build)(steps=float(steps), slowdown=1.0)
+
+
+def planned_for(opt_state: Any, steps: int) -> Any:
+    """The state of `build_optimizer`'s optimizer with its schedule planned anew."""
+    return _with(opt_state, steps=steps)
+
+
+def slowed(opt_state: Any) -> Any:
+    """The state of `build_optimizer`'s optimizer with half the learning rate."""
+    return _with(opt_state, slowdown=opt_state.hyperparams["slowdown"] / 2)
+
+
+def _with(opt_state, **hyperparams):
+    changed = {k: jnp.asarray(v, jnp.float32) for k, v in hyperparams.items()}
+    return opt_state._replace(hyperparams=opt_state.hyperparams | changed)

@@ -1,0 +1,148 @@
+"""The command line: flags to a configuration, and what no run could have."""
+
+import argparse
+import importlib.util
+import math
+from collections.abc import Sequence
+from typing import TypeVar
+
+import tyro
+from char_config import Config
+from presets import PRESETS
+
+from jaxtext.errors import InputError
+
+C = TypeVar("C", bound=Config)
+
+_POSITIVE = (
+    "hidden layers embedding batch_size seq_len stride slices steps epochs minutes "
+    "characters learning_rate clip save_minutes save_steps eval_every eval_characters "
+    "max_skips heartbeat_seconds"
+)
+_NOT_NEGATIVE = "weight_decay warmup_steps max_rollbacks"
+_RATES = (
+    "val_fraction dropout dropout_between dropout_input dropout_hidden weight_drop "
+    "zoneout zoneout_hidden label_smoothing reset_probability average_decay"
+)
+
+
+def parse(argv: Sequence[str] | None = None, kind: type[C] = Config) -> C:
+    """Reads the command line; ``--preset`` decides what the defaults are.
+
+    Args:
+      argv: The words. Default: those of this process.
+      kind: `Config`, or what adds flags with defaults to it.
+
+    Raises:
+      InputError: If a value is out of range.
+    """
+    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    finder.add_argument("--preset", default="modern")
+    preset = finder.parse_known_args(argv)[0].preset
+    default = kind(preset=preset, **PRESETS.get(preset, {}))
+    config = tyro.cli(kind, args=argv, default=default)
+    check(config)
+    return config
+
+
+def check(config: Config) -> None:
+    """Raises `InputError` for a value, or values together, that no run could have."""
+    for name in _POSITIVE.split():
+        for value in _each(getattr(config, name)):
+            if not 0 < value < math.inf:
+                raise InputError(f"{flag(name)}: expected > 0, got {value}")
+    for name in _NOT_NEGATIVE.split():
+        value = getattr(config, name)
+        if not 0 <= value < math.inf:
+            raise InputError(f"{flag(name)}: expected 0 or more, got {value}")
+    for name in _RATES.split():
+        for value in _each(getattr(config, name)):
+            if not 0 <= value < 1:
+                raise InputError(
+                    f"{flag(name)}: expected at least 0 and below 1, got {value}"
+                )
+    check_seed(config.seed)
+    _check_model(config)
+    _check_batches(config)
+    joining = ("coordinator", "num_processes", "process_id")
+    if not config.distributed and any(getattr(config, x) is not None for x in joining):
+        raise InputError(
+            "--coordinator, --num-processes and --process-id: expected --distributed "
+            "with them; add it, or leave them out"
+        )
+    if isinstance(config.remat, int) and config.remat < 1:
+        raise InputError(f"--remat: expected gates or > 0, got {config.remat}")
+    if config.keep < 2:
+        raise InputError(
+            f"--keep: expected at least 2, since one may turn out damaged, got "
+            f"{config.keep}"
+        )
+    if config.eval_characters < 2:
+        raise InputError("--eval-characters: expected at least 2, got 1")
+    for extra, module in (("tensorboard", "tensorboardX"), ("wandb", "wandb")):
+        if getattr(config, extra) and importlib.util.find_spec(module) is None:
+            raise InputError(
+                f"--{extra} needs {module}, which is not installed; run: pip install "
+                f"'jaxtext[{extra}]'"
+            )
+
+
+def _check_model(config):
+    """Raises for ingredients that do not go together, or not with the cell."""
+    if config.dropout_input and not (config.embedding or config.tied):
+        raise InputError(
+            "--dropout-input: expected an embedding to drop from; add --tied or "
+            "--embedding WIDTH"
+        )
+    if config.tied and config.embedding not in (None, config.hidden):
+        raise InputError(
+            f"--tied: expected an embedding as wide as a layer, {config.hidden}, got "
+            f"{config.embedding}; leave --embedding out"
+        )
+    for name in ("dropout_hidden", "zoneout_hidden"):
+        if getattr(config, name) and config.cell != "lstm":
+            raise InputError(
+                f"{flag(name)}: expected --cell lstm, which has a memory beside its "
+                f"hidden state, got {config.cell}; --zoneout and --weight-drop go with "
+                "every cell"
+            )
+    if config.layer_norm and config.cell == "rnn":
+        raise InputError("--layer-norm: expected --cell lstm or gru, got rnn")
+
+
+def _check_batches(config):
+    """Raises for batches that cannot be."""
+    if config.batch_size % config.slices:
+        raise InputError(
+            f"--slices: expected a divisor of the batch size {config.batch_size}, got "
+            f"{config.slices}"
+        )
+    if config.stride is None:
+        return
+    if not isinstance(config.seq_len, int):
+        raise InputError(
+            f"--seq-len: expected one number with --stride, got {config.seq_len}"
+        )
+    if config.reset_probability:
+        raise InputError(
+            "--reset-probability: expected streams that carry on, but windows "
+            "(--stride) all begin from the zero state; leave one of them out"
+        )
+
+
+def check_seed(seed: int) -> None:
+    """Raises `InputError` for a seed that would not be a seed of its own."""
+    if not 0 <= seed < 2**32:
+        raise InputError(f"--seed: expected 0 or more, below 2**32, got {seed}")
+
+
+def flag(name: str) -> str:
+    """What a field of the configuration is called on the command line."""
+    return f"--{name.replace('_', '-')}"
+
+
+def _each(value):
+    """The numbers in a field that may have none, one or several."""
+    if value is None:
+        return ()
+    return value if isinstance(value, tuple) else (value,)

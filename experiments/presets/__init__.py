@@ -1,0 +1,15 @@
+"""What ``--preset NAME`` sets; each file says what for, by which command, to what end."""
+
+from typing import Any
+
+from presets import cpu_3min, enwik8, ptb_char, shakespeare, text8, tutorial
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "modern": {},  # the defaults of the flags
+    "cpu-3min": cpu_3min.VALUES,
+    "shakespeare": shakespeare.VALUES,
+    "ptb-char": ptb_char.VALUES,
+    "enwik8": enwik8.VALUES,
+    "text8": text8.VALUES,
+    "tutorial": tutorial.VALUES,
+}

@@ -1,0 +1,94 @@
+"""The language model against its equations, and what a step has to agree with."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxtext as jt
+
+V = 7
+IDS = jnp.array([[3, 1, 4, 1, 5], [2, 6, 5, 3, 5]])
+KEY = jax.random.key(0)
+
+
+def made(cell, **options):
+    model = jt.LanguageModel(cell, V, **options)
+    variables = model.init(KEY, model.initial_state((2,)), IDS)
+    return model, variables
+
+
+def read(model, variables, **options):
+    return model.apply(variables, model.initial_state((2,)), IDS, **options)[1]
+
+
+def test_embedding_goes_into_the_cell():
+    model, variables = made(jt.lstm(4), embedding=3)
+    params = variables["params"]
+    assert params["embedding"].shape == (V, 3)
+    assert params["recurrent"]["kernel"].shape == (3, 16)
+    cell = jt.lstm(4)
+    xs = params["embedding"][IDS]
+    _, hs = jt.unroll(cell, params["recurrent"], cell.initial_state((2,)), xs)
+    expected = hs @ params["output"]["kernel"] + params["output"]["bias"]
+    np.testing.assert_allclose(read(model, variables), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_tied_logits_are_products_with_the_embedding():
+    model, variables = made(jt.stack(jt.lstm(4), jt.gru(6)), tied=True)
+    params = variables["params"]
+    assert params["embedding"].shape == (V, 6)
+    assert "output" not in params
+    params["bias"] = jnp.arange(V, dtype=jnp.float32)
+    cell = jt.stack(jt.lstm(4), jt.gru(6))
+    xs = params["embedding"][IDS]
+    _, hs = jt.unroll(cell, params["recurrent"], cell.initial_state((2,)), xs)
+    expected = hs @ params["embedding"].T + jnp.arange(V)
+    np.testing.assert_allclose(read(model, variables), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_tied_has_one_width():
+    with pytest.raises(ValueError, match=r"as wide as the cell's output, 4, got 3"):
+        made(jt.lstm(4), tied=True, embedding=3)
+
+
+@pytest.mark.parametrize("options", [{}, {"embedding": 3}, {"tied": True}])
+def test_steps_are_a_pass(options):
+    model, variables = made(jt.stack(jt.gru(4), jt.dropout(0.5)), **options)
+    whole = read(model, variables)
+    state = model.initial_state((2,))
+    for t in range(IDS.shape[1]):
+        state, logits = model.apply(variables, state, IDS[:, t], method="step")
+        np.testing.assert_allclose(logits, whole[:, t], rtol=1e-5, atol=1e-6)
+
+
+def test_weights_are_dropped_with_noise_alone_one_mask_for_all():
+    model, variables = made(jt.lstm(64), weight_drop=0.5)
+    plain = jt.LanguageModel(jt.lstm(64), V)
+    np.testing.assert_array_equal(read(model, variables), read(plain, variables))
+
+    alike = jnp.stack([IDS[0], IDS[0]])
+    state = model.initial_state((2,))
+    _, logits = model.apply(
+        variables, state, alike, rngs={"dropout": KEY}, streams=jnp.array([0, 5])
+    )
+    np.testing.assert_array_equal(logits[0], logits[1])
+    assert not np.allclose(logits, read(plain, variables)[:1], atol=1e-4)
+
+
+def test_dropped_weights_leave_other_noise_as_it_was():
+    cell = jt.stack(jt.lstm(4), jt.dropout(0.5))
+    model, variables = made(cell, weight_drop=1e-9)  # drops nothing
+    plain = jt.LanguageModel(cell, V)
+    noisy = {"rngs": {"dropout": KEY}}
+    np.testing.assert_allclose(
+        read(model, variables, **noisy), read(plain, variables, **noisy), rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("options", [{"embedding": 3}, {"tied": True}])
+def test_bfloat16_keeps_parameters_and_logits_float32(options):
+    cell = jt.lstm(4, dtype=jnp.bfloat16)
+    model, variables = made(cell, dtype=jnp.bfloat16, **options)
+    assert {x.dtype for x in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+    assert read(model, variables).dtype == jnp.float32
