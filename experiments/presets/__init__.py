@@ -1,4 +1,4 @@
-"""What ``--preset NAME`` sets; each file says what for, by which command, to what end."""
+"""What ``--preset NAME`` sets; each file says what for, how, and to what end."""
 
 from typing import Any
 

@@ -17,7 +17,7 @@ It is a matter of a day on one GPU and has not been run here. Expected: 1.18 bit
 character on the test part (1.175 in Merity, Keskar and Socher, "An analysis of neural
 language modeling at multiple scales", 2018, whose recipe it follows, with a cosine decay
 in place of two drops).
-"""  # noqa: E501
+"""
 
 VALUES = {
     "cell": "lstm",
