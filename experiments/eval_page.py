@@ -108,9 +108,8 @@ def heat_map(
         for nats, likeliest, probabilities in zip(*piece, strict=True):
             pairs = zip(likeliest, probabilities, strict=True)
             guesses = ", ".join(f"{names[x]} {p:.1%}" for x, p in pairs)
-            told = (
-                f"{nats:.2f} nats, {nats / math.log(2):.2f} bits; likeliest {guesses}"
-            )
+            bits = nats / math.log(2)
+            told = f"{nats:.2f} nats, {bits:.2f} bits; likeliest {guesses}"
             kind = f"c{min(int(nats / STEP), SHADES - 1)}"
             if window and (len(cells) - 1) % window == 0:
                 kind += " s"
@@ -125,12 +124,10 @@ def _positions(by_position):
     widest = max(nats for _, nats, _ in by_position) or 1.0
     rows = [_tag("th", "position", "nats", "", "symbols")]
     for where, nats, count in by_position:
-        bar = (
-            f'<td><span class="bar" style="width: {20 * nats / widest:.2f}rem"></span>'
-        )
-        rows.append(
-            f"{_tag('td', where, f'{nats:.4f}')}{bar}</td>{_tag('td', f'{count:,}')}"
-        )
+        width = f"width: {20 * nats / widest:.2f}rem"
+        bar = f'<td><span class="bar" style="{width}"></span></td>'
+        numbers = _tag("td", where, f"{nats:.4f}")
+        rows.append(numbers + bar + _tag("td", f"{count:,}"))
     yield _table(rows)
 
 

@@ -133,6 +133,11 @@ def evaluate(config: Config, display: Screen) -> dict[str, Any]:
     )
     if text.own and text.part == "all":
         display.say("note: the run was trained on this text, or on most of it")
+    if text.own and about["identity"]["characters"] is not None:
+        display.say(
+            f"note: the run's corpus is the first {len(text.corpus.ids):,} characters "
+            "of this text; what follows them is not read"
+        )
 
     window = WINDOWS[config.protocol]
     nats, by_position = _static(model, found.arrays, text.ids, window, display)
