@@ -1,16 +1,24 @@
 """Training: the state, the step, data parallelism, checkpoints and the loop."""
 
+from jaxtext.training.dynamic import DynamicRule, evaluate_dynamic, gradient_rms
 from jaxtext.training.evaluate import evaluate
 from jaxtext.training.parallel import DataParallel, data_parallel
 from jaxtext.training.state import TrainState, create_state
 from jaxtext.training.step import Metrics, make_train_step
+from jaxtext.training.surprisal import Predicted, predictions, surprisals
 
 __all__ = [
     "DataParallel",
+    "DynamicRule",
     "Metrics",
+    "Predicted",
     "TrainState",
     "create_state",
     "data_parallel",
     "evaluate",
+    "evaluate_dynamic",
+    "gradient_rms",
     "make_train_step",
+    "predictions",
+    "surprisals",
 ]

@@ -21,7 +21,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax
 import orbax.checkpoint as ocp
@@ -36,6 +36,8 @@ from jaxtext.types import Params
 
 _SAVING, _REMOVING = "saving-", "removing-"
 _NONE = -1  # no step
+
+Series: TypeAlias = Literal["best", "latest"]
 
 
 class Checkpoint(NamedTuple):
@@ -242,43 +244,52 @@ class Checkpoints:
 
 
 def read_about(
-    workdir: Path, *, warn: Callable[[str], None] = warnings.warn
+    workdir: Path,
+    *,
+    series: Series = "best",
+    warn: Callable[[str], None] = warnings.warn,
 ) -> Checkpoint:
     """Reads step and `about` of the best checkpoint, or of the latest if none is best.
 
     Args:
       workdir: A run's directory, which another process may be writing to.
+      series: ``"latest"`` reads the latest one, whatever is best.
       warn: Takes a sentence about a checkpoint that is damaged, and passed over.
 
     Raises:
       InputError: If the run has no checkpoint that is good.
     """
-    return _best_or_latest(workdir, {}, warn)
+    return _best_or_latest(workdir, {}, series, warn)
 
 
 def restore_params(
-    workdir: Path, like: Params, *, warn: Callable[[str], None] = warnings.warn
+    workdir: Path,
+    like: Params,
+    *,
+    series: Series = "best",
+    warn: Callable[[str], None] = warnings.warn,
 ) -> Checkpoint:
     """Restores the parameters of the checkpoint that `read_about` reads.
 
     Args:
       workdir: A run's directory, which another process may be writing to.
       like: Parameters of the same structure, or their shapes.
+      series: As in `read_about`.
       warn: Takes a sentence about a checkpoint that is damaged, and passed over.
 
     Raises:
       InputError: If the run has no checkpoint that is good.
     """
-    found = _best_or_latest(workdir, {"params": like}, warn)
+    found = _best_or_latest(workdir, {"params": like}, series, warn)
     return found._replace(arrays=found.arrays["params"])
 
 
-def _best_or_latest(workdir, items, warn):
+def _best_or_latest(workdir, items, series, warn):
     seen = []
-    for series in ("best", "latest"):
-        for step, path in _newest_first(workdir / "checkpoints" / series):
+    for name in ("best", "latest") if series == "best" else (series,):
+        for step, path in _newest_first(workdir / "checkpoints" / name):
             try:
-                manifest.verify(path, f"{series} {step}")
+                manifest.verify(path, f"{name} {step}")
                 return _restore(path, step, items)
             except (manifest.DamageError, OSError, ValueError) as damage:
                 seen.append(path)
@@ -286,7 +297,7 @@ def _best_or_latest(workdir, items, warn):
                     warn(f"the checkpoint {path} is damaged: {damage}; trying another")
     if any(not path.exists() for path in seen):
         # Whoever trains replaced them by newer ones while they were read.
-        return _best_or_latest(workdir, items, warn)
+        return _best_or_latest(workdir, items, series, warn)
     raise InputError(
         f"{workdir} holds no checkpoint{' that is good' if seen else ''}; expected the "
         "directory of a run that has saved one"

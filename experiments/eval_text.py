@@ -1,0 +1,145 @@
+"""Which text an evaluation is of, and what is known of it."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+import jaxtext as jt
+from jaxtext.errors import InputError
+from jaxtext.text import Ids, Vocabulary, cache
+from jaxtext.text.download import DATASETS
+from jaxtext.text.encoded import encode
+from jaxtext.text.sources import resolve
+
+Part = Literal["validation", "all"]
+_CHUNK = 1 << 20  # symbols at a time
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Text:
+    """What is evaluated.
+
+    Args:
+      corpus: the whole text, in the run's vocabulary.
+      own: whether it is the one that the run was trained on.
+      part: which part of it.
+      ids: that part.
+      train: what the run was trained on, if the text is its own; else empty.
+    """
+
+    corpus: jt.text.Corpus
+    own: bool
+    part: Part
+    ids: Ids
+    train: Ids
+
+
+def read(
+    specs: Sequence[str] | None,
+    part: Part | None,
+    about: dict[str, Any],
+    progress: Progress,
+) -> Text:
+    """Reads the text to evaluate a run on.
+
+    Args:
+      specs: as ``--corpus``; ``None`` is the run's own, if its name says where it is.
+      part: ``None`` is the validation part where the run kept one, else all.
+      about: what the run's checkpoint holds beside its arrays.
+      progress: called with the bytes read so far and in all.
+
+    Raises:
+      InputError: a text that cannot be read, has characters that the run does not know,
+        or is not the run's own where only that one would do.
+    """
+    name = about["corpus"]["name"]
+    if specs is None and name not in ("stdlib", *DATASETS):
+        raise InputError(
+            f"--corpus: expected the text to evaluate on, got none; the run knows its "
+            f"own only by the name {name}. Give it again, or any other"
+        )
+    corpus, own = _read(specs or [name], about, progress)
+    if specs is None and not own:
+        raise InputError(
+            f"the run was trained on another text called {name} than the one that has "
+            "this name here; give the one to evaluate on as --corpus"
+        )
+    train = validation = corpus.ids[:0]
+    if own:
+        fraction = about["identity"]["val_fraction"]
+        train, validation = jt.text.split(corpus.ids, fraction)
+    if part is None:
+        part = "validation" if len(validation) > 1 else "all"
+    elif part == "validation" and not own:
+        raise InputError(
+            "--part validation: expected the text that the run was trained on, got "
+            "another one, which has no such part; use --part all"
+        )
+    elif part == "validation" and not len(validation):
+        raise InputError(
+            "--part validation: the run kept nothing for validation (its "
+            "--val-fraction is 0); use --part all, or a text that it has not seen"
+        )
+    ids = validation if part == "validation" else corpus.ids
+    return Text(corpus, own, part, ids, train)
+
+
+def read_training(
+    specs: Sequence[str], about: dict[str, Any], progress: Progress
+) -> Ids:
+    """Reads what a run was trained on, and makes sure that it is that.
+
+    Raises:
+      InputError: another text, or one that cannot be read.
+    """
+    corpus, own = _read(specs, about, progress)
+    if not own:
+        wanted = about["corpus"]
+        raise InputError(
+            "--statistics: expected the text that the run was trained on, "
+            f"{wanted['name']} with SHA-256 {wanted['sha256'][:12]}…, got another one "
+            f"with {corpus.sha256[:12]}…; give the same files as then"
+        )
+    return jt.text.split(corpus.ids, about["identity"]["val_fraction"])[0]
+
+
+def _read(specs, about, progress):
+    """A text in the run's vocabulary, and whether it is the run's own."""
+    vocabulary = Vocabulary.from_json(about["vocabulary"])
+    limit = about["identity"]["characters"]
+    with resolve(specs, cache=cache.root(), waiting=lambda: progress(0, 1)) as sources:
+        # A run may have been trained on the beginning of a text alone.
+        corpus = encode(sources, vocabulary, limit=limit, progress=progress)
+        own = corpus.sha256 == about["corpus"]["sha256"]
+        if not own and limit is not None:
+            corpus = encode(sources, vocabulary, progress=progress)
+    return corpus, own
+
+
+def fingerprint(vocabulary: Vocabulary, ids: Ids) -> str:
+    """SHA-256 of the text that the ids stand for, in UTF-8 (or of the bytes)."""
+    digest = hashlib.sha256()
+    for piece in _pieces(ids):
+        if vocabulary.kind == "bytes":
+            digest.update(piece.tobytes())
+        else:
+            digest.update(vocabulary.decode(piece).encode())
+    return digest.hexdigest()
+
+
+def size(vocabulary: Vocabulary, ids: Ids) -> int:
+    """How many bytes that text has."""
+    if vocabulary.kind == "bytes":
+        return len(ids)
+    sizes = np.array([len(character.encode()) for character in vocabulary.characters])
+    return sum(int(sizes[piece].sum()) for piece in _pieces(ids))
+
+
+def _pieces(ids: Ids) -> Iterator[np.ndarray]:
+    for begin in range(0, len(ids), _CHUNK):
+        yield np.asarray(ids[begin : begin + _CHUNK])

@@ -1,0 +1,310 @@
+"""How well a trained run predicts a text: nats and bits per character, and a heat map.
+
+    python experiments/evaluate.py --workdir runs/stdlib-lstm-1a2b3c4d
+    python experiments/evaluate.py --workdir DIR --corpus my.txt --protocol cold-256
+    python experiments/evaluate.py --workdir DIR --corpus my.txt --dynamic
+
+Two protocols, which are not to be compared with one another. carried: the text is read
+once, and the model remembers all of it that it can. cold-256: it is read in consecutive
+windows of 256 predictions, each from the zero state, as Transformers with a context of
+256 are usually evaluated. Dynamic evaluation, a third thing, lets the model go on
+learning from what it has predicted already (Krause et al., 2018); it is reported
+apart from the static loss, and beside it.
+
+Uses the run's best checkpoint, or its latest where nothing was validated. The heat map
+is a page of HTML in the run's directory. The last line on standard output is one JSON
+object; all else goes to standard error. For a model over bytes, read byte wherever it
+says character.
+
+Exit status: 0 done, 2 bad input, 130 stopped by Ctrl-C.
+"""
+
+import dataclasses
+import json
+import math
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import eval_page
+import eval_text
+import jax
+import numpy as np
+import tyro
+from char_config import build_model
+from watch import Screen, screen
+
+import jaxtext as jt
+from jaxtext.errors import InputError
+from jaxtext.text import Vocabulary
+from jaxtext.training import DynamicRule, checkpoint, evaluate_dynamic, gradient_rms
+from jaxtext.training import predictions as predict
+from jaxtext.training.files import write_durably
+
+WINDOWS = {"carried": None, "cold-256": 256}
+GUESSES = 3  # that the page tells of each symbol
+# Gradient statistics, as in Krause et al.'s own program: 100 streams, in segments of
+# the length that dynamic evaluation takes; of so many batches at most.
+STREAMS, BATCHES = 100, 50
+
+
+@dataclass(frozen=True)
+class Config:
+    """Evaluate a trained run on a text: the one it was trained on, or any other.
+
+    The last line on standard output is one JSON object. carried and cold-256 are not
+    to be compared with one another, nor either of them with dynamic evaluation.
+    """
+
+    workdir: Path
+    """Directory of the run, as char_gen.py printed it."""
+    corpus: tuple[str, ...] | None = None
+    """Text to evaluate on, as char_gen.py takes it: files, directories, globs, '-',
+    stdlib or tinyshakespeare. Default: what the run was trained on, if that was one of
+    the last two; elsewhere a run knows no more of it than its name and its SHA-256."""
+    protocol: Literal["carried", "cold-256"] = "carried"
+    """carried: read the text once, the state carried to its end. cold-256: consecutive
+    windows of 256 predictions, each from the zero state, as nanoGPT is evaluated."""
+    part: Literal["validation", "all"] | None = None
+    """Which part of the text. validation: what the run kept for that, at its end.
+    Default: validation for the text that the run was trained on, all of any other."""
+    checkpoint: Literal["best", "latest"] = "best"
+    """Which parameters: those that did best in validation, or the last ones."""
+    dynamic: bool = False
+    """Also let the model learn from what it has predicted already, segment by segment
+    (dynamic evaluation). Only carried. Told apart from the static loss."""
+    statistics: tuple[str, ...] | None = None
+    """Where --corpus is another text than the run was trained on, the latter, for
+    --dynamic: it measures there how large the gradient of each parameter is."""
+    segment: int = DynamicRule.segment
+    """Characters between two updates, with --dynamic."""
+    rate: float = DynamicRule.rate
+    """Learning rate, with --dynamic. Choose it on another text than the one that you
+    report."""
+    decay: float = DynamicRule.decay
+    """How fast parameters return to what was trained, with --dynamic."""
+    page: Path | None = None
+    """Where the page with the heat map is written. Default: evaluation-….html in the
+    run's directory."""
+    page_characters: int = 20_000
+    """The page shows so many characters from the beginning; 0 writes none."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Evaluates, prints the result, and returns the exit status."""
+    config = tyro.cli(Config, args=argv)
+    try:
+        with screen() as display:
+            result = evaluate(config, display)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    print(json.dumps(result), flush=True)
+    return 0
+
+
+def evaluate(config: Config, display: Screen) -> dict[str, Any]:
+    """Restores the model, reads the text, and says how well they agree."""
+    rule = _check(config)
+    about = checkpoint.read_about(
+        config.workdir, series=config.checkpoint, warn=display.say
+    ).about
+    vocabulary = Vocabulary.from_json(about["vocabulary"])
+    display.start("reading the text", total=1)
+    text = eval_text.read(config.corpus, config.part, about, display.advance)
+    display.stop()
+    if config.dynamic and not text.own and config.statistics is None:
+        raise InputError(
+            "--dynamic on another text than the run was trained on needs the latter "
+            "too, for gradient statistics; give it as --statistics"
+        )
+    path = _page_path(config, text)
+    model = build_model(about["identity"], len(vocabulary))
+    variables = jax.eval_shape(
+        model.init, jax.random.key(0), model.initial_state((1,)), np.zeros((1, 1), int)
+    )
+    found = checkpoint.restore_params(
+        config.workdir, variables["params"], series=config.checkpoint, warn=display.say
+    )
+    if text.own and text.part == "all":
+        display.say("note: the run was trained on this text, or on most of it")
+    if text.own and about["identity"]["characters"] is not None:
+        display.say(
+            f"note: the run's corpus is the first {len(text.corpus.ids):,} characters "
+            "of this text; what follows them is not read"
+        )
+
+    window = WINDOWS[config.protocol]
+    nats, by_position = _static(model, found.arrays, text.ids, window, display)
+    size = eval_text.size(vocabulary, text.ids[1:])
+    result = {
+        **_measures("", nats, len(text.ids) - 1, size),
+        "characters": len(text.ids) - 1,
+        "bytes": size,
+        "protocol": config.protocol,
+        "part": text.part,
+        "corpus": text.corpus.name,
+        "corpus_sha256": text.corpus.sha256,
+        "text_sha256": eval_text.fingerprint(vocabulary, text.ids),
+        "own_corpus": text.own,
+        "vocab": vocabulary.kind,
+        "checkpoint": config.checkpoint,
+        "step": found.step,
+        "workdir": str(config.workdir),
+    }
+    if config.dynamic:
+        train = text.train
+        if config.statistics is not None:
+            display.start("reading the training text", total=1)
+            train = eval_text.read_training(config.statistics, about, display.advance)
+        nats = _dynamic(model, found.arrays, train, text.ids, rule, display)
+        result |= _measures("dynamic_", nats, len(text.ids) - 1, size)
+        result["dynamic"] = dataclasses.asdict(rule)
+    display.stop()
+    _report(result, display)
+    if path is not None:
+        shown = np.asarray(text.ids[: config.page_characters])
+        k = min(GUESSES, len(vocabulary))
+        said = predict(model, found.arrays, shown, window=window, likeliest=k)
+        heat = eval_page.heat_map(vocabulary, shown, said, window)
+        _write(path, _page(result, len(text.ids), len(shown), by_position, heat))
+        display.say(f"  heat map             {path}")
+        result["page"] = str(path)
+    return result
+
+
+def _check(config: Config) -> DynamicRule:
+    """Checks what can be checked before anything is read."""
+    if config.dynamic and config.protocol != "carried":
+        raise InputError(
+            f"--dynamic: expected --protocol carried, got {config.protocol}; what has "
+            "been learnt would be carried where the state is not"
+        )
+    if config.statistics is not None and not config.dynamic:
+        raise InputError("--statistics: expected --dynamic with it; add it")
+    if config.page_characters < 0 or config.page_characters == 1:
+        given = config.page_characters
+        raise InputError(f"--page-characters: expected 0 or at least 2, got {given}")
+    return DynamicRule(config.segment, config.rate, config.decay)
+
+
+def _page_path(config, text):
+    """Where the page goes, which must be known to be possible before the work."""
+    if config.page_characters == 0:
+        return None
+    name = f"evaluation-{text.corpus.name}-{config.protocol}-{text.part}.html"
+    path = config.page or config.workdir / name
+    if not os.access(path.parent, os.W_OK | os.X_OK) or path.is_dir():
+        raise InputError(
+            f"cannot write the page {path}; give another place as --page, or "
+            "--page-characters 0 to have none"
+        )
+    return path
+
+
+def _static(model, params, ids, window, display):
+    """Nats per symbol, and by position in the window: where, nats, how many."""
+    display.start("evaluating", len(ids) - 1)
+    total, done = 0.0, 0
+    sums, counts = np.zeros(window or 1), np.zeros(window or 1, int)
+    for piece in predict(model, params, ids, window=window, progress=display.advance):
+        total += float(piece.nats.sum(dtype=np.float64))
+        if window:
+            at = np.arange(done, done + len(piece.nats)) % window
+            sums += np.bincount(at, piece.nats, window)
+            counts += np.bincount(at, minlength=window)
+        done += len(piece.nats)
+    by_position, begin, end = [], 0, 1
+    while window and begin < window:
+        if count := int(counts[begin:end].sum()):
+            where = f"{end}" if end - begin == 1 else f"{begin + 1}–{end}"
+            by_position.append((where, float(sums[begin:end].sum()) / count, count))
+        begin, end = end, min(2 * end, window)
+    return total / done, by_position
+
+
+def _dynamic(model, params, train, ids, rule, display):
+    """Nats per symbol while the model goes on learning."""
+    size, length = jt.text.fit(len(train), STREAMS, rule.segment)
+    streams = jt.text.Streams(train, size, length)
+    count = min(BATCHES, streams.batches_per_epoch)
+    display.start("gradient statistics", count)
+
+    def batches():
+        for k in range(count):
+            display.advance(k)
+            yield streams.batch(seed=0, k=k)
+
+    rms = gradient_rms(model, params, batches())
+    display.start("dynamic evaluation", len(ids) - 1)
+    return evaluate_dynamic(model, params, rms, ids, rule, progress=display.advance)
+
+
+def _measures(prefix, nats, count, size):
+    """The loss in all its units; `size` bytes are what `count` symbols stand for."""
+    return {
+        f"{prefix}nats_per_char": nats,
+        f"{prefix}bits_per_char": nats / math.log(2),
+        f"{prefix}nats_per_byte": nats * count / size,
+        f"{prefix}bits_per_byte": nats * count / size / math.log(2),
+        f"{prefix}perplexity": math.exp(min(nats, 700.0)),  # beyond, no float has it
+    }
+
+
+def _figures(result):
+    """What was found, as a person reads it."""
+    unit = "byte" if result["vocab"] == "bytes" else "character"
+    figures = {
+        "text": f"{result['corpus']}, {result['part']}: {result['characters']:,} "
+        f"{unit}s predicted",
+        "protocol": result["protocol"],
+        "checkpoint": f"{result['checkpoint']}, step {result['step']:,}",
+    }
+    names = {"": "static", "dynamic_": "dynamic evaluation"}
+    for prefix, name in names.items():
+        if f"{prefix}nats_per_char" in result:
+            figures[name] = (
+                f"{result[prefix + 'nats_per_char']:.4f} nats and "
+                f"{result[prefix + 'bits_per_char']:.4f} bits per {unit}, "
+                f"{result[prefix + 'bits_per_byte']:.4f} bits per byte, "
+                f"perplexity {result[prefix + 'perplexity']:.3f}"
+            )
+    return figures
+
+
+def _report(result, display):
+    for name, value in _figures(result).items():
+        display.say(f"  {name:<20} {value}")
+
+
+def _page(result, length, shown, by_position, heat):
+    notes = []
+    if shown < length:
+        notes.append(
+            f"The first {shown:,} of {length:,}; --page-characters shows more."
+        )
+    if "dynamic" in result:
+        notes.append("The colours are those of the static model.")
+    if result["protocol"] != "carried":
+        notes.append("A blue line: here a window begins, from the zero state.")
+    title = f"{Path(result['workdir']).name} on {result['corpus']}"
+    return eval_page.page(title, _figures(result), notes, by_position, heat)
+
+
+def _write(path, page):
+    try:
+        write_durably(path, page.encode())
+    except OSError as error:
+        raise InputError(
+            f"cannot write the page {path} ({error.strerror}); give another place as "
+            "--page, or --page-characters 0 to have none"
+        ) from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""A text in a vocabulary that is given, not learnt from it: that of a trained model.
+
+Unlike `corpus.load` it takes any text, however short, and keeps nothing: the ids are in
+a file without a name, which is gone with the array.
+"""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from jaxtext.errors import InputError
+from jaxtext.text import cache as caching
+from jaxtext.text.corpus import Corpus
+from jaxtext.text.file_array import FileArray
+from jaxtext.text.reader import blocks, total_size
+from jaxtext.text.sources import Sources
+from jaxtext.text.vocabulary import Vocabulary, code_points
+
+_NAMED = 10  # unknown characters, at most
+
+
+def encode(
+    sources: Sources,
+    vocabulary: Vocabulary,
+    *,
+    limit: int | None = None,
+    cache: Path | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Corpus:
+    """Encode a text in a given vocabulary, in constant memory.
+
+    Args:
+      sources: the files, as ``sources.resolve`` finds them.
+      vocabulary: what the ids are to mean.
+      limit: use only so many characters (or bytes) from the beginning; None uses all.
+      cache: where there is room for the ids; None stands for ``$JAXTEXT_CACHE``, or
+        without it the user's cache directory.
+      progress: called with the bytes read so far and the bytes in all. What it raises
+        ends the encoding and leaves nothing behind.
+
+    Returns:
+      The text as a corpus, with the vocabulary that was given.
+
+    Raises:
+      InputError: characters that are not in the vocabulary, all of which are told; a
+        text that cannot be read or decoded; no room.
+
+    Example:
+      >>> import tempfile
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     path = Path(folder, "text")
+      ...     _ = path.write_text("cab")
+      ...     sources = Sources("text", (path,))
+      ...     corpus = encode(sources, Vocabulary("chars", "abc"), cache=Path(folder))
+      >>> np.asarray(corpus.ids)
+      array([2, 0, 1], dtype=uint8)
+    """
+    folder = (caching.root() if cache is None else cache) / "corpora"
+    caching.remove_leftovers(folder)
+    total = total_size(sources.paths)
+    total = total if limit is None else min(total, limit)
+    digest, done, unknown = hashlib.sha256(), 0, set[int]()
+    known = code_points(vocabulary.characters)
+    with caching.writing(folder), caching.unfinished(folder) as file:
+        for raw, points in blocks(sources.paths, vocabulary.kind, limit):
+            digest.update(raw)
+            try:
+                file.write(vocabulary.encode_points(points).data)
+            except InputError:
+                unknown.update(np.setdiff1d(points, known).tolist())
+            done = min(done + len(raw), total)
+            progress(done, total)
+        if unknown:
+            raise _unknown(sorted(unknown))
+        file.flush()
+        ids = FileArray(Path(file.name)).view(vocabulary.dtype)
+    return Corpus(sources.name, digest.hexdigest(), vocabulary, ids)
+
+
+def _unknown(points: list[int]) -> InputError:
+    named = ", ".join(f"{chr(point)!r} (U+{point:04X})" for point in points[:_NAMED])
+    if len(points) > _NAMED:
+        named += f" and {len(points) - _NAMED:,} more"
+    plural = "s" if len(points) > 1 else ""
+    return InputError(
+        f"the model does not know the character{plural} {named} of this text; leave "
+        f"{'them' if plural else 'it'} out of it, or train on a corpus that has "
+        f"{'them' if plural else 'it'} or with --vocab bytes"
+    )

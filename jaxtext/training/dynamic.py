@@ -1,0 +1,220 @@
+"""Dynamic evaluation: a model that goes on learning from the text it is tested on.
+
+Each segment of the text is predicted first, and counted; only then are the parameters
+moved by its gradient, and drawn back to the trained ones. Nothing is learnt from what
+has not been predicted yet, so that the loss is a fair code length; but it is that of
+another, adaptive predictor, and is to be told apart from the static one.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxtext.errors import InputError
+from jaxtext.model import LanguageModel
+from jaxtext.text.batches import Batch
+from jaxtext.text.file_array import Ids
+from jaxtext.types import Params
+
+
+@dataclass(frozen=True)
+class DynamicRule:
+    """The hyperparameters of dynamic evaluation.
+
+    Args:
+      segment: ``n``, symbols between two updates.
+      rate: ``η``, the learning rate.
+      decay: ``λ``, how fast parameters return to the trained ones.
+      epsilon: ``ε``, what keeps a parameter whose gradients were tiny from leaping.
+
+    Raises:
+      InputError: For a segment below 1, or another that is negative or not finite.
+    """
+
+    segment: int = 20
+    rate: float = 2e-4
+    decay: float = 8e-3
+    epsilon: float = 2e-5
+
+    def __post_init__(self):
+        if self.segment < 1:
+            raise InputError(
+                f"expected a segment of at least 1 symbol, got {self.segment}"
+            )
+        for name in ("rate", "decay", "epsilon"):
+            value = getattr(self, name)
+            if not 0 <= value < float("inf"):
+                raise InputError(
+                    f"dynamic evaluation: expected a {name} of 0 or more, got {value}"
+                )
+
+
+def gradient_rms(
+    model: LanguageModel, params: Params, batches: Iterable[Batch]
+) -> Params:
+    """Root mean square of each parameter's gradient over batches of training text.
+
+    ::
+
+        RMS_g = √(1/K Σ_k (∂L_k/∂θ)²)
+
+    ``L_k`` is the mean loss of batch ``k``, without dropout. The state is carried from
+    batch to batch, as in training.
+
+    Args:
+      model: The model.
+      params: The trained parameters, ``θ``.
+      batches: ``K`` of one shape, at least one, as `jaxtext.text.Streams` makes them.
+
+    Returns:
+      A pytree like `params`.
+
+    Raises:
+      InputError: If there is no batch.
+
+    Example:
+      >>> import jaxtext as jt
+      >>> model = jt.LanguageModel(jt.gru(8), vocab_size=4)
+      >>> ids = np.array([0, 1, 2, 3] * 20)
+      >>> state = model.initial_state((1,))
+      >>> variables = model.init(jax.random.key(0), state, ids[None])
+      >>> streams = jt.text.Streams(ids, batch_size=2, seq_len=5)
+      >>> batches = (streams.batch(seed=0, k=k) for k in range(4))
+      >>> rms = gradient_rms(model, variables["params"], batches)
+      >>> rms["output"]["bias"].shape
+      (4,)
+    """
+    squares, state, count = jax.tree.map(jnp.zeros_like, params), None, 0
+    for batch in batches:
+        if state is None:
+            state = model.initial_state((len(batch.inputs),))
+        squares, state = _add_squares(model, params, squares, state, batch)
+        count += 1
+    if not count:
+        raise InputError("gradient statistics need at least one batch, got none")
+    return jax.tree.map(lambda x: jnp.sqrt(x / count), squares)
+
+
+def evaluate_dynamic(
+    model: LanguageModel,
+    params: Params,
+    rms: Params,
+    ids: Ids,
+    rule: DynamicRule = DynamicRule(),
+    *,
+    chunk: int = 64,
+    progress: Callable[[int, int], None] | None = None,
+) -> float:
+    """Mean cross-entropy of a text under dynamic evaluation, in nats per symbol.
+
+    The text is read once, from the zero state, which is carried to its end, in segments
+    ``s_1, s_2, …`` of ``n`` symbols (the last one may be shorter)::
+
+        loss += Σ_{x in s_i} -log p(x | all before it; θ_im1)
+        g     = ∂L(s_i; θ_im1)/∂θ,  L the mean over the segment
+        θ_i   = θ_im1 - η g / (RMS_g + ε) + λ (θ_0 - θ_im1) ⊙ min(RMS_norm, 1/λ)
+
+        RMS_norm = RMS_g / mean(RMS_g)
+
+    ``θ_0`` is what was trained. The gradient is cut where the segment begins. The mean
+    is over all single parameters, so that it is the same however a cell keeps its
+    weights, in one array or in four.
+
+    Args:
+      model: The model.
+      params: The trained parameters.
+      rms: ``RMS_g`` by `gradient_rms`, on text that the model was trained on.
+      ids: ``[n]`` integers, at least two; from a file they are read piece by piece.
+      rule: The hyperparameters.
+      chunk: Segments in one call of the compiled function.
+      progress: Called after each such call with the symbols predicted so far and in
+        all. What it raises ends the evaluation.
+
+    Returns:
+      Nats per symbol.
+
+    Raises:
+      InputError: If there are fewer than two symbols, or the loss is not finite, as
+        with too high a rate.
+
+    References:
+      Krause, Kahembwe, Murray and Renals, "Dynamic evaluation of neural sequence
+      models", 2018, section 4, with the global prior that is scaled by the RMS.
+    """
+    n = len(ids) - 1
+    if n < 1:
+        raise InputError(f"evaluation needs at least 2 symbols, got {len(ids)}")
+    segment = min(rule.segment, n)
+    chunk = min(chunk, -(-n // segment))
+    sizes = [x.size for x in jax.tree.leaves(rms)]
+    mean = sum(float(x.sum()) for x in jax.tree.leaves(rms)) / sum(sizes)
+    mean = mean or 1.0  # where no gradient is anything but 0, neither is a change
+    steps = jax.tree.map(lambda x: rule.rate / (x + rule.epsilon), rms)
+    # λ min(RMS_norm, 1/λ), said so that λ may be 0.
+    pulls = jax.tree.map(lambda x: jnp.minimum(rule.decay / mean * x, 1.0), rms)
+
+    total, size = 0.0, chunk * segment
+    # A copy, whose memory the compiled function takes for what it returns.
+    carry = jax.tree.map(jnp.copy, (params, model.initial_state((1,))))
+    for begin in range(0, n, size):
+        symbols = np.asarray(ids[begin : begin + size + 1])
+        done = begin + len(symbols) - 1
+        counts = np.arange(begin, begin + size) < n
+        symbols = np.pad(symbols, (0, size + 1 - len(symbols)))
+        segments = [
+            x.reshape(chunk, 1, segment) for x in (symbols[:-1], symbols[1:], counts)
+        ]
+        carry, losses = _walk(model, carry, params, steps, pulls, segments)
+        total += float(np.asarray(losses).sum(dtype=np.float64))
+        if not np.isfinite(total):
+            raise InputError(
+                f"dynamic evaluation diverged within the first {done:,} symbols at "
+                f"rate {rule.rate}; lower it"
+            )
+        if progress is not None:
+            progress(done, n)
+    return total / n
+
+
+def _loss(params, model, state, inputs, targets, counts, resets=None):
+    """Mean loss of what counts; the state after it, and the summed loss."""
+    inputs, targets = inputs.astype(jnp.int32), targets.astype(jnp.int32)
+    variables = {"params": params}
+    state, logits = model.apply(variables, state, inputs, resets=resets)
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
+    total = jnp.sum(losses, where=counts)
+    return total / jnp.maximum(jnp.sum(counts), 1), (state, total)
+
+
+_gradient = jax.grad(_loss, has_aux=True)
+
+
+@partial(jax.jit, static_argnums=0, donate_argnums=2)
+def _add_squares(model, params, squares, state, batch):
+    everything = jnp.ones(batch.targets.shape, bool)
+    grads, (state, _) = _gradient(
+        params, model, state, batch.inputs, batch.targets, everything, batch.resets
+    )
+    return jax.tree.map(lambda total, g: total + g * g, squares, grads), state
+
+
+@partial(jax.jit, static_argnums=0, donate_argnums=1)
+def _walk(model, carry, trained, steps, pulls, segments):
+    """Goes through segments ``[chunk, 1, n]``; returns carry and losses ``[chunk]``."""
+
+    def of_segment(carry, part):
+        params, state = carry
+        grads, (state, loss) = _gradient(params, model, state, *part)
+
+        def update(now, grad, start, step, pull):
+            return now - step * grad + pull * (start - now)
+
+        params = jax.tree.map(update, params, grads, trained, steps, pulls)
+        return (params, state), loss
+
+    return jax.lax.scan(of_segment, carry, segments)

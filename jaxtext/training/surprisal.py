@@ -1,0 +1,177 @@
+"""What a model says of each symbol of a text: its surprisal, and what it expected."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxtext.errors import InputError
+from jaxtext.model import LanguageModel
+from jaxtext.text.file_array import Ids, windows
+from jaxtext.types import Params
+
+_AT_ONCE = 8192  # symbols of windows that are read side by side, if nobody says
+
+
+class Predicted(NamedTuple):
+    """What was said of some symbols of a text.
+
+    Attributes:
+      nats: ``[n]`` float32, ``-log p`` of each symbol, its surprisal.
+      likeliest: ``[n, k]`` int32, the ``k`` symbols that were likeliest in its place,
+        the likeliest first.
+      probabilities: ``[n, k]`` float32, how likely these were.
+    """
+
+    nats: np.ndarray
+    likeliest: np.ndarray
+    probabilities: np.ndarray
+
+
+def predictions(
+    model: LanguageModel,
+    params: Params,
+    ids: Ids,
+    *,
+    window: int | None = None,
+    streams: int | None = None,
+    chunk: int = 1024,
+    likeliest: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[Predicted]:
+    """Reads a text once and tells what the model said of every symbol but the first.
+
+    Args:
+      model: The model.
+      params: Its parameters.
+      ids: ``[n]`` integers, at least two; from a file they are read piece by piece.
+      window: Consecutive windows of so many predictions, each from the zero state.
+        ``None``: the state is carried through the text.
+      streams: How many parts to read side by side. Without a window, each is a
+        stretch of the text as long as any other, from the zero state (default 1). With
+        one, each is a window: only the speed depends on it (default: 8192 symbols).
+      chunk: Without a window, symbols of each part in one call of the compiled
+        function.
+      likeliest: ``k``, how many of the likeliest symbols to tell, at most ``V``.
+      progress: Called after each call of the compiled function with the symbols
+        predicted so far and in all. What it raises ends the reading.
+
+    Yields:
+      Piece by piece, ``n - 1`` symbols in all; in the order of the text, unless
+      without a window there are several streams.
+
+    Raises:
+      InputError: If there are fewer than two symbols, or the window is below 1.
+    """
+    n = len(ids) - 1
+    if n < 1:
+        raise InputError(f"evaluation needs at least 2 symbols, got {len(ids)}")
+    if window is None:
+        parts = _carried(ids, min(streams or 1, n), chunk)
+    elif window < 1:
+        raise InputError(f"expected a window of at least 1 symbol, got {window}")
+    else:
+        window = min(window, n)
+        at_once = streams or max(1, _AT_ONCE // window)
+        parts = _cold(ids, window, min(at_once, -(-n // window)))
+    state, done = None, 0
+    for part in parts:
+        if part.fresh:
+            state = model.initial_state((len(part.inputs),))
+        state, said = _read(model, params, state, part.inputs, part.targets, likeliest)
+        said = Predicted(*(np.asarray(x)[part.counts] for x in said))
+        done += len(said.nats)
+        if progress is not None:
+            progress(done, n)
+        yield said
+
+
+def surprisals(
+    model: LanguageModel,
+    params: Params,
+    ids: Ids,
+    *,
+    window: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> np.ndarray:
+    """The surprisal of every symbol but the first, in nats.
+
+    ::
+
+        -log p(s_t | s_1 … s_tm1)    carried
+        -log p(s_t | s_k … s_tm1)    in windows, s_k the first input of its window
+
+    Args:
+      model: The model.
+      params: Its parameters.
+      ids: ``[n]`` integers, at least two.
+      window: As in `predictions`.
+      progress: Likewise.
+
+    Returns:
+      ``[n - 1]`` float32, in the order of the text. Their mean is what `evaluate`
+      returns.
+
+    Raises:
+      InputError: If there are fewer than two symbols, or the window is below 1.
+
+    Example:
+      >>> import jaxtext as jt
+      >>> model = jt.LanguageModel(jt.gru(8), vocab_size=4)
+      >>> ids = np.array([0, 1, 2, 3] * 5)
+      >>> state = model.initial_state((1,))
+      >>> variables = model.init(jax.random.key(0), state, ids[None])
+      >>> surprisals(model, variables["params"], ids, window=8).shape
+      (19,)
+    """
+    pieces = predictions(model, params, ids, window=window, progress=progress)
+    return np.concatenate([piece.nats for piece in pieces])
+
+
+class _Part(NamedTuple):
+    inputs: np.ndarray  # [B, T]
+    targets: np.ndarray  # [B, T]
+    counts: np.ndarray  # [B, T] bool, false where the text or the stream has ended
+    fresh: bool  # begins with the zero state
+
+
+def _carried(ids: Ids, streams: int, chunk: int) -> Iterator[_Part]:
+    n = len(ids) - 1
+    # Stream b predicts ids[starts[b] + 1 : starts[b + 1] + 1].
+    starts = np.arange(streams + 1) * n // streams
+    longest = int(np.diff(starts).max())
+    chunk = min(chunk, longest)
+    for offset in range(0, longest, chunk):
+        begins = starts[:-1] + offset
+        counts = begins[:, None] + np.arange(chunk) < starts[1:, None]
+        # A shorter stream goes on into the next, which does not count, and none beyond
+        # the text: the last one is among the longest. Every chunk is of one shape.
+        width = min(chunk, longest - offset)
+        symbols = windows(ids, begins, width + 1)
+        symbols = np.pad(symbols, ((0, 0), (0, chunk - width)))
+        yield _Part(symbols[:, :-1], symbols[:, 1:], counts, offset == 0)
+
+
+def _cold(ids: Ids, window: int, rows: int) -> Iterator[_Part]:
+    size = rows * window
+    for begin in range(0, len(ids) - 1, size):
+        # Windows that stand side by side follow one another in the text.
+        symbols = np.asarray(ids[begin : begin + size + 1])
+        counts = np.arange(size) < len(symbols) - 1
+        symbols = np.pad(symbols, (0, size + 1 - len(symbols)))
+        cut = (x.reshape(rows, window) for x in (symbols[:-1], symbols[1:], counts))
+        yield _Part(*cut, fresh=True)
+
+
+@partial(jax.jit, static_argnums=(0, 5))
+def _read(model, params, state, inputs, targets, likeliest):
+    inputs, targets = inputs.astype(jnp.int32), targets.astype(jnp.int32)
+    state, logits = model.apply({"params": params}, state, inputs)
+    nats = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
+    # Of none, XLA leaves the whole of it out.
+    probabilities, ids = jax.lax.top_k(jax.nn.softmax(logits), likeliest)
+    return state, (nats, ids, probabilities)
