@@ -58,6 +58,7 @@ class Run:
     deadline: float = math.inf
     compile_seconds: float = 0.0
     steps_taken: int = 0
+    characters_read: int = 0
     training_seconds: float = 0.0
     records: list[dict[str, Any]] = field(default_factory=list)
 
@@ -71,8 +72,8 @@ class Run:
 
     def chars_per_second(self) -> float:
         """Training speed of this process: compilation, validation, saving left out."""
-        characters = self.steps_taken * self.batches.characters_per_batch
-        return characters / self.training_seconds if characters else 0.0
+        read = self.characters_read
+        return read / self.training_seconds if read else 0.0
 
     def about(self) -> dict[str, Any]:
         """What a checkpoint holds beside its arrays."""

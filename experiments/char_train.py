@@ -94,6 +94,7 @@ class _Training:
             self.settle = progress.settle
             self.take_in(progress.metrics)
             run.steps_taken += 1
+            run.characters_read += run.batches.characters(run.config.seed, run.step - 1)
             run.training_seconds += time.monotonic() - begin
             if self.in_a_row >= run.config.max_skips:
                 self.go_back()
