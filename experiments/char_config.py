@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+# How a text is evaluated: read in windows of so many characters, or as it is.
+WINDOWS = {"carried": None, "cold-256": 256}
+
 
 @dataclass(frozen=True)
 class Config:

@@ -18,6 +18,9 @@ from watch import Screen
 
 import jaxtext as jt
 from jaxtext.errors import InputError
+from jaxtext.text import cache
+from jaxtext.text.encoded import encode
+from jaxtext.text.sources import resolve
 from jaxtext.training.agreement import of_first
 from jaxtext.training.checkpoint import Checkpoints
 from jaxtext.training.files import write_durably
@@ -45,9 +48,9 @@ def open_run(
       Stopped: If `stop` says so.
     """
     corpus = _read_corpus(config, display, stop)
-    train, validation = jt.text.split(corpus.ids, config.val_fraction)
+    train, validation, val_sha256 = _divide(config, corpus, display, stop)
     batches = _make_batches(config, train, display)
-    identity = char_config.identity(config, corpus.sha256)
+    identity = char_config.identity(config, corpus.sha256, val_sha256)
     model = char_build.build_model(
         identity,
         len(corpus.vocabulary),
@@ -60,6 +63,8 @@ def open_run(
         optimizer,
         batches.batch_size,
         slices=config.slices,
+        average_decay=config.average_decay,
+        label_smoothing=config.label_smoothing,
         strategy=config.data_parallel,
     )
     _check_alike(config, corpus)
@@ -89,7 +94,13 @@ def open_run(
             yield run
             return
         key = jax.random.key(config.seed)
-        state = jt.training.create_state(model, optimizer, key, batches.batch_size)
+        state = jt.training.create_state(
+            model,
+            optimizer,
+            key,
+            batches.batch_size,
+            average=config.average_decay > 0,
+        )
         found = checkpoints.restore_latest(state)
         if found is not None:
             check_identity(workdir, found.about["identity"], identity)
@@ -153,9 +164,29 @@ def _read_corpus(config, display, stop):
     return corpus
 
 
+def _divide(config, corpus, display, stop):
+    """What to train on, what to validate on, and the hash of the latter, if apart."""
+    if not config.val_corpus:
+        return *jt.text.split(corpus.ids, config.val_fraction), None
+    display.start("reading the text to validate on", total=1)
+
+    def progress(done, total):
+        stop.check()
+        display.advance(done, total)
+
+    def waiting():
+        progress(0, 1)
+
+    with resolve(config.val_corpus, cache=cache.root(), waiting=waiting) as sources:
+        validation = encode(sources, corpus.vocabulary, progress=progress)
+    display.stop()
+    return corpus.ids, validation.ids, validation.sha256
+
+
 def _make_batches(config, train, display):
     """The batches of a configuration, smaller ones where the text is that short."""
     if config.stride is not None:
+        assert isinstance(config.seq_len, int)  # or it would have been refused
         return jt.text.Windows(train, config.batch_size, config.seq_len, config.stride)
     unit = jax.device_count() * config.slices
     size, length = jt.text.fit(len(train), config.batch_size, config.seq_len, unit)
@@ -164,7 +195,7 @@ def _make_batches(config, train, display):
             f"note: {len(train):,} characters to train on are too few for "
             f"{config.batch_size} streams of {config.seq_len}; using {size} of {length}"
         )
-    return jt.text.Streams(train, size, length)
+    return jt.text.Streams(train, size, length, config.reset_probability)
 
 
 def _finished_result(run):

@@ -8,7 +8,7 @@ import numpy as np
 from char_run import Run
 from watch import Screen
 
-from jaxtext.training import TrainState, evaluate
+from jaxtext.training import TrainState
 from jaxtext.training.agreement import of_first
 
 DEFAULT_STEPS = 5000
@@ -71,30 +71,42 @@ def plan(
 
 
 def _measure(run, state, seconds):
-    """Compile time, and the time of a step, the median over so many seconds."""
-    placed = run.parallel.place(state)
-    batch = run.parallel.shard(run.batch(run.step))
+    """Compile time, and the time of a step, the median over so many seconds.
+
+    Batches of each length are compiled, and the time is the mean over a cycle of them.
+    """
+    placed, metrics, step = run.parallel.place(state), None, run.step
+    lengths, cycle = set(run.batches.lengths), len(run.batches.lengths)
     begin = time.monotonic()
-    placed, metrics = run.parallel.step(placed, batch)
-    jax.block_until_ready(metrics)
+
+    def take_one():
+        """Begins a step; returns its length, and the metrics of the one before."""
+        nonlocal placed, metrics, step
+        batch, before = run.batch(step), metrics
+        placed, metrics = run.parallel.step(placed, run.parallel.shard(batch))
+        step += 1
+        return batch.inputs.shape[1], before
+
+    while lengths:
+        lengths.discard(take_one()[0])
+        jax.block_until_ready(metrics)
+        run.stop.check()
     ticks = [time.monotonic()]
 
-    def take(steps):
-        nonlocal placed, metrics
-        for _ in range(steps):
-            batch = run.parallel.shard(run.batch(run.step + len(ticks)))
-            before = metrics
-            placed, metrics = run.parallel.step(placed, batch)
+    def take(cycles):
+        for _ in range(cycles * cycle):
+            _, before = take_one()
             jax.block_until_ready(before)  # as in training, one step is under way
-            ticks.append(time.monotonic())
+            if (step - 1) % cycle == 0:  # the last of a cycle is done
+                ticks.append(time.monotonic())
             run.stop.check()
 
     def median():
-        # The first tick finds its step done: it is left out.
-        return float(np.median(np.diff(ticks[1:])))
+        # The first tick finds its steps done: it is left out.
+        return float(np.median(np.diff(ticks[1:]))) / cycle
 
-    take(5)
-    take(int(of_first(int(seconds / median()))))
+    take(1 + -(-4 // cycle))
+    take(int(of_first(int(seconds / median() / cycle))))
     return ticks[0] - begin, median()
 
 
@@ -103,8 +115,8 @@ def _validation_seconds(run, state):
     if not len(run.validation):
         return 0.0, 0.0
     part = run.validation[: run.config.eval_characters]
-    evaluate(run.model, state.params, part[:2048])  # compiles
+    run.evaluate(state.params, part[:10_000])  # compiles
     begin = time.monotonic()
-    evaluate(run.model, state.params, part, progress=run.stop.check)
+    run.evaluate(state.params, part)
     once = time.monotonic() - begin
     return once, once + once * len(run.validation) / len(part)

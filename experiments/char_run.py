@@ -11,13 +11,14 @@ from typing import Any
 
 import jax
 import numpy as np
-from char_config import Config
+from char_config import WINDOWS, Config
 from watch import Screen
 
 import jaxtext as jt
 from jaxtext.training import DataParallel, evaluate
 from jaxtext.training.checkpoint import Checkpoint, Checkpoints, restore_params
 from jaxtext.training.interrupt import Request
+from jaxtext.types import Params
 
 
 class DivergedError(Exception):
@@ -58,6 +59,7 @@ class Run:
     deadline: float = math.inf
     compile_seconds: float = 0.0
     steps_taken: int = 0
+    characters_read: int = 0
     training_seconds: float = 0.0
     records: list[dict[str, Any]] = field(default_factory=list)
 
@@ -65,14 +67,20 @@ class Run:
         """This process's rows of batch `k` of the run."""
         return self.batches.batch(self.config.seed, k, rows=self.parallel.rows)
 
+    def evaluate(self, params: Params, ids: jt.text.Ids) -> float:
+        """Nats per character of a text, by the run's protocol; a signal ends it."""
+        window = WINDOWS[self.config.eval_protocol]
+        check = self.stop.check
+        return evaluate(self.model, params, ids, window=window, progress=check)
+
     def seconds(self) -> float:
         """Wall-clock seconds of this run, those of earlier processes included."""
         return self.seconds_before + time.monotonic() - self.started
 
     def chars_per_second(self) -> float:
         """Training speed of this process: compilation, validation, saving left out."""
-        characters = self.steps_taken * self.batches.characters_per_batch
-        return characters / self.training_seconds if characters else 0.0
+        read = self.characters_read
+        return read / self.training_seconds if read else 0.0
 
     def about(self) -> dict[str, Any]:
         """What a checkpoint holds beside its arrays."""
@@ -111,7 +119,7 @@ def summary(run: Run, display: Screen) -> dict[str, Any]:
         if run.best.get("step", run.step) != run.step:
             found = restore_params(run.workdir, params, warn=display.say)
             chosen, best_step = found.arrays, found.step
-        val = evaluate(run.model, chosen, run.validation, progress=run.stop.check)
+        val = run.evaluate(chosen, run.validation)
     epoch_start = run.step - run.batches.batches_per_epoch
     losses = [r["loss"] for r in run.records if "loss" in r and r["step"] > epoch_start]
     rss_unit = 1 if sys.platform == "darwin" else 1024

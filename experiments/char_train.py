@@ -11,7 +11,7 @@ from char_samples import print_samples
 from watch import Screen, open_sinks
 
 from jaxtext.errors import InputError
-from jaxtext.training import Metrics, evaluate
+from jaxtext.training import Metrics, predicting
 from jaxtext.training.agreement import agreement, of_first
 from jaxtext.training.interrupt import Stopped
 from jaxtext.training.log import MetricsLog, draw_curve
@@ -94,6 +94,7 @@ class _Training:
             self.settle = progress.settle
             self.take_in(progress.metrics)
             run.steps_taken += 1
+            run.characters_read += run.batches.characters(run.config.seed, run.step - 1)
             run.training_seconds += time.monotonic() - begin
             if self.in_a_row >= run.config.max_skips:
                 self.go_back()
@@ -166,7 +167,7 @@ class _Training:
         run = self.run
         part = run.validation[: run.config.eval_characters]
         params = run.parallel.params(run.state)
-        val = evaluate(run.model, params, part, progress=run.stop.check)
+        val = run.evaluate(params, part)
         run.validated_step = run.step
         if of_first(not math.isfinite(val)):
             self.display.say(f"step {run.step}: validation is {val}")
@@ -179,7 +180,7 @@ class _Training:
         )
         if of_first(val < run.best.get("val_nats_per_char", math.inf)):
             run.best = {"step": run.step, "val_nats_per_char": val}
-            params = run.parallel.collect(run.state).params
+            params = predicting(run.parallel.collect(run.state))
             run.checkpoints.save_best(run.step, params, run.about())
 
     def save_is_due(self, by_time):

@@ -71,8 +71,7 @@ def read(
         )
     train = validation = corpus.ids[:0]
     if own:
-        fraction = about["identity"]["val_fraction"]
-        train, validation = jt.text.split(corpus.ids, fraction)
+        train, validation = jt.text.split(corpus.ids, _fraction(about))
     if part is None:
         part = "validation" if len(validation) > 1 else "all"
     elif part == "validation" and not own:
@@ -82,8 +81,8 @@ def read(
         )
     elif part == "validation" and not len(validation):
         raise InputError(
-            "--part validation: the run kept nothing for validation (its "
-            "--val-fraction is 0); use --part all, or a text that it has not seen"
+            "--part validation: the run kept nothing of this text for validation; "
+            "use --part all, or a text that it has not seen"
         )
     ids = validation if part == "validation" else corpus.ids
     return Text(corpus, own, part, ids, train)
@@ -105,7 +104,13 @@ def read_training(
             f"{wanted['name']} with SHA-256 {wanted['sha256'][:12]}…, got another one "
             f"with {corpus.sha256[:12]}…; give the same files as then"
         )
-    return jt.text.split(corpus.ids, about["identity"]["val_fraction"])[0]
+    return jt.text.split(corpus.ids, _fraction(about))[0]
+
+
+def _fraction(about):
+    """The share of the run's text that it kept for validation."""
+    of = about["identity"]
+    return 0.0 if of.get("val_corpus") else of["val_fraction"]
 
 
 def _read(specs, about, progress):

@@ -34,7 +34,8 @@ import eval_text
 import jax
 import numpy as np
 import tyro
-from char_config import build_model
+from char_build import build_model
+from char_config import WINDOWS
 from watch import Screen, screen
 
 import jaxtext as jt
@@ -44,7 +45,6 @@ from jaxtext.training import DynamicRule, checkpoint, evaluate_dynamic, gradient
 from jaxtext.training import predictions as predict
 from jaxtext.training.files import write_durably
 
-WINDOWS = {"carried": None, "cold-256": 256}
 GUESSES = 3  # that the page tells of each symbol
 # Gradient statistics, as in Krause et al.'s own program: 100 streams, in segments of
 # the length that dynamic evaluation takes; of so many batches at most.

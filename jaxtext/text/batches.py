@@ -4,6 +4,7 @@ A batch is a pure function of the seed and the step, so that a run that is resum
 sees exactly the batches that an uninterrupted one would have seen.
 """
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
@@ -14,6 +15,9 @@ from jaxtext.text.file_array import FileArray, Ids, windows
 from jaxtext.text.shuffle import shuffled
 
 AnyIds = TypeVar("AnyIds", np.ndarray, FileArray)
+Length = TypeVar("Length", int, tuple[int, ...])
+
+_ORDERS, _RESETS = 1, 2  # what is drawn from a seed, beside where an epoch starts
 
 
 class Batch(NamedTuple):
@@ -33,72 +37,136 @@ class Streams:
     (Williams and Peng, 1990). Every epoch starts at another place, drawn from what
     does not fill a whole batch, lest the windows be cut at the same characters.
 
+    With several lengths the places where the gradient is cut vary within an epoch, too
+    (Merity et al., 2018, who draw any length; few of them, since each is compiled). An
+    epoch consists of cycles, in each of which every length comes once, in an order of
+    its own. One that is given twice comes twice.
+
+    With a ``reset_probability`` a stream begins a batch from the zero state now and
+    then (Melis et al., 2018). A model that is judged, or begins to write, from the
+    zero state has to know that state; otherwise the first batch of an epoch alone
+    trains it.
+
     Args:
       ids: ``[N]`` integers, in memory or in a file.
       batch_size: B, how many streams.
-      seq_len: T, how many characters of a stream are in a batch.
+      seq_len: T, how many characters of a stream are in a batch; or several of them.
+      reset_probability: of a stream's state being reset where a batch begins.
 
     Raises:
-      InputError: a size below 1, or fewer than ``B * T + T`` characters.
+      InputError: a size below 1, no length at all, a probability out of range, or
+        fewer than ``B * T + T`` characters: for several lengths, B times their sum and
+        the longest of them.
 
     Example:
       >>> streams = Streams(np.arange(100), batch_size=2, seq_len=3)
       >>> first, second = streams.batch(seed=0, k=0), streams.batch(seed=0, k=1)
       >>> bool((second.inputs == first.inputs + 3).all())
       True
+      >>> streams = Streams(np.arange(100), batch_size=2, seq_len=(4, 4, 2))
+      >>> [streams.batch(seed=0, k=k).inputs.shape[1] for k in range(6)]
+      [4, 4, 2, 2, 4, 4]
+
+    References:
+      G. Melis, C. Dyer, P. Blunsom. On the state of the art of evaluation in neural
+      language models, 2018.
+
+      S. Merity, N. Keskar, R. Socher. Regularizing and optimizing LSTM language models,
+      2018, section 5.
+
+      R. Williams, J. Peng. An efficient gradient-based algorithm for on-line training
+      of recurrent network trajectories, 1990.
     """
 
     ids: Ids
     batch_size: int
-    seq_len: int
+    seq_len: int | tuple[int, ...]
+    reset_probability: float = 0.0
 
     def __post_init__(self):
-        _check_sizes(batch_size=self.batch_size, seq_len=self.seq_len)
+        if not self.lengths:
+            raise InputError("expected at least one seq_len, got (); 64 is usual")
+        _check_sizes(batch_size=self.batch_size, seq_len=min(self.lengths))
+        if not 0 <= self.reset_probability <= 1:
+            raise InputError(
+                "expected a reset_probability of at least 0 and at most 1, got "
+                f"{self.reset_probability}; 0.01 is usual"
+            )
         if self.batches_per_epoch < 1:
+            needed = _needed(self.batch_size, self.lengths)
             raise InputError(
                 f"{self.batch_size} streams of {self.seq_len} characters need a text "
-                f"of {(self.batch_size + 1) * self.seq_len:,}, got {len(self.ids):,}; "
+                f"of {needed:,}, got {len(self.ids):,}; "
                 "lower the batch size or the sequence length"
             )
 
     @property
-    def characters_per_batch(self) -> int:
-        """How many characters the network reads in a batch, ``B * T``."""
-        return self.batch_size * self.seq_len
+    def lengths(self) -> tuple[int, ...]:
+        """The lengths of a cycle of batches, T of each; their order varies."""
+        return _lengths(self.seq_len)
+
+    @property
+    def characters_per_batch(self) -> float:
+        """How many characters the network reads in a batch, ``B * T``; on average."""
+        cycle = self.batch_size * sum(self.lengths)
+        return cycle / len(self.lengths) if len(self.lengths) > 1 else cycle
 
     @property
     def batches_per_epoch(self) -> int:
         """How many batches use each character at most once."""
-        return (len(self.ids) - self.seq_len) // self.characters_per_batch
+        lengths = self.lengths
+        cycle = self.batch_size * sum(lengths)
+        return (len(self.ids) - max(lengths)) // cycle * len(lengths)
+
+    def characters(self, seed: int, k: int) -> int:
+        """Say how many characters the network reads in batch ``k`` of a run."""
+        _, length = self._place(seed, *divmod(k, self.batches_per_epoch))
+        return self.batch_size * length
 
     def batch(self, seed: int, k: int, rows: slice | None = None) -> Batch:
         """Return batch ``k`` of a run.
 
         Args:
-          seed: of the run, not negative; decides where each epoch starts.
+          seed: of the run, not negative; decides where each epoch starts, the order of
+            the lengths and the resets.
           k: counts from 0 on through all the epochs.
           rows: read only these rows of the batch, such as one process's share; None
             reads all.
 
         Returns:
           Inputs and targets ``[B, T]``, the targets being the next characters, and
-          ``resets[:, 0]`` true in the first batch of an epoch.
+          ``resets[:, 0]`` true in the first batch of an epoch, and where it was drawn.
 
         Example:
           >>> Streams(np.arange(9), 2, 3).batch(seed=0, k=0).resets.tolist()
           [[True, False, False], [True, False, False]]
         """
         epoch, index = divmod(k, self.batches_per_epoch)
-        stream_len = self.batches_per_epoch * self.seq_len
-        # At least seq_len values: batches_per_epoch leaves that much over.
+        before, length = self._place(seed, epoch, index)
+        cycles = self.batches_per_epoch // len(self.lengths)
+        stream_len = cycles * sum(self.lengths)
+        # At least the longest length: batches_per_epoch leaves that much over.
         slack = len(self.ids) - 1 - self.batch_size * stream_len
         offset = int(np.random.default_rng((seed, epoch)).integers(slack + 1))
-        streams = np.arange(self.batch_size)[rows or slice(None)]
-        starts = offset + index * self.seq_len + stream_len * streams
-        characters = windows(self.ids, starts, self.seq_len + 1)
-        resets = np.zeros((len(streams), self.seq_len), bool)
+        rows = rows or slice(None)
+        streams = np.arange(self.batch_size)[rows]
+        starts = offset + before + stream_len * streams
+        characters = windows(self.ids, starts, length + 1)
+        resets = np.zeros((len(streams), length), bool)
         resets[:, 0] = index == 0
+        if self.reset_probability:
+            drawn = _draw(seed, _RESETS, k).random(self.batch_size)
+            resets[:, 0] |= (drawn < self.reset_probability)[rows]
         return Batch(characters[:, :-1], characters[:, 1:], resets)
+
+    def _place(self, seed: int, epoch: int, index: int) -> tuple[int, int]:
+        """Characters of a stream before a batch of an epoch, and in it."""
+        lengths = self.lengths
+        cycle, place = divmod(index, len(lengths))
+        if len(lengths) > 1:
+            order = _draw(seed, _ORDERS, epoch, cycle).permutation(len(lengths))
+            lengths = tuple(lengths[i] for i in order)
+        return cycle * sum(lengths) + sum(lengths[:place]), lengths[place]
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,9 +216,18 @@ class Windows:
         return len(range(0, len(self.ids) - self.seq_len, self.stride))
 
     @property
+    def lengths(self) -> tuple[int, ...]:
+        """As of `Streams`: T, which is the same in every batch."""
+        return (self.seq_len,)
+
+    @property
     def characters_per_batch(self) -> int:
         """How many characters the network reads in a batch, ``B * T``."""
         return self.batch_size * self.seq_len
+
+    def characters(self, seed: int, k: int) -> int:
+        """As of `Streams`: how many characters the network reads in batch ``k``."""
+        return self.characters_per_batch
 
     @property
     def batches_per_epoch(self) -> int:
@@ -185,14 +262,14 @@ class Windows:
 
 
 def fit(
-    characters: int, batch_size: int, seq_len: int, multiple: int = 1
-) -> tuple[int, int]:
+    characters: int, batch_size: int, seq_len: Length, multiple: int = 1
+) -> tuple[int, Length]:
     """Lower the batch size, then the sequence length, until a text is long enough.
 
     Args:
       characters: how long the text is.
       batch_size: B wished for, a multiple of ``multiple``.
-      seq_len: T wished for.
+      seq_len: T wished for; or several, of which those above what fits are lowered.
       multiple: what B must stay a multiple of, such as the number of devices.
 
     Returns:
@@ -200,28 +277,40 @@ def fit(
 
     Raises:
       InputError: a size below 1, a batch size that is not a multiple of
-        ``multiple``, or too few characters even for ``multiple`` streams of one.
+        ``multiple``, or too few characters even for ``multiple`` streams of one (of
+        one of each length).
 
     Example:
       >>> fit(1000, 64, 100), fit(100_000, 64, 100), fit(50, 64, 100)
       ((9, 100), (64, 100), (1, 25))
+      >>> fit(100, 64, (60, 60, 20))
+      (1, (26, 26, 20))
     """
-    _check_sizes(batch_size=batch_size, seq_len=seq_len, multiple=multiple)
+    lengths = _lengths(seq_len)
+    _check_sizes(
+        batch_size=batch_size, seq_len=min(lengths, default=0), multiple=multiple
+    )
     if batch_size % multiple:
         raise InputError(
             f"expected a batch size that is a multiple of {multiple}, got "
             f"{batch_size}; round it"
         )
-    if characters < multiple + 1:
+
+    def needed(longest: int) -> int:
+        return _needed(multiple, tuple(min(length, longest) for length in lengths))
+
+    if characters < needed(1):
         raise InputError(
-            f"{multiple} streams need at least {multiple + 1} characters, got "
+            f"{multiple} streams need at least {needed(1)} characters, got "
             f"{characters}; give a longer text"
         )
-    # B streams need B * T + T characters, which is (B + 1) * T.
-    fitting = (characters // seq_len - 1) // multiple * multiple
+    fitting = (characters - max(lengths)) // sum(lengths) // multiple * multiple
     if fitting >= multiple:
         return min(batch_size, fitting), seq_len
-    return multiple, characters // (multiple + 1)
+    longest = bisect_right(range(1, max(lengths) + 1), characters, key=needed)
+    if isinstance(seq_len, tuple):
+        return multiple, tuple(min(length, longest) for length in seq_len)
+    return multiple, longest
 
 
 def split(ids: AnyIds, val_fraction: float) -> tuple[AnyIds, AnyIds]:
@@ -260,3 +349,17 @@ def _check_sizes(**sizes: int) -> None:
     for name, size in sizes.items():
         if size < 1:
             raise InputError(f"expected {name} of at least 1, got {size}; raise it")
+
+
+def _lengths(seq_len: int | tuple[int, ...]) -> tuple[int, ...]:
+    return seq_len if isinstance(seq_len, tuple) else (seq_len,)
+
+
+def _needed(batch_size: int, lengths: tuple[int, ...]) -> int:
+    """How long a text has to be for a cycle of batches, and to spare the longest."""
+    return batch_size * sum(lengths) + max(lengths)
+
+
+def _draw(seed: int, *purpose: int) -> np.random.Generator:
+    """Random numbers of a seed for a purpose, and for no other."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=purpose))

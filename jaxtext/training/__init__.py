@@ -3,7 +3,7 @@
 from jaxtext.training.dynamic import DynamicRule, evaluate_dynamic, gradient_rms
 from jaxtext.training.evaluate import evaluate
 from jaxtext.training.parallel import DataParallel, data_parallel
-from jaxtext.training.state import TrainState, create_state
+from jaxtext.training.state import TrainState, create_state, predicting
 from jaxtext.training.step import Metrics, make_train_step
 from jaxtext.training.surprisal import Predicted, predictions, surprisals
 
@@ -19,6 +19,7 @@ __all__ = [
     "evaluate_dynamic",
     "gradient_rms",
     "make_train_step",
+    "predicting",
     "predictions",
     "surprisals",
 ]

@@ -113,9 +113,9 @@ def test_a_signal_in_any_phase_loses_nothing(corpus, tmp_path, capsys, monkeypat
         "jaxtext.text.load",
         "char_plan._measure",
         "char_samples.generate",
-        "char_train.evaluate",
-        "jaxtext.training.checkpoint._write",
         "char_run.evaluate",
+        "jaxtext.training.checkpoint._write",
+        "char_gen.summary",
         "char_gen.print_samples",
     ]
     for name in phases:

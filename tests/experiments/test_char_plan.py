@@ -1,0 +1,55 @@
+"""How the time of a step is measured, by a clock that steps alone move."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from char_plan import _measure
+
+from jaxtext.text import Streams
+
+COMPILING = 100.0
+
+
+class Device:
+    """Takes a second a character, and compiles each length when it first comes."""
+
+    def __init__(self):
+        self.now, self.under_way, self.compiled, self.taken = 0.0, [], set(), []
+
+    def step(self, state, batch):
+        length = batch.inputs.shape[1]
+        if length not in self.compiled:
+            self.compiled.add(length)
+            self.now += COMPILING
+        self.taken.append(length)
+        self.under_way.append(len(self.taken))
+        assert len(self.under_way) <= 2
+        return state, len(self.taken)
+
+    def wait(self, metrics):
+        while metrics in self.under_way:
+            self.now += self.taken[self.under_way.pop(0) - 1]
+
+
+@pytest.mark.parametrize("seq_len", [5, (7, 3, 2), (8, 8, 2), (4, 1, 3, 4)])
+@pytest.mark.parametrize("start", [0, 1, 2, 50])
+def test_a_step_takes_the_mean_over_a_cycle(seq_len, start, monkeypatch):
+    device = Device()
+    monkeypatch.setattr("char_plan.jax.block_until_ready", device.wait)
+    monkeypatch.setattr("char_plan.time.monotonic", lambda: device.now)
+    streams = Streams(np.arange(1000), 2, seq_len)
+    run = SimpleNamespace(
+        step=start,
+        batches=streams,
+        batch=lambda k: streams.batch(0, k),
+        stop=SimpleNamespace(check=lambda: None),
+        parallel=SimpleNamespace(
+            place=lambda x: x, shard=lambda x: x, step=device.step
+        ),
+    )
+    compiling, seconds = _measure(run, None, 1000.0)
+    lengths = streams.lengths
+    assert compiling >= COMPILING * len(set(lengths))
+    assert seconds == np.mean(lengths)
+    assert 0 < len(device.taken) - 1000 / seconds < 6 * len(lengths) + 6
