@@ -13,7 +13,7 @@ import evaluate
 import jax
 import numpy as np
 import pytest
-from char_config import build_model
+from char_build import build_model
 
 from jaxtext.text import Vocabulary, split
 from jaxtext.training import Predicted, checkpoint
