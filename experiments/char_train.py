@@ -11,7 +11,7 @@ from char_samples import print_samples
 from watch import Screen, open_sinks
 
 from jaxtext.errors import InputError
-from jaxtext.training import Metrics, evaluate
+from jaxtext.training import Metrics, evaluate, predicting
 from jaxtext.training.agreement import agreement, of_first
 from jaxtext.training.interrupt import Stopped
 from jaxtext.training.log import MetricsLog, draw_curve
@@ -180,7 +180,7 @@ class _Training:
         )
         if of_first(val < run.best.get("val_nats_per_char", math.inf)):
             run.best = {"step": run.step, "val_nats_per_char": val}
-            params = run.parallel.collect(run.state).params
+            params = predicting(run.parallel.collect(run.state))
             run.checkpoints.save_best(run.step, params, run.about())
 
     def save_is_due(self, by_time):

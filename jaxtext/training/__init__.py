@@ -2,7 +2,7 @@
 
 from jaxtext.training.evaluate import evaluate
 from jaxtext.training.parallel import DataParallel, data_parallel
-from jaxtext.training.state import TrainState, create_state
+from jaxtext.training.state import TrainState, create_state, predicting
 from jaxtext.training.step import Metrics, make_train_step
 
 __all__ = [
@@ -13,4 +13,5 @@ __all__ = [
     "data_parallel",
     "evaluate",
     "make_train_step",
+    "predicting",
 ]

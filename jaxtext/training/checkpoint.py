@@ -31,7 +31,7 @@ from jaxtext.errors import InputError
 from jaxtext.training import manifest
 from jaxtext.training.agreement import of_first
 from jaxtext.training.files import sync
-from jaxtext.training.state import TrainState
+from jaxtext.training.state import TrainState, keeps_average, predicting
 from jaxtext.types import Params
 
 _SAVING, _REMOVING = "saving-", "removing-"
@@ -121,10 +121,7 @@ class Checkpoints:
             It is copied: the caller may go on with it at once.
           about: JSON to keep with it.
         """
-        # The parameters are an item of their own so that they can be read alone.
-        rest = state._replace(params=())
-        items = {"params": state.params, "training": rest}
-        self._save("latest", int(state.step), items, about, self._keep)
+        self._save("latest", int(state.step), _items(state), about, self._keep)
 
     def save_best(self, step: int, params: Params, about: dict[str, Any]) -> None:
         """Saves parameters as the best so far, in place of those before."""
@@ -169,7 +166,7 @@ class Checkpoints:
           InputError: If something was saved and nothing of it is good.
         """
         self._settle_all()
-        items = {"params": like.params, "training": like._replace(params=())}
+        items = _items(like)
         while True:
             first = jax.process_index() == 0
             step = int(of_first(self._newest_good(up_to) if first else _NONE))
@@ -183,8 +180,7 @@ class Checkpoints:
                     raise
                 self._set_aside(path, error)
                 continue
-            arrays = found.arrays["training"]._replace(params=found.arrays["params"])
-            return found._replace(arrays=arrays)
+            return found._replace(arrays=_state(found.arrays))
 
     def _settle_all(self):
         for save in self._pending.values():
@@ -291,6 +287,27 @@ def _best_or_latest(workdir, items, warn):
         f"{workdir} holds no checkpoint{' that is good' if seen else ''}; expected the "
         "directory of a run that has saved one"
     )
+
+
+def _items(state: TrainState) -> dict[str, Any]:
+    """What a state is saved as.
+
+    The parameters to predict with are an item of their own, so that they can be read
+    alone, by who need not know whether they are an average.
+    """
+    rest = state._asdict()
+    del rest["average"]
+    if not keeps_average(state):
+        rest["params"] = ()
+    return {"params": predicting(state), "training": rest}
+
+
+def _state(items: dict[str, Any]) -> TrainState:
+    """The state of such items."""
+    params, rest = items["params"], items["training"]
+    if jax.tree.leaves(rest["params"]):
+        return TrainState(**rest, average=params)
+    return TrainState(**rest | {"params": params})
 
 
 def _settle(save: Future[None]) -> None:

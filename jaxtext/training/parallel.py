@@ -24,7 +24,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtext.errors import InputError
 from jaxtext.model import LanguageModel
 from jaxtext.text.batches import Batch
-from jaxtext.training.state import TrainState
+from jaxtext.training.state import TrainState, predicting
 from jaxtext.training.step import Metrics, make_train_step
 from jaxtext.types import Device, Params
 
@@ -47,8 +47,9 @@ class DataParallel(NamedTuple):
         saved does not depend on how many devices there were. In one process it is on
         one device. In several it consists of global arrays, the carry split between
         the processes and all else the same in each; they all have to call it.
-      params: The parameters of a placed state on one device of this process, without
-        a word to the others. The next step consumes them with the state.
+      params: The parameters to predict with, of a placed state, on one device of this
+        process, without a word to the others: their average, if one is kept. The next
+        step consumes them with the state.
       lower: ``(state, batch) -> jax.stages.Lowered``, the step ready to be compiled.
         It takes what `place` and `shard` take, or the shapes thereof, and the devices
         may be such as are not there (``jax.experimental.topologies``). Only in a
@@ -71,6 +72,8 @@ def data_parallel(
     devices: Sequence[Device] | None = None,
     *,
     slices: int = 1,
+    average_decay: float = 0.0,
+    label_smoothing: float = 0.0,
     strategy: Literal["pmap", "sharded"] = "pmap",
 ) -> DataParallel:
     """Spreads the training step over devices, each with its share of the streams.
@@ -85,12 +88,15 @@ def data_parallel(
       devices: Default: all there are, those of other processes included. Every
         process has to have as many of them.
       slices: As for `make_train_step`, of each device's share of the batch.
+      average_decay: As for `make_train_step`.
+      label_smoothing: As for `make_train_step`.
       strategy: ``"pmap"``, by `jax.pmap`, where a placed carry and batch have an axis
         of devices in front, or ``"sharded"``, by `jax.shard_map` under `jax.jit`, where
         they are ``[B, …]`` still, as global arrays. The step is the same.
 
     Raises:
-      InputError: If the batch does not divide, or no strategy has that name.
+      InputError: If the batch does not divide, no strategy has that name, or a number
+        is out of range.
 
     Example:
       >>> import jaxtext as jt
@@ -120,7 +126,14 @@ def data_parallel(
     if strategy not in ("pmap", "sharded"):
         raise InputError(f"strategy: expected pmap or sharded, got {strategy!r}")
     mesh = Mesh(np.array(devices), (_AXIS,))
-    train_step = make_train_step(model, optimizer, axis_name=_AXIS, slices=slices)
+    train_step = make_train_step(
+        model,
+        optimizer,
+        axis_name=_AXIS,
+        slices=slices,
+        average_decay=average_decay,
+        label_smoothing=label_smoothing,
+    )
     if strategy == "pmap":
         step = _by_pmap(train_step, devices)
     else:
@@ -150,7 +163,7 @@ def _in_one_process(step, mesh, batch_size, strategy):
         return state._replace(carry=whole(state.carry))
 
     def params(state):
-        return jax.device_put(state.params, device)
+        return jax.device_put(predicting(state), device)
 
     def lower(state, batch):
         carry, batch = jax.eval_shape(rows, (state.carry, batch))
@@ -198,7 +211,7 @@ def _in_several_processes(step, mesh, batch_size, strategy):
         return state._replace(carry=merge(state.carry))
 
     def params(state):
-        return jax.tree.map(lambda x: x.addressable_data(0), state.params)
+        return jax.tree.map(lambda x: x.addressable_data(0), predicting(state))
 
     def lower(state, batch):
         raise NotImplementedError("the step is lowered in a process that is alone")

@@ -33,6 +33,8 @@ class TrainState(NamedTuple):
         never changes.
       step: Steps taken, int32; the position in the data is a function of it.
       skipped: How many of them were skipped.
+      average: A moving average of the parameters, to predict with, in float32 at least;
+        ``()`` where none is kept.
     """
 
     params: Params
@@ -41,6 +43,17 @@ class TrainState(NamedTuple):
     key: Key
     step: Array
     skipped: Skipped
+    average: Params = ()
+
+
+def keeps_average(state: TrainState) -> bool:
+    """Whether a moving average of the parameters is part of a state."""
+    return bool(jax.tree.leaves(state.average))
+
+
+def predicting(state: TrainState) -> Params:
+    """The parameters to predict with: their average, if one is kept."""
+    return state.average if keeps_average(state) else state.params
 
 
 def create_state(
@@ -48,6 +61,8 @@ def create_state(
     optimizer: optax.GradientTransformation,
     key: Key,
     batch_size: int,
+    *,
+    average: bool = False,
 ) -> TrainState:
     """Makes the state that training starts from.
 
@@ -56,6 +71,8 @@ def create_state(
       optimizer: Any Optax transformation.
       key: What parameters and noise are drawn from.
       batch_size: ``B``, the number of streams.
+      average: Keep a moving average of the parameters, for a step that has a decay for
+        it. It begins as the parameters.
 
     Example:
       >>> import jaxtext as jt
@@ -72,4 +89,12 @@ def create_state(
     # Three arrays, not one three times: a step takes each for its own.
     step, in_a_row, in_all = (jnp.zeros((), jnp.int32) for _ in range(3))
     skipped = Skipped(in_a_row, in_all)
-    return TrainState(params, opt_state, carry, noise_key, step, skipped)
+    state = TrainState(params, opt_state, carry, noise_key, step, skipped)
+    if not average:
+        return state
+
+    def begin(x: Array) -> Array:
+        # Of bfloat16 a decay near 1 would leave nothing to add.
+        return jnp.array(x, jnp.promote_types(x.dtype, jnp.float32))
+
+    return state._replace(average=jax.tree.map(begin, params))

@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxtext.errors import InputError
 from jaxtext.model import LanguageModel
 from jaxtext.text.batches import Batch
-from jaxtext.training.state import Skipped, TrainState
+from jaxtext.training.state import Skipped, TrainState, keeps_average
 from jaxtext.types import Array
 
 
@@ -17,7 +18,8 @@ class Metrics(NamedTuple):
     """What one step tells about itself.
 
     Attributes:
-      loss: Mean cross-entropy over the batch before the update, nats per symbol.
+      loss: Mean cross-entropy over the batch before the update, nats per symbol; never
+        smoothed.
       gradient_norm: Global norm of the gradient, before any clipping.
       skipped: How many steps were skipped up to and with this one.
     """
@@ -33,6 +35,8 @@ def make_train_step(
     *,
     axis_name: str | None = None,
     slices: int = 1,
+    average_decay: float = 0.0,
+    label_smoothing: float = 0.0,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
     """Makes the pure function ``(state, batch) -> (state, metrics)``.
 
@@ -41,10 +45,21 @@ def make_train_step(
         L = -1/(B P) Σ log p(target | the symbols before it)
         params ← params + optimizer(∂L/∂params)
 
+    With ``label_smoothing`` ε the gradient is that of L', whose targets are spread over
+    all V symbols a little; L is told nevertheless. With an ``average_decay`` the
+    state's `average` follows its parameters, and no step depends on it::
+
+        L' = (1 - ε) L - ε/(B P V) Σ Σ_v log p(v | the symbols before it)
+        average ← d average + (1 - d) params,   d = min(decay, (1 + t)/(10 + t))
+
+    where t are the steps taken, this one included: a young average forgets sooner what
+    it began as.
+
     The gradient is cut where the batch begins; the recurrent state is not (truncated
     backpropagation). A step is skipped if its loss, its gradient or the parameters it
-    would lead to are not finite: it keeps the parameters, the optimizer's state and the
-    carry that it was given, and only counts. So a state never holds such parameters.
+    would lead to are not finite: it keeps the parameters, their average, the
+    optimizer's state and the carry that it was given, and only counts. So a state never
+    holds such parameters.
 
     Args:
       model: The model.
@@ -53,10 +68,16 @@ def make_train_step(
         loss are added up over it, and divided by all the symbols that were predicted.
       slices: How many parts of the batch to go through one after the other, adding up
         their gradients: the same step in a fraction of the memory. Divides the batch.
+      average_decay: Of the average, below 1; 0 for states that keep none.
+      label_smoothing: ε, at least 0 and below 1.
 
     Returns:
       The step. It is not compiled: wrap it in ``jax.jit``, or see
-      `jaxtext.training.data_parallel`.
+      `jaxtext.training.data_parallel`. It raises `InputError` for a state that keeps an
+      average without a decay, or none with one.
+
+    Raises:
+      InputError: If a number is out of range.
 
     Example:
       >>> import jaxtext as jt, numpy as np
@@ -71,7 +92,14 @@ def make_train_step(
     References:
       Williams and Peng, "An efficient gradient-based algorithm for on-line training
       of recurrent network trajectories", 1990.
+
+      Polyak and Juditsky, "Acceleration of stochastic approximation by averaging", 1992
+      (the average).
+
+      Szegedy et al., "Rethinking the Inception architecture for computer vision", 2016
+      (label smoothing).
     """
+    _check_fraction(average_decay=average_decay, label_smoothing=label_smoothing)
 
     def loss_fn(params, carry, key, batch, streams):
         targets = batch.targets.astype(jnp.int32)
@@ -85,7 +113,12 @@ def make_train_step(
             rngs={"dropout": key},
         )
         loss = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
-        return loss.sum(), carry
+        total = objective = loss.sum()
+        if label_smoothing:
+            uniform = -jax.nn.log_softmax(logits).mean(-1)
+            smoothed = (1 - label_smoothing) * loss + label_smoothing * uniform
+            objective = smoothed.sum()
+        return objective, (total, carry)
 
     def gradient(params, carry, key, batch):
         """Summed loss, its gradient, and the carry after the batch, slice by slice."""
@@ -96,7 +129,9 @@ def make_train_step(
         def of_slice(total, part):
             carry, batch, streams = part
             value_and_grad = jax.value_and_grad(loss_fn, has_aux=True)
-            (loss, carry), grads = value_and_grad(params, carry, key, batch, streams)
+            (_, (loss, carry)), grads = value_and_grad(
+                params, carry, key, batch, streams
+            )
             return jax.tree.map(jnp.add, total, (loss, grads)), carry
 
         zero = jnp.zeros(()), jax.tree.map(jnp.zeros_like, params)
@@ -107,7 +142,19 @@ def make_train_step(
         total, carry = jax.lax.scan(of_slice, zero, parts)
         return total, jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), carry)
 
+    def averaged(state, params):
+        if not average_decay:
+            return state.average
+        t = state.step + 1
+        d = jnp.minimum(average_decay, (1 + t) / (10 + t))
+        return jax.tree.map(lambda a, p: a + (1 - d) * (p - a), state.average, params)
+
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        if keeps_average(state) != bool(average_decay):
+            raise InputError(
+                f"a step with average_decay {average_decay} takes a state made with "
+                f"create_state(average={bool(average_decay)})"
+            )
         key = jax.random.fold_in(state.key, state.step)
         total, carry = gradient(state.params, state.carry, key, batch)
         predicted = batch.targets.size
@@ -123,9 +170,20 @@ def make_train_step(
         bad = 1 - finite.astype(jnp.int32)
         in_a_row, in_all = state.skipped
         skipped = Skipped(bad * (in_a_row + 1), in_all + bad)
-        after = state._replace(params=params, opt_state=opt_state, carry=carry)
+        average = averaged(state, params)
+        after = state._replace(
+            params=params, opt_state=opt_state, carry=carry, average=average
+        )
         after = jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, state)
         after = after._replace(step=state.step + 1, skipped=skipped)
         return after, Metrics(loss, norm, skipped)
 
     return train_step
+
+
+def _check_fraction(**numbers: float) -> None:
+    for name, number in numbers.items():
+        if not 0 <= number < 1:
+            raise InputError(
+                f"expected {name} of at least 0 and below 1, got {number}; 0 is off"
+            )

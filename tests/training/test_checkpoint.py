@@ -4,6 +4,7 @@ import errno
 import os
 import pickle
 import shutil
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -60,6 +61,62 @@ def test_a_state_comes_back_bit_for_bit(tmp_path):
         if jax.dtypes.issubdtype(a.dtype, jax.dtypes.prng_key):
             a, b = jax.random.key_data(a), jax.random.key_data(b)
         assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
+
+
+def averaged(step, raw, average):
+    """A state that keeps an average, all parameters being so much."""
+    state = make_state(step)
+
+    def filled(value):
+        return jax.tree.map(lambda x: 0 * x + value, state.params)
+
+    return state._replace(params=filled(raw), average=filled(average))
+
+
+def test_with_an_average_both_come_back_and_the_average_alone_is_predicted_with(
+    tmp_path,
+):
+    checkpoints = Checkpoints(tmp_path)
+    for step in (3, 5):
+        checkpoints.save_latest(averaged(step, step, -step), {})
+        checkpoints.finish()
+    like = averaged(0, 0, 0)
+    for up_to, step in ((None, 5), (4, 3)):
+        found = checkpoints.restore_latest(like, up_to=up_to)
+        assert found.step == int(found.arrays.step) == step
+        assert jax.tree.structure(found.arrays) == jax.tree.structure(like)
+        assert is_filled_with(step, found.arrays.params)
+        assert is_filled_with(-step, found.arrays.average)
+    # Who predicts need not know that there is one.
+    found = checkpoint.restore_params(tmp_path, make_state().params)
+    assert is_filled_with(-5, found.arrays)
+
+
+def test_an_average_that_was_not_kept_is_not_made_up(tmp_path):
+    saved(tmp_path, 3)
+    with pytest.raises(InputError, match="cannot be restored"):
+        Checkpoints(tmp_path).restore_latest(averaged(0, 0, 0))
+
+
+def test_states_saved_before_there_was_an_average_are_restored(tmp_path):
+    class Before(NamedTuple):
+        params: Any
+        opt_state: Any
+        carry: Any
+        key: Any
+        step: Any
+        skipped: Any
+
+    state = make_state(7)
+    rest = Before(*state[:-1])._replace(params=())
+    items = {"params": state.params, "training": rest}
+    checkpoint._write(tmp_path / "checkpoints" / "latest", 7, items, {}, 2)
+    found = Checkpoints(tmp_path).restore_latest(state).arrays
+    assert jax.tree.structure(found) == jax.tree.structure(state)
+    assert found.average == ()
+    assert int(found.step) == 7
+    for a, b in zip(*map(jax.tree.leaves, (found.params, state.params)), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_what_is_saved_is_the_state_at_that_time(tmp_path):

@@ -15,16 +15,17 @@ CELLS = {"rnn": jt.rnn, "lstm": jt.lstm, "gru": jt.gru}
 B, T, V = 8, 6, 7
 
 
-def losses(cell, devices, steps=50, slices=1, strategy="pmap"):
+def losses(cell, devices, steps=50, slices=1, strategy="pmap", **options):
     """Losses of `steps` steps, and the last state."""
     model = jt.LanguageModel(jt.stack(CELLS[cell](6), jt.dropout(0.3)), V)
     optimizer = optax.adam(1e-2)
     ids = np.random.default_rng(0).integers(0, V, 2000).astype(np.uint8)
     streams = jt.text.Streams(ids, B, T)
     parallel = data_parallel(
-        model, optimizer, B, devices, slices=slices, strategy=strategy
+        model, optimizer, B, devices, slices=slices, strategy=strategy, **options
     )
-    state = create_state(model, optimizer, jax.random.key(1), B)
+    average = "average_decay" in options
+    state = create_state(model, optimizer, jax.random.key(1), B, average=average)
     found = []
     for progress in run(
         parallel, parallel.place(state), lambda k: streams.batch(0, k), 0, steps
@@ -50,6 +51,34 @@ def test_eight_devices_are_one(cell, strategy):
     for a, b in zip(*map(jax.tree.leaves, (c.carry for c in collected)), strict=True):
         assert a.shape == (B, 6)
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_eight_devices_average_and_smooth_as_one(strategy):
+    options = {"average_decay": 0.9, "label_smoothing": 0.1}
+    one, one_state, one_parallel = losses(
+        "lstm", jax.local_devices()[:1], steps=20, **options
+    )
+    eight, state, parallel = losses(
+        "lstm", jax.local_devices(), steps=20, strategy=strategy, **options
+    )
+    np.testing.assert_allclose(eight, one, rtol=1e-5)
+    averages = parallel.params(state), one_parallel.params(one_state)
+    for a, b in zip(*map(jax.tree.leaves, averages), strict=True):
+        assert len(a.devices()) == 1
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+    pairs = zip(
+        *map(jax.tree.leaves, (averages[0], state.average, state.params)), strict=True
+    )
+    for given, average, raw in pairs:
+        np.testing.assert_array_equal(given, average)
+        assert not np.array_equal(given, raw)
+        replicas = {np.asarray(s.data).tobytes() for s in average.addressable_shards}
+        assert len(average.addressable_shards) == 8
+        assert len(replicas) == 1
+    plain, *_ = losses("lstm", jax.local_devices()[:1], steps=20, average_decay=0.9)
+    assert plain[0] == one[0]  # before the first update
+    assert plain[1:] != one[1:]
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

@@ -18,16 +18,29 @@ B, T, V, STEPS = 8, 6, 7, 11
 IDS = np.random.default_rng(0).integers(0, V, 400).astype(np.uint8)
 
 
-def training(cell, devices, strategy):
+# Batches of two lengths, states that are reset, an average, smoothed targets.
+ALL = {"seq_len": (T, 3, T), "resets": 0.2, "average_decay": 0.9, "smoothing": 0.1}
+
+
+def training(
+    cell, devices, strategy, *, seq_len=T, resets=0.0, average_decay=0.0, smoothing=0.0
+):
     """A compiled step, a state to begin with, and batches of more than one epoch."""
     model = jt.LanguageModel(jt.stack(CELLS[cell](6), jt.dropout(0.3)), V)
     optimizer = optax.adamw(optax.cosine_decay_schedule(1e-2, STEPS))
-    streams = jt.text.Streams(IDS, B, T)
+    streams = jt.text.Streams(IDS, B, seq_len, resets)
     assert streams.batches_per_epoch < STEPS
     parallel = data_parallel(
-        model, optimizer, B, jax.local_devices()[:devices], strategy=strategy
+        model,
+        optimizer,
+        B,
+        jax.local_devices()[:devices],
+        average_decay=average_decay,
+        label_smoothing=smoothing,
+        strategy=strategy,
     )
-    state = create_state(model, optimizer, jax.random.key(1), B)
+    average = average_decay > 0
+    state = create_state(model, optimizer, jax.random.key(1), B, average=average)
     return parallel, state, lambda k: streams.batch(0, k)
 
 
@@ -55,14 +68,14 @@ def save(workdir, state):
     checkpoints.finish()
 
 
-WAYS = list(itertools.product(CELLS, [1, 8], ["pmap", "sharded"]))
+WAYS = list(itertools.product(CELLS, [1, 8], ["pmap", "sharded"], [{}, ALL]))
 if hypothesis.settings.get_current_profile_name() != "thorough":
-    WAYS = [way for way in WAYS if way[0] == "lstm" or way[1:] == (8, "pmap")]
+    WAYS = [way for way in WAYS if way[0] == "lstm" or way[1:] == (8, "pmap", {})]
 
 
-@pytest.mark.parametrize(("cell", "devices", "strategy"), WAYS)
-def test_killed_after_any_step(cell, devices, strategy, tmp_path):
-    parallel, start, batch = training(cell, devices, strategy)
+@pytest.mark.parametrize(("cell", "devices", "strategy", "options"), WAYS)
+def test_killed_after_any_step(cell, devices, strategy, options, tmp_path):
+    parallel, start, batch = training(cell, devices, strategy, **options)
     whole = take_steps(
         parallel, start, batch, 0, lambda k, state: save(tmp_path / str(k), state)
     )

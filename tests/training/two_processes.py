@@ -46,8 +46,10 @@ def setup(strategy, devices=None):
     optimizer = optax.adam(1e-2)
     ids = np.random.default_rng(0).integers(0, V, 3000).astype(np.uint8)
     streams = jt.text.Streams(ids, B, T)
-    parallel = data_parallel(model, optimizer, B, devices, slices=2, strategy=strategy)
-    state = create_state(model, optimizer, jax.random.key(1), B)
+    parallel = data_parallel(
+        model, optimizer, B, devices, slices=2, average_decay=0.9, strategy=strategy
+    )
+    state = create_state(model, optimizer, jax.random.key(1), B, average=True)
 
     def batch(k):
         return jax.tree.map(lambda x: x[parallel.rows], streams.batch(0, k))
