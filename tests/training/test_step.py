@@ -81,8 +81,19 @@ def test_the_average_of_coarse_parameters_is_fine():
     cell = jt.lstm(6, param_dtype=jax.numpy.bfloat16)
     model = jt.LanguageModel(cell, V)
     found, _ = states(2, model=model, average_decay=0.999)
-    assert jax.numpy.bfloat16 in {x.dtype for x in jax.tree.leaves(found[2].params)}
-    assert {x.dtype for x in jax.tree.leaves(found[2].average)} == {np.dtype("float32")}
+    dtypes = {x.dtype for x in jax.tree.leaves(found[2].params)}
+    assert jax.numpy.dtype("bfloat16") in dtypes
+    averages = [state.average for state in found]
+    assert {x.dtype for x in jax.tree.leaves(averages)} == {np.dtype("float32")}
+
+
+def test_the_average_begins_in_buffers_of_its_own():
+    """A step that consumes its state takes each for its own."""
+    optimizer = optax.sgd(0.1)
+    step = make_train_step(MODEL, optimizer, average_decay=0.9)
+    state = create_state(MODEL, optimizer, jax.random.key(0), B, average=True)
+    after, _ = jax.jit(step, donate_argnums=0)(state, STREAMS.batch(0, 0))
+    assert int(after.step) == 1
 
 
 @pytest.mark.parametrize(("decay", "average"), [(0.9, False), (0.0, True)])
