@@ -96,7 +96,10 @@ def build_optimizer(config: Config, steps: int = 1) -> optax.GradientTransformat
 
 
 def planned_for(opt_state: Any, steps: int) -> Any:
-    """The state of `build_optimizer`'s optimizer with its schedule planned anew."""
+    """The state of `build_optimizer`'s optimizer with its schedule planned anew.
+
+    It stays on the devices that it is on.
+    """
     return _with(opt_state, steps=steps)
 
 
@@ -106,5 +109,10 @@ def slowed(opt_state: Any) -> Any:
 
 
 def _with(opt_state, **hyperparams):
-    changed = {k: jnp.asarray(v, jnp.float32) for k, v in hyperparams.items()}
-    return opt_state._replace(hyperparams=opt_state.hyperparams | changed)
+    before = opt_state.hyperparams
+
+    def where_it_was(name, value):
+        return jax.device_put(jnp.float32(value), before[name].sharding)
+
+    changed = {k: where_it_was(k, v) for k, v in hyperparams.items()}
+    return opt_state._replace(hyperparams=before | changed)

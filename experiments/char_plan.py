@@ -1,4 +1,4 @@
-"""How long a run will be: in steps, or in minutes by the speed of its first steps."""
+"""How long a run will be: in steps, or in minutes by the speed of its steps."""
 
 import time
 from typing import Any
@@ -54,8 +54,8 @@ def plan(
         # The rest is for the last checkpoint, the curve and a sample.
         run.deadline = run.started + budget - at_the_end - 2.0
         left = run.deadline - time.monotonic() - on_the_way
-        # Speed varies by a few percent, and a schedule cut short costs more than
-        # the time that is left over.
+        # Speed varies, and a schedule cut short costs more than time left over. What
+        # is found on the way mends either (`affordable_steps`).
         affordable = run.step + max(1, int(0.93 * left / step_seconds))
         run.steps = known or int(of_first(affordable))
     else:
@@ -68,6 +68,26 @@ def plan(
         )
     epochs = run.steps / run.batches.batches_per_epoch
     display.say(f"planned: {run.steps} steps, {epochs:.1f} epochs")
+
+
+def plan_is_due(run: Run, since: float) -> bool:
+    """Whether a plan that was made at `since` should be looked at again.
+
+    Only time can run out differently than it was planned.
+    """
+    if asked_steps(run) is not None:
+        return False
+    return time.monotonic() - since > 60 * (run.config.minutes or 0) / 16
+
+
+def affordable_steps(run: Run, step: int, since: float) -> int:
+    """How many steps there is time for, by the speed since `step`, at `since`.
+
+    Whatever has come between the steps counts as theirs.
+    """
+    now = time.monotonic()
+    each = (now - since) / max(1, run.step - step)
+    return run.step + max(0, int(0.98 * (run.deadline - now) / each))
 
 
 def _measure(run, state, seconds):

@@ -2,10 +2,12 @@
 
 import math
 import time
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
-from char_build import slowed
+from char_build import planned_for, slowed
+from char_plan import affordable_steps, plan_is_due
 from char_run import DivergedError, Run
 from char_samples import print_samples
 from watch import Screen, open_sinks
@@ -15,6 +17,7 @@ from jaxtext.training import Metrics, predicting
 from jaxtext.training.agreement import agreement, of_first
 from jaxtext.training.interrupt import Stopped
 from jaxtext.training.log import MetricsLog, draw_curve
+from jaxtext.training.loop import Progress
 from jaxtext.training.loop import run as run_steps
 from jaxtext.training.state import Skipped
 
@@ -66,6 +69,7 @@ class _Training:
             self.eval_every if config.sample_every is None else config.sample_every
         )
         self.saved_at = time.monotonic()
+        self.planned_at, self.planned_step = self.saved_at, run.step
         self.in_a_row = 0  # steps skipped, up to the last whose metrics are known
         self.why = ""
         self.settle = list  # what is under way: nothing yet
@@ -76,7 +80,7 @@ class _Training:
             self.save()
         steps = self.steps_from_here()
         while True:
-            signal, no_time, save = self.agree(self.wishes())
+            signal, no_time, save, plan = self.agree(self.wishes())
             over = run.step >= run.steps or no_time
             # At the start, too: a signal may have come before it, or amid it.
             if self.validation_is_due(over):
@@ -88,6 +92,8 @@ class _Training:
                 raise Stopped(signal)
             if self.save_is_due(save):
                 self.save()
+            if plan:
+                steps = self.plan_anew(steps)
             begin = time.monotonic()
             progress = next(steps)
             run.step, run.state = progress.step, progress.state
@@ -109,11 +115,27 @@ class _Training:
             run.stop.signal or 0,
             now > run.deadline and run.steps_taken > 0,
             now - self.saved_at > 60 * run.config.save_minutes,
+            plan_is_due(run, self.planned_at),
         )
 
     def steps_from_here(self):
         run = self.run
         return run_steps(run.parallel, run.state, run.batch, run.step, run.steps)
+
+    def plan_anew(self, steps: Iterator[Progress]) -> Iterator[Progress]:
+        """Fits the schedule to the time that is left; returns the steps from here."""
+        run = self.run
+        affordable = affordable_steps(run, self.planned_step, self.planned_at)
+        affordable = int(of_first(affordable))
+        self.planned_at, self.planned_step = time.monotonic(), run.step
+        if abs(affordable - run.steps) < run.steps / 100 or affordable <= run.step:
+            return steps
+        self.take_in(self.settle())
+        self.settle = list
+        run.steps = affordable
+        opt_state = planned_for(run.state.opt_state, affordable)
+        run.state = run.state._replace(opt_state=opt_state)
+        return self.steps_from_here()
 
     def take_in(self, arrived: list[tuple[int, Metrics]]):
         """Counts and records the metrics of steps."""
@@ -137,7 +159,7 @@ class _Training:
                     chars_per_second=speed,
                 )
                 note = f"loss {loss:.3f}  {speed:,.0f} chars/s"
-                self.display.advance(run.step, note=note)
+                self.display.advance(run.step, run.steps, note)
 
     def record(self, **values):
         if self.log is None:  # another process keeps it
