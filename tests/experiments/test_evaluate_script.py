@@ -1,6 +1,7 @@
 """evaluate.py: the loss of a trained run, by each protocol, and the page."""
 
 import hashlib
+import html
 import html.parser
 import json
 import math
@@ -260,6 +261,8 @@ def test_the_page_shows_the_text(folder, run):
     assert cells.told[11].startswith('“"”: ')
     assert "nats" in cells.told[5]
     assert cells.told[5].count("%") == 3
+    for character in '<&"':
+        assert f">{html.escape(character)}</b>" in source
     assert "script" not in cells.tags
     assert "http" not in source
     assert f"{result['nats_per_char']:.4f} nats" in source
