@@ -28,7 +28,7 @@ class DynamicRule:
 
     Args:
       segment: ``n``, symbols between two updates.
-      rate: ``η``, the learning rate.
+      rate: ``η``, the learning rate. It is per update, whatever its segment's length.
       decay: ``λ``, how fast parameters return to the trained ones.
       epsilon: ``ε``, what keeps a parameter whose gradients were tiny from leaping.
 
@@ -37,8 +37,8 @@ class DynamicRule:
     """
 
     segment: int = 20
-    rate: float = 2e-4
-    decay: float = 8e-3
+    rate: float = 1e-4
+    decay: float = 2e-3
     epsilon: float = 2e-5
 
     def __post_init__(self):
@@ -154,10 +154,7 @@ def evaluate_dynamic(
     sizes = [x.size for x in jax.tree.leaves(rms)]
     mean = sum(float(x.sum()) for x in jax.tree.leaves(rms)) / sum(sizes)
     mean = mean or 1.0  # where no gradient is anything but 0, neither is a change
-    steps = jax.tree.map(lambda x: rule.rate / (x + rule.epsilon), rms)
-    # λ min(RMS_norm, 1/λ), said so that λ may be 0.
-    pulls = jax.tree.map(lambda x: jnp.minimum(rule.decay / mean * x, 1.0), rms)
-
+    scalars = rule.rate, rule.epsilon, rule.decay / mean
     total, size = 0.0, chunk * segment
     # A copy, whose memory the compiled function takes for what it returns.
     carry = jax.tree.map(jnp.copy, (params, model.initial_state((1,))))
@@ -169,7 +166,7 @@ def evaluate_dynamic(
         segments = [
             x.reshape(chunk, 1, segment) for x in (symbols[:-1], symbols[1:], counts)
         ]
-        carry, losses = _walk(model, carry, params, steps, pulls, segments)
+        carry, losses = _walk(model, carry, params, rms, scalars, segments)
         total += float(np.asarray(losses).sum(dtype=np.float64))
         if not np.isfinite(total):
             raise InputError(
@@ -182,13 +179,15 @@ def evaluate_dynamic(
 
 
 def _loss(params, model, state, inputs, targets, counts, resets=None):
-    """Mean loss of what counts; the state after it, and the summed loss."""
+    """What is learnt from; the state after it, and the summed loss of what counts."""
     inputs, targets = inputs.astype(jnp.int32), targets.astype(jnp.int32)
     variables = {"params": params}
     state, logits = model.apply(variables, state, inputs, resets=resets)
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
     total = jnp.sum(losses, where=counts)
-    return total / jnp.maximum(jnp.sum(counts), 1), (state, total)
+    # That is the mean. A last segment that is shorter is followed by none that what is
+    # learnt from it could matter to.
+    return total / targets.size, (state, total)
 
 
 _gradient = jax.grad(_loss, has_aux=True)
@@ -204,17 +203,20 @@ def _add_squares(model, params, squares, state, batch):
 
 
 @partial(jax.jit, static_argnums=0, donate_argnums=1)
-def _walk(model, carry, trained, steps, pulls, segments):
+def _walk(model, carry, trained, rms, scalars, segments):
     """Goes through segments ``[chunk, 1, n]``; returns carry and losses ``[chunk]``."""
+    rate, epsilon, pull = scalars
 
     def of_segment(carry, part):
         params, state = carry
         grads, (state, loss) = _gradient(params, model, state, *part)
 
-        def update(now, grad, start, step, pull):
-            return now - step * grad + pull * (start - now)
+        def update(now, grad, start, rms):
+            # λ min(RMS_norm, 1/λ), said so that λ may be 0.
+            back = jnp.minimum(pull * rms, 1.0) * (start - now)
+            return now - rate * grad / (rms + epsilon) + back
 
-        params = jax.tree.map(update, params, grads, trained, steps, pulls)
+        params = jax.tree.map(update, params, grads, trained, rms)
         return (params, state), loss
 
     return jax.lax.scan(of_segment, carry, segments)

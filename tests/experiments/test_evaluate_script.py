@@ -1,6 +1,7 @@
 """evaluate.py: the loss of a trained run, by each protocol, and the page."""
 
 import hashlib
+import html
 import html.parser
 import json
 import math
@@ -170,23 +171,25 @@ def test_bad_flags(folder, tmp_path, refused):
     assert "holds no checkpoint" in refused(*own, workdir=tmp_path / "none")
 
 
-def test_latest_or_best(folder, tmp_path, run):
-    shutil.copytree(folder / "run", tmp_path / "run")
-    best = tmp_path / "run" / "checkpoints" / "best"
-    latest = tmp_path / "run" / "checkpoints" / "latest"
-    steps = sorted(int(path.name) for path in latest.iterdir())
+def test_latest_or_best(tmp_path, run, refused):
+    folder = train(tmp_path, "--steps", "3")
+    best = folder / "run" / "checkpoints" / "best"
+    shutil.copytree(best, tmp_path / "early")
+    train(tmp_path)
     shutil.rmtree(best)
     args = ["--corpus", folder / "own.txt", "--page-characters", 0]
-    fallen_back = run(*args, workdir=tmp_path / "run")
-    result = run(*args, "--checkpoint", "latest")
-    assert result["step"] == fallen_back["step"] == steps[-1]
-    assert result["checkpoint"] == "latest"
-    assert result["nats_per_char"] == fallen_back["nats_per_char"]
-    shutil.rmtree(latest)
-    shutil.copytree(folder / "run" / "checkpoints" / "best", best)
-    argv = ["--workdir", str(tmp_path / "run"), *map(str, args)]
-    assert evaluate.main(argv) == 0
-    assert evaluate.main([*argv, "--checkpoint", "latest"]) == 2
+    options = {"workdir": folder / "run"}
+    fallen_back = run(*args, **options)
+    shutil.copytree(tmp_path / "early", best)
+    early = run(*args, **options)
+    late = run(*args, "--checkpoint", "latest", **options)
+    assert (early["step"], early["checkpoint"]) == (3, "best")
+    assert (late["step"], late["checkpoint"]) == (6, "latest")
+    assert late["nats_per_char"] == fallen_back["nats_per_char"]
+    assert late["nats_per_char"] != early["nats_per_char"]
+    shutil.rmtree(folder / "run" / "checkpoints" / "latest")
+    said = refused(*args, "--checkpoint", "latest", **options)
+    assert "holds no checkpoint" in said
 
 
 def test_a_run_on_the_beginning_of_a_text_that_kept_nothing(tmp_path, run, refused):
@@ -260,6 +263,8 @@ def test_the_page_shows_the_text(folder, run):
     assert cells.told[11].startswith('“"”: ')
     assert "nats" in cells.told[5]
     assert cells.told[5].count("%") == 3
+    for character in '<&"':
+        assert f">{html.escape(character)}</b>" in source
     assert "script" not in cells.tags
     assert "http" not in source
     assert f"{result['nats_per_char']:.4f} nats" in source
