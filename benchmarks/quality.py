@@ -57,7 +57,34 @@ STUDIES = {
         _toggled(("lstm", "--cell lstm"), ("gru", "--cell gru")),
         dynamic=True,
     ),
-    "ablation": Study("cpu-3min", (0, 1, 2), _toggled()),
+    "ablation": Study(
+        "cpu-3min",
+        (0, 1, 2),
+        _toggled(
+            ("as it is", ""),
+            ("GRU", "--cell gru"),
+            ("RNN, rate 2e-3", "--cell rnn --learning-rate 2e-3"),
+            ("two layers of 256", "--layers 2 --hidden 256"),
+            ("rate 4e-3", "--learning-rate 4e-3"),
+            ("no weight decay", "--weight-decay 0"),
+            ("no dropout", "--dropout 0"),
+            ("a dropout mask a step", "--no-variational"),
+            ("no random resets", "--reset-probability 0"),
+            ("no clipping", "--clip 1e9"),
+            ("no warm-up", "--warmup-steps 0"),
+            ("constant rate", "--schedule constant"),
+            ("constant rate, averaged", "--schedule constant --average-decay 0.999"),
+            ("averaged", "--average-decay 0.999"),
+            ("three lengths", "--seq-len 48 32 16"),
+            ("weight drop 0.2", "--weight-drop 0.2"),
+            ("tied", "--tied"),
+            ("tied, input dropout 0.1", "--tied --dropout-input 0.1"),
+            ("hidden dropout 0.1", "--dropout-hidden 0.1"),
+            ("zoneout 0.1, 0.05", "--zoneout 0.1 --zoneout-hidden 0.05"),
+            ("layer norm", "--layer-norm"),
+            ("label smoothing 0.05", "--label-smoothing 0.05"),
+        ),
+    ),
 }
 
 
@@ -129,16 +156,15 @@ def run(study: Study, variant: Variant, seed: int, config: Config) -> dict[str, 
     begin = time.monotonic()
     trained = _script("char_gen.py", *flags, *given)
     wall_seconds = time.monotonic() - begin
-    dynamic = ("--dynamic",) if study.dynamic else ()
-    found = {
-        f"{checkpoint} {protocol}": _script(
-            *("evaluate.py", *given, "--protocol", protocol),
-            *("--checkpoint", checkpoint),
-            *(dynamic if (checkpoint, protocol) == ("best", "carried") else ()),
-        )
-        for checkpoint in ("best", "latest")
-        for protocol in ("cold-256", "carried")
-    }
+    found = {}
+    for protocol in ("cold-256", "carried"):
+        evaluate = ("evaluate.py", *given, "--protocol", protocol)
+        dynamic = study.dynamic and protocol == "carried"
+        best = _script(*evaluate, *(("--dynamic",) if dynamic else ()))
+        last = best
+        if trained["best_step"] != trained["steps"]:
+            last = _script(*evaluate, "--checkpoint", "latest")
+        found |= {f"best {protocol}": best, f"last {protocol}": last}
     return {
         "variant": variant.name,
         "seed": seed,

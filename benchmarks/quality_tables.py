@@ -44,8 +44,8 @@ def _row(lines: list[Line]) -> Iterable[str | int]:
     yield _spread(lines, lambda x: x["trained"]["epochs"], 1)
     yield nats("best", "cold-256")
     yield nats("best", "carried")
-    yield nats("latest", "cold-256")
-    yield nats("latest", "carried")
+    yield nats("last", "cold-256")
+    yield nats("last", "carried")
     dynamic = "dynamic_nats_per_char" in lines[0]["evaluated"]["best carried"]
     yield nats("best", "carried", "dynamic_nats_per_char") if dynamic else "–"
     yield _spread(lines, lambda x: x["trained"]["train_nats_per_char"], 3)

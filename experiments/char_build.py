@@ -78,9 +78,11 @@ def build_optimizer(config: Config, steps: int = 1) -> optax.GradientTransformat
         def schedule(count):
             warmup = jnp.minimum(1.0 * config.warmup_steps, steps / 10)
             progress = (count - warmup) / jnp.maximum(steps - warmup, 1)
-            cosine = 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip(progress, 0, 1)))
+            fall = 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip(progress, 0, 1)))
+            if config.schedule == "constant":
+                fall = 1.0
             rise = (count + 1) / jnp.maximum(warmup, 1)
-            return config.learning_rate * slowdown * jnp.minimum(rise, cosine)
+            return config.learning_rate * slowdown * jnp.minimum(rise, fall)
 
         def matrices(params):
             return jax.tree.map(lambda x: x.ndim > 1, params)

@@ -123,9 +123,12 @@ class Config:
     """A process that is not heard of for so long is lost, and ends the others."""
 
     optimizer: Literal["adamw", "rmsprop"] = "adamw"
-    """adamw: warm-up, cosine decay, clipped gradients. rmsprop: as Keras."""
+    """adamw: a schedule, weight decay, clipped gradients. rmsprop: as Keras."""
     learning_rate: float = 4e-3
     """Peak learning rate."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """What AdamW's learning rate does after its rise: fall to zero in half a cosine by
+    the end of the run, or stay."""
     warmup_steps: int = 100
     """Steps in which AdamW's learning rate rises, a tenth of all at most."""
     weight_decay: float = 0.1

@@ -6,10 +6,16 @@ Training: AdamW, about 6 passes, the state begun anew now and then
 """
 
 VALUES = {
-    "cell": "gru",
+    "cell": "lstm",
     "hidden": 384,
-    "batch_size": 16,
-    "seq_len": 64,
-    "reset_probability": 0.1,
+    "dropout": 0.2,
+    "variational": True,
+    "batch_size": 32,
+    "seq_len": 32,
+    "reset_probability": 0.05,
+    "learning_rate": 1.2e-2,
+    "weight_decay": 0.1,
     "minutes": 3,
+    "eval_characters": 120_000,
+    "eval_protocol": "cold-256",
 }
