@@ -126,6 +126,10 @@ def say_what_next(run: Run, display: Screen, argv: Sequence[str]) -> None:
         return command(_typed(__file__), *argv, *changes)
 
     sample = command(_typed(folder / "sample.py"), "--workdir", str(run.workdir))
+    measure = command(
+        _typed(folder / "evaluate.py"),
+        *("--workdir", str(run.workdir), "--corpus", *run.config.corpus),
+    )
     cell = "gru" if run.config.cell == "lstm" else "lstm"
     minutes, result = run.config.minutes, run.result or {}
     more = ("--minutes", 2 * minutes) if minutes else ("--steps", 2 * result["steps"])
@@ -136,6 +140,7 @@ def say_what_next(run: Run, display: Screen, argv: Sequence[str]) -> None:
         f"  checkpoints  {run.workdir / 'checkpoints'}\n"
         "what to type next:\n"
         f"  let it write   {sample}\n"
+        f"  measure it     {measure}\n"
         f"  train on       {again(*map(str, more))}\n"
         f"  swap the cell  {again('--cell', cell, *elsewhere)}\n"
         f"  use your text  {again('--corpus', 'FILE', *elsewhere)}",

@@ -3,6 +3,7 @@
 import json
 import os
 import pkgutil
+import re
 import shlex
 import shutil
 import signal
@@ -12,6 +13,7 @@ import time
 
 import char_gen
 import char_train
+import evaluate
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
@@ -19,6 +21,7 @@ import pytest
 
 import jaxtext as jt
 from jaxtext.errors import InputError
+from jaxtext.training import checkpoint
 from jaxtext.training.log import read_metrics
 
 TEXT = "the quick brown fox jumps over the lazy dog. (what a day!)\n" * 60
@@ -204,6 +207,58 @@ def test_minutes_are_a_budget(corpus, tmp_path, capsys):
     # The budget is spent: the same command has nothing left to do.
     assert gen(*command, "--minutes", 0.2) == 0
     assert last_json(capsys) == result
+
+
+def test_a_plan_follows_the_speed(corpus, tmp_path, capsys, monkeypatch):
+    """The speed was measured wrong: the schedule ends with the budget all the same."""
+    monkeypatch.setattr("char_plan._measure", lambda run, state, seconds: (0.0, 1.0))
+    command = ["--corpus", corpus, "--workdir", tmp_path / "run", *SMALL]
+    assert gen(*command, "--minutes", 0.2, "--sample-every", 0) == 0
+    captured = capsys.readouterr()
+    planned = int(re.search(r"planned: (\d+) steps", captured.err)[1])
+    result = json.loads(captured.out)
+    assert planned < 12 < result["steps"]
+    found = checkpoint.read_about(tmp_path / "run", series="latest")
+    assert found.step == result["steps"]
+    assert found.about["plan"]["steps"] < 1.5 * result["steps"]
+
+
+def test_a_text_of_its_own_to_validate_on(corpus, tmp_path, capsys):
+    other, workdir = tmp_path / "other.txt", tmp_path / "run"
+    other.write_text("what a lazy dog!\n" * 9)
+    command = ["--corpus", corpus, "--steps", 5, *SMALL, "--val-corpus", other]
+    assert gen(*command, "--workdir", workdir) == 0
+    result = last_json(capsys)
+    assert evaluate.main(["--workdir", str(workdir), "--corpus", str(other)]) == 0
+    evaluated = last_json(capsys)
+    assert evaluated["nats_per_char"] == result["val_nats_per_char"]
+    assert evaluated["characters"] == len(other.read_text()) - 1
+    # All of the corpus is trained on, so none of it is the validation part.
+    assert evaluate.main(["--workdir", str(workdir), "--corpus", str(corpus)]) == 0
+    assert last_json(capsys)["part"] == "all"
+
+    other.write_text("Zebra")
+    assert gen(*command, "--workdir", tmp_path / "another") == 2
+    assert "does not know the character 'Z'" in capsys.readouterr().err
+
+
+def test_what_is_validated_is_chosen_and_kept(corpus, tmp_path, capsys):
+    """By the protocol that was asked for, with the averaged weights."""
+    workdir = tmp_path / "run"
+    gen(
+        "--corpus", corpus, "--workdir", workdir, "--steps", 30, *SMALL,
+        "--seq-len", 8, 4, "--reset-probability", 0.5, "--average-decay", 0.9,
+        "--eval-protocol", "cold-256", "--label-smoothing", 0.1, "--weight-drop", 0.2,
+    )  # fmt: skip
+    result = last_json(capsys)
+    assert 0 < result["epochs"] < 30
+    of = ["--workdir", str(workdir), "--corpus", str(corpus)]
+    for series in ("best", "latest"):
+        for protocol in ("cold-256", "carried"):
+            evaluate.main([*of, "--checkpoint", series, "--protocol", protocol])
+            nats = last_json(capsys)["nats_per_char"]
+            same = nats == pytest.approx(result["val_nats_per_char"], abs=1e-6)
+            assert same == (protocol == "cold-256"), (series, protocol)
 
 
 def test_tutorial_preset(corpus, tmp_path, capsys):

@@ -1,0 +1,65 @@
+"""quality.py: each run's line is kept, and none is made twice."""
+
+import json
+
+import char_flags
+import quality
+import quality_tables
+
+TEXT = "the quick brown fox jumps over the lazy dog. (what a day!)\n" * 60
+SMALL = "--hidden 8 --batch-size 8 --seq-len 8 --steps 4 --minutes 1 --eval-every 2"
+
+
+def test_a_study_goes_on_where_it_stopped(tmp_path, capsys, monkeypatch):
+    (tmp_path / "text").write_text(TEXT)
+    study = quality.Study("cpu-3min", (3,), (quality.Variant("A", (*SMALL.split(),)),))
+    monkeypatch.setitem(quality.STUDIES, "cpu-3min", study)
+    where = ["--runs", str(tmp_path / "runs"), "--results", str(tmp_path / "lines")]
+    command = ["cpu-3min", "--corpus", str(tmp_path / "text"), *where]
+    assert quality.main(command) == 0
+    line = json.loads(capsys.readouterr().out)
+    assert (line["variant"], line["seed"]) == ("A", 3)
+    assert line["trained"]["steps"] == 4
+    assert line["wall_seconds"] >= line["trained"]["seconds"]
+    cold = line["evaluated"]["best cold-256"]
+    assert cold["nats_per_char"] == line["trained"]["val_nats_per_char"]
+    assert cold["protocol"] == "cold-256"
+    assert line["versions"]["jaxtext"]
+
+    assert quality.main(command) == 0
+    assert capsys.readouterr().out == ""
+    assert quality.main(["tables", *where]) == 0
+    table = capsys.readouterr().out
+    assert f"| A | 1 | {line['trained']['parameters']:,} |" in table
+    assert f"{cold['nats_per_char']:.4f}" in table
+
+
+def test_tables_have_means_and_deviations():
+    def line(seed, nats):
+        said = {"nats_per_char": nats, "dynamic_nats_per_char": nats - 0.1}
+        evaluated = {
+            f"{checkpoint} {protocol}": said
+            for checkpoint in ("best", "last")
+            for protocol in ("cold-256", "carried")
+        }
+        trained = {"parameters": 1234, "epochs": 2.5, "train_nats_per_char": 1.25}
+        return {
+            "variant": "B",
+            "seed": seed,
+            "wall_seconds": 180.4,
+            "trained": trained,
+            "evaluated": evaluated,
+        }
+
+    table = quality_tables.table([line(0, 1.4), line(1, 1.6)])
+    row = table.splitlines()[-1]
+    assert row.startswith("| B | 2 | 1,234 | 2.5 ± 0.0 | 1.5000 ± 0.1414 |")
+    assert "| 1.4000 ± 0.1414 | 1.250 ± 0.000 | 180 ± 0 |" in row
+
+
+def test_every_variant_is_a_configuration():
+    for study in quality.STUDIES.values():
+        names = [variant.name for variant in study.variants]
+        assert len(set(names)) == len(names)
+        for variant in study.variants:
+            char_flags.parse(["--preset", study.preset, *variant.flags])
