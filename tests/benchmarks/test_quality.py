@@ -7,7 +7,7 @@ import quality
 import quality_tables
 
 TEXT = "the quick brown fox jumps over the lazy dog. (what a day!)\n" * 60
-SMALL = "--hidden 8 --batch-size 8 --seq-len 8 --steps 4 --minutes 1 --eval-every 2"
+SMALL = "--hidden 8 --batch-size 8 --seq-len 8 --steps 12 --minutes 1 --eval-every 5"
 
 
 def test_a_study_goes_on_where_it_stopped(tmp_path, capsys, monkeypatch):
@@ -19,7 +19,7 @@ def test_a_study_goes_on_where_it_stopped(tmp_path, capsys, monkeypatch):
     assert quality.main(command) == 0
     line = json.loads(capsys.readouterr().out)
     assert (line["variant"], line["seed"]) == ("A", 3)
-    assert line["trained"]["steps"] == 4
+    assert line["trained"]["steps"] == 12
     assert line["wall_seconds"] >= line["trained"]["seconds"]
     cold = line["evaluated"]["best cold-256"]
     assert cold["nats_per_char"] == line["trained"]["val_nats_per_char"]
