@@ -6,7 +6,7 @@ BIN := .venv/bin
 
 ## Train an LSTM on Python's own source for three minutes, and let it write.
 demo: .venv/installed
-	$(BIN)/python experiments/char_gen.py --minutes 3
+	$(BIN)/python experiments/char_gen.py --preset cpu-3min
 
 ## Lint, types, and the whole suite with its coverage.
 test: .venv/installed-test

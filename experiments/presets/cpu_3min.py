@@ -1,8 +1,17 @@
 """The best that three minutes on two cores come to.
 
 Text:     tiny Shakespeare, a million characters; or any text
-Model:    one GRU of 384 on one-hot characters
-Training: AdamW, about 6 passes, the state begun anew now and then
+Model:    one LSTM (or ``--cell gru``) of 384 on one-hot characters, 0.7 million parameters
+Training: AdamW at a high rate with much weight decay, variational dropout 0.2, the state begun
+          anew at every twentieth batch, 4 to 6 passes
+
+::
+
+    python experiments/char_gen.py --preset cpu-3min --corpus tinyshakespeare --seed 0
+
+Two cores of an Intel Xeon (virtual machine), 179 s from start to end of the process, compilation
+included: 1.500 ± 0.007 nats a character on the last tenth in cold windows of 256, 1.487 ± 0.008 with
+the state carried (mean and standard deviation of five seeds; RESULTS.md).
 """
 
 VALUES = {
