@@ -115,12 +115,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(tables(config.results), end="")
         return 0
     path = config.results / f"{config.study}.jsonl"
-    done = {(line["variant"], line["seed"]) for line in read(path)}
+    study = STUDIES[config.study]
+    known = [variant.name for variant in study.variants]
+    if unknown := set(config.variants) - set(known):
+        print(f"error: --variants: expected of {known}, got {unknown}", file=sys.stderr)
+        return 2
+    done = [
+        (line["flags"], line["trained"]["corpus"], line["seed"]) for line in read(path)
+    ]
     for variant, seed in _asked(config):
-        if (variant.name, seed) in done:
+        if (_flags(study, variant, seed), Path(config.corpus).stem, seed) in done:
             continue
         print(f"{config.study}: {variant.name}, seed {seed}", file=sys.stderr)
-        line = run(STUDIES[config.study], variant, seed, config)
+        line = run(study, variant, seed, config)
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
@@ -151,10 +158,10 @@ def run(study: Study, variant: Variant, seed: int, config: Config) -> dict[str, 
       subprocess.CalledProcessError: If a script fails; what it says is on the screen.
     """
     workdir = config.runs / config.study / f"{variant.name.replace(' ', '-')}-{seed}"
-    flags = ("--preset", study.preset, *variant.flags, "--seed", str(seed))
+    flags = _flags(study, variant, seed)
     given = ("--corpus", config.corpus, "--workdir", str(workdir))
     begin = time.monotonic()
-    trained = _script("char_gen.py", *flags, *given)
+    trained = _script("char_gen.py", *flags.split(), *given)
     wall_seconds = time.monotonic() - begin
     found = {}
     for protocol in ("cold-256", "carried"):
@@ -168,12 +175,17 @@ def run(study: Study, variant: Variant, seed: int, config: Config) -> dict[str, 
     return {
         "variant": variant.name,
         "seed": seed,
-        "flags": " ".join(flags),
-        "wall_seconds": wall_seconds,
+        "flags": flags,
+        # Of a run that went on, this process saw the end alone.
+        "wall_seconds": wall_seconds if wall_seconds >= trained["seconds"] else None,
         "trained": trained,
         "evaluated": found,
         **record.environment(),
     }
+
+
+def _flags(study: Study, variant: Variant, seed: int) -> str:
+    return " ".join(["--preset", study.preset, *variant.flags, "--seed", str(seed)])
 
 
 def _script(name: str, *args: str) -> dict[str, Any]:

@@ -23,14 +23,22 @@ def table(lines: list[Line]) -> str:
     """One study: a row a variant, mean ± standard deviation over its seeds."""
     by_variant = defaultdict(list)
     for line in lines:
-        by_variant[line["variant"]].append(line)
+        by_variant[line["trained"]["corpus"], line["variant"]].append(line)
     rows = [_HEADS, ["---"] * len(_HEADS)]
-    rows += [[name, *map(str, _row(group))] for name, group in by_variant.items()]
+    rows += [[*name, *map(str, _row(group))] for name, group in by_variant.items()]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 _HEADS = [
-    *("variant", "seeds", "parameters", "passes", "best, cold-256", "best, carried"),
+    *(
+        "text",
+        "variant",
+        "seeds",
+        "parameters",
+        "passes",
+        "best, cold-256",
+        "best, carried",
+    ),
     *("last, cold-256", "last, carried", "dynamic, carried", "train", "wall, s"),
 ]
 
@@ -52,9 +60,13 @@ def _row(lines: list[Line]) -> Iterable[str | int]:
     yield _spread(lines, lambda x: x["wall_seconds"], 0)
 
 
-def _spread(lines: list[Line], of: Callable[[Line], float], digits: int = 4) -> str:
-    """Mean ± sample standard deviation; a mean alone where there is one seed."""
-    values = [of(line) for line in lines]
+def _spread(
+    lines: list[Line], of: Callable[[Line], float | None], digits: int = 4
+) -> str:
+    """Mean ± sample standard deviation of what is known; of one value, itself."""
+    values = [value for line in lines if (value := of(line)) is not None]
+    if not values:
+        return "–"
     mean = f"{statistics.mean(values):.{digits}f}"
     if len(values) == 1:
         return mean

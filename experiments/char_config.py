@@ -28,10 +28,10 @@ class Config:
         "text8",
         "tutorial",
     ] = "modern"
-    """Where the defaults come from; experiments/presets/ has a file on each. cpu-3min:
-    the best in three minutes on two cores; shakespeare: the best on a text of a
-    million characters; ptb-char, enwik8, text8: your copies of those; tutorial: the
-    well-known Keras program."""
+    """Where the defaults come from; experiments/presets/ has a file on each but the
+    first. cpu-3min: the best in three minutes on two cores; shakespeare: the best on a
+    text of a million characters; ptb-char, enwik8, text8: your copies of those;
+    tutorial: the well-known Keras program."""
     cell: Literal["rnn", "lstm", "gru"] = "lstm"
     """The recurrent cell."""
     corpus: tuple[str, ...] = ("stdlib",)

@@ -19,6 +19,7 @@ _POSITIVE = (
     "characters learning_rate clip save_minutes save_steps eval_every eval_characters "
     "max_skips heartbeat_seconds"
 )
+_BUDGETS = ("steps", "epochs", "minutes")
 _NOT_NEGATIVE = "weight_decay warmup_steps max_rollbacks"
 _RATES = (
     "val_fraction dropout dropout_between dropout_input dropout_hidden weight_drop "
@@ -29,6 +30,8 @@ _RATES = (
 def parse(argv: Sequence[str] | None = None, kind: type[C] = Config) -> C:
     """Reads the command line; ``--preset`` decides what the defaults are.
 
+    A budget (``--steps``, ``--epochs``, ``--minutes``) takes the place of the preset's.
+
     Args:
       argv: The words. Default: those of this process.
       kind: `Config`, or what adds flags with defaults to it.
@@ -38,8 +41,14 @@ def parse(argv: Sequence[str] | None = None, kind: type[C] = Config) -> C:
     """
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     finder.add_argument("--preset", default="modern")
-    preset = finder.parse_known_args(argv)[0].preset
-    default = kind(preset=preset, **PRESETS.get(preset, {}))
+    for name in _BUDGETS:
+        finder.add_argument(flag(name))
+    given = vars(finder.parse_known_args(argv)[0])
+    values = dict(PRESETS.get(given["preset"], {}))
+    if any(given[name] is not None for name in _BUDGETS):
+        # Who says how long to train means that, and not the preset's time as well.
+        values = {k: v for k, v in values.items() if k not in _BUDGETS}
+    default = kind(preset=given["preset"], **values)
     config = tyro.cli(kind, args=argv, default=default)
     check(config)
     return config

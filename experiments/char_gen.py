@@ -128,7 +128,8 @@ def say_what_next(run: Run, display: Screen, argv: Sequence[str]) -> None:
     sample = command(_typed(folder / "sample.py"), "--workdir", str(run.workdir))
     measure = command(
         _typed(folder / "evaluate.py"),
-        *("--workdir", str(run.workdir), "--corpus", *run.config.corpus),
+        *("--workdir", str(run.workdir), "--protocol", run.config.eval_protocol),
+        *("--corpus", *(run.config.val_corpus or run.config.corpus)),
     )
     cell = "gru" if run.config.cell == "lstm" else "lstm"
     minutes, result = run.config.minutes, run.result or {}

@@ -67,7 +67,7 @@ def open_run(
         label_smoothing=config.label_smoothing,
         strategy=config.data_parallel,
     )
-    _check_alike(config, corpus)
+    _check_alike(config, corpus.sha256, val_sha256)
     workdir = config.workdir or char_config.default_workdir(corpus.name, identity)
     if len(validation) < 2:
         validation = validation[:0]
@@ -118,9 +118,9 @@ def open_run(
         yield run
 
 
-def _check_alike(config, corpus):
+def _check_alike(config, sha256, val_sha256):
     """Raises `InputError` where this process would train on something of its own."""
-    fields = dataclasses.asdict(config) | {"corpus": corpus.sha256}
+    fields = dataclasses.asdict(config) | {"corpus": sha256, "val_corpus": val_sha256}
     for name in ("process_id", "coordinator", "workdir"):
         del fields[name]
     digest = zlib.crc32(json.dumps(fields).encode())

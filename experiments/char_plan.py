@@ -80,13 +80,14 @@ def plan_is_due(run: Run, since: float) -> bool:
     return time.monotonic() - since > 60 * (run.config.minutes or 0) / 16
 
 
-def affordable_steps(run: Run, step: int, since: float) -> int:
-    """How many steps there is time for, by the speed since `step`, at `since`.
+def affordable_steps(run: Run, began: float) -> int:
+    """How many steps there is time for, by the speed since training `began`.
 
-    Whatever has come between the steps counts as theirs.
+    That is of the steps of this process, and whatever came between them counts as
+    theirs.
     """
     now = time.monotonic()
-    each = (now - since) / max(1, run.step - step)
+    each = (now - began) / max(1, run.steps_taken)
     return run.step + max(0, int(0.98 * (run.deadline - now) / each))
 
 

@@ -69,7 +69,7 @@ class _Training:
             self.eval_every if config.sample_every is None else config.sample_every
         )
         self.saved_at = time.monotonic()
-        self.planned_at, self.planned_step = self.saved_at, run.step
+        self.began = self.planned_at = self.saved_at
         self.in_a_row = 0  # steps skipped, up to the last whose metrics are known
         self.why = ""
         self.settle = list  # what is under way: nothing yet
@@ -125,9 +125,8 @@ class _Training:
     def plan_anew(self, steps: Iterator[Progress]) -> Iterator[Progress]:
         """Fits the schedule to the time that is left; returns the steps from here."""
         run = self.run
-        affordable = affordable_steps(run, self.planned_step, self.planned_at)
-        affordable = int(of_first(affordable))
-        self.planned_at, self.planned_step = time.monotonic(), run.step
+        affordable = int(of_first(affordable_steps(run, self.began)))
+        self.planned_at = time.monotonic()
         if abs(affordable - run.steps) < run.steps / 100 or affordable <= run.step:
             return steps
         self.take_in(self.settle())
@@ -239,7 +238,7 @@ class _Training:
             )
         state = found.arrays
         state = state._replace(
-            opt_state=slowed(state.opt_state),
+            opt_state=planned_for(slowed(state.opt_state), run.steps),
             skipped=Skipped(jnp.zeros((), jnp.int32), now.skipped.in_all),
         )
         run.rollbacks.append({"from": run.step, "to": found.step, "because": self.why})

@@ -102,11 +102,14 @@ def compile_step(config: Config, vocab_size: int, devices: Sequence[Device]) -> 
         config.batch_size,
         devices,
         slices=config.slices,
+        average_decay=config.average_decay,
+        label_smoothing=config.label_smoothing,
         strategy=config.data_parallel,
     )
 
     def create(key) -> TrainState:
-        return create_state(model, optimizer, key, config.batch_size)
+        average = config.average_decay > 0
+        return create_state(model, optimizer, key, config.batch_size, average=average)
 
     state = jax.eval_shape(create, jax.random.key(0))
     batch = _batch(config, vocab_size)

@@ -2,8 +2,8 @@
 
 Text:     tiny Shakespeare, a million characters; or any text
 Model:    one LSTM (or ``--cell gru``) of 384 on one-hot characters, 0.7 million parameters
-Training: AdamW at a high rate with much weight decay, variational dropout 0.2, the state begun
-          anew at every twentieth batch, 4 to 6 passes
+Training: AdamW at a high rate, variational dropout 0.2, the state begun
+          anew at every twentieth batch, about 4 passes
 
 ::
 

@@ -11,7 +11,7 @@ Model and training: those of ``--preset enwik8``
     python experiments/evaluate.py --workdir runs/... --corpus text8.test --protocol carried
 
 It is a matter of days on one GPU and has not been run here. Published for an LSTM with
-layer normalisation, 1.36 bits per character (Cooijmans et al., "Recurrent batch
+batch normalisation, 1.36 bits per character (Cooijmans et al., "Recurrent batch
 normalization", 2017); nothing is known of this recipe.
 """
 

@@ -93,8 +93,9 @@ def make_train_step(
       Williams and Peng, "An efficient gradient-based algorithm for on-line training
       of recurrent network trajectories", 1990.
 
-      Polyak and Juditsky, "Acceleration of stochastic approximation by averaging", 1992
-      (the average).
+      Kingma and Ba, "Adam: a method for stochastic optimization", 2015, section 7.2
+      (the exponential average), after Polyak and Juditsky, "Acceleration of stochastic
+      approximation by averaging", 1992.
 
       Szegedy et al., "Rethinking the Inception architecture for computer vision", 2016
       (label smoothing).

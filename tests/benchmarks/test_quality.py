@@ -30,7 +30,7 @@ def test_a_study_goes_on_where_it_stopped(tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().out == ""
     assert quality.main(["tables", *where]) == 0
     table = capsys.readouterr().out
-    assert f"| A | 1 | {line['trained']['parameters']:,} |" in table
+    assert f"| text | A | 1 | {line['trained']['parameters']:,} |" in table
     assert f"{cold['nats_per_char']:.4f}" in table
 
 
@@ -42,7 +42,12 @@ def test_tables_have_means_and_deviations():
             for checkpoint in ("best", "last")
             for protocol in ("cold-256", "carried")
         }
-        trained = {"parameters": 1234, "epochs": 2.5, "train_nats_per_char": 1.25}
+        trained = {
+            "corpus": "C",
+            "parameters": 1234,
+            "epochs": 2.5,
+            "train_nats_per_char": 1.25,
+        }
         return {
             "variant": "B",
             "seed": seed,
@@ -53,7 +58,7 @@ def test_tables_have_means_and_deviations():
 
     table = quality_tables.table([line(0, 1.4), line(1, 1.6)])
     row = table.splitlines()[-1]
-    assert row.startswith("| B | 2 | 1,234 | 2.5 ± 0.0 | 1.5000 ± 0.1414 |")
+    assert row.startswith("| C | B | 2 | 1,234 | 2.5 ± 0.0 | 1.5000 ± 0.1414 |")
     assert "| 1.4000 ± 0.1414 | 1.250 ± 0.000 | 180 ± 0 |" in row
 
 

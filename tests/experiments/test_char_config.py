@@ -95,6 +95,14 @@ def test_presets_are_configurations(preset):
     jax.eval_shape(model.init, jax.random.key(0), model.initial_state((2,)), IDS)
 
 
+def test_a_budget_takes_the_place_of_the_presets():
+    assert parse(["--preset", "cpu-3min"]).minutes == 3
+    by_steps = parse(["--preset", "cpu-3min", "--steps=7"])
+    assert (by_steps.steps, by_steps.minutes) == (7, None)
+    by_time = parse(["--preset", "tutorial", "--minutes", "2"])
+    assert (by_time.epochs, by_time.minutes) == (None, 2)
+
+
 def test_a_run_older_than_an_option_has_not_got_it():
     of = identity(Config(hidden=8), "")
     new = {"tied", "weight_drop", "zoneout", "embedding", "variational"}
