@@ -12,11 +12,15 @@ Line = dict[str, Any]
 
 def tables(results: Path) -> str:
     """All studies in a directory as Markdown, one after the other."""
-    parts = []
-    for path in sorted(results.glob("*.jsonl")):
-        lines = [json.loads(x) for x in path.read_text("utf-8").splitlines()]
-        parts.append(f"### {path.stem}\n\n{table(lines)}")
-    return "\n".join(parts)
+    paths = sorted(results.glob("*.jsonl"))
+    return "\n".join(f"### {path.stem}\n\n{table(read(path))}" for path in paths)
+
+
+def read(path: Path) -> list[Line]:
+    """The lines of a study, of which there may be none yet."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
 def table(lines: list[Line]) -> str:

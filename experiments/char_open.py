@@ -6,6 +6,7 @@ import json
 import secrets
 import zlib
 from collections.abc import Iterator
+from functools import partial
 
 import char_build
 import char_config
@@ -147,12 +148,7 @@ def _check_shared(workdir):
 
 
 def _read_corpus(config, display, stop):
-    display.start("reading the corpus", total=1)
-
-    def progress(done, total):
-        stop.check()
-        display.advance(done, total)
-
+    progress = _reading("the corpus", display, stop)
     corpus = jt.text.load(
         config.corpus, vocab=config.vocab, limit=config.characters, progress=progress
     )
@@ -164,19 +160,23 @@ def _read_corpus(config, display, stop):
     return corpus
 
 
-def _divide(config, corpus, display, stop):
-    """What to train on, what to validate on, and the hash of the latter, if apart."""
-    if not config.val_corpus:
-        return *jt.text.split(corpus.ids, config.val_fraction), None
-    display.start("reading the text to validate on", total=1)
+def _reading(what, display, stop):
+    """Begins a bar; returns what moves it, and ends the reading on a signal."""
+    display.start(f"reading {what}", total=1)
 
     def progress(done, total):
         stop.check()
         display.advance(done, total)
 
-    def waiting():
-        progress(0, 1)
+    return progress
 
+
+def _divide(config, corpus, display, stop):
+    """What to train on, what to validate on, and the hash of the latter, if apart."""
+    if not config.val_corpus:
+        return *jt.text.split(corpus.ids, config.val_fraction), None
+    progress = _reading("the text to validate on", display, stop)
+    waiting = partial(progress, 0, 1)
     with resolve(config.val_corpus, cache=cache.root(), waiting=waiting) as sources:
         validation = encode(sources, corpus.vocabulary, progress=progress)
     display.stop()

@@ -31,10 +31,9 @@ from typing import Any, Literal
 
 import eval_page
 import eval_text
-import jax
 import numpy as np
 import tyro
-from char_build import build_model
+from char_build import restore
 from char_config import WINDOWS
 from watch import Screen, screen
 
@@ -124,12 +123,8 @@ def evaluate(config: Config, display: Screen) -> dict[str, Any]:
             "too, for gradient statistics; give it as --statistics"
         )
     path = _page_path(config, text)
-    model = build_model(about["identity"], len(vocabulary))
-    variables = jax.eval_shape(
-        model.init, jax.random.key(0), model.initial_state((1,)), np.zeros((1, 1), int)
-    )
-    found = checkpoint.restore_params(
-        config.workdir, variables["params"], series=config.checkpoint, warn=display.say
+    model, found = restore(
+        config.workdir, about, series=config.checkpoint, warn=display.say
     )
     if text.own and text.part == "all":
         display.say("note: the run was trained on this text, or on most of it")

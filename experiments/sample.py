@@ -18,7 +18,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import tyro
-from char_build import build_model
+from char_build import restore
 from char_flags import check_seed
 from char_samples import neutral_prompt
 
@@ -68,11 +68,7 @@ def write(config: Config) -> None:
     if not prompt:
         raise InputError("--prompt: expected at least one character, got none")
     ids = vocabulary.encode(prompt)[None]
-    model = build_model(about["identity"], len(vocabulary))
-    variables = jax.eval_shape(
-        model.init, jax.random.key(0), model.initial_state((1,)), np.zeros((1, 1), int)
-    )
-    found = checkpoint.restore_params(config.workdir, variables["params"], warn=_warn)
+    model, found = restore(config.workdir, about, warn=_warn)
 
     pieces = generate(
         model,

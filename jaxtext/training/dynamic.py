@@ -19,6 +19,7 @@ from jaxtext.errors import InputError
 from jaxtext.model import LanguageModel
 from jaxtext.text.batches import Batch
 from jaxtext.text.file_array import Ids
+from jaxtext.training.surprisal import in_windows
 from jaxtext.types import Params
 
 
@@ -155,17 +156,12 @@ def evaluate_dynamic(
     mean = sum(float(x.sum()) for x in jax.tree.leaves(rms)) / sum(sizes)
     mean = mean or 1.0  # where no gradient is anything but 0, neither is a change
     scalars = rule.rate, rule.epsilon, rule.decay / mean
-    total, size = 0.0, chunk * segment
+    total, done = 0.0, 0
     # A copy, whose memory the compiled function takes for what it returns.
     carry = jax.tree.map(jnp.copy, (params, model.initial_state((1,))))
-    for begin in range(0, n, size):
-        symbols = np.asarray(ids[begin : begin + size + 1])
-        done = begin + len(symbols) - 1
-        counts = np.arange(begin, begin + size) < n
-        symbols = np.pad(symbols, (0, size + 1 - len(symbols)))
-        segments = [
-            x.reshape(chunk, 1, segment) for x in (symbols[:-1], symbols[1:], counts)
-        ]
+    for part in in_windows(ids, segment, chunk):
+        segments = [x[:, None] for x in (part.inputs, part.targets, part.counts)]
+        done += int(part.counts.sum())
         carry, losses = _walk(model, carry, params, rms, scalars, segments)
         total += float(np.asarray(losses).sum(dtype=np.float64))
         if not np.isfinite(total):

@@ -77,7 +77,7 @@ def predictions(
     else:
         window = min(window, n)
         at_once = streams or max(1, _AT_ONCE // window)
-        parts = _cold(ids, window, min(at_once, -(-n // window)))
+        parts = in_windows(ids, window, min(at_once, -(-n // window)))
     state, done = None, 0
     for part in parts:
         if part.fresh:
@@ -132,14 +132,16 @@ def surprisals(
     return np.concatenate([piece.nats for piece in pieces])
 
 
-class _Part(NamedTuple):
+class Part(NamedTuple):
+    """Some stretches of a text, read side by side."""
+
     inputs: np.ndarray  # [B, T]
     targets: np.ndarray  # [B, T]
     counts: np.ndarray  # [B, T] bool, false where the text or the stream has ended
     fresh: bool  # begins with the zero state
 
 
-def _carried(ids: Ids, streams: int, chunk: int) -> Iterator[_Part]:
+def _carried(ids: Ids, streams: int, chunk: int) -> Iterator[Part]:
     n = len(ids) - 1
     # Stream b predicts ids[starts[b] + 1 : starts[b + 1] + 1].
     starts = np.arange(streams + 1) * n // streams
@@ -153,10 +155,11 @@ def _carried(ids: Ids, streams: int, chunk: int) -> Iterator[_Part]:
         width = min(chunk, longest - offset)
         symbols = windows(ids, begins, width + 1)
         symbols = np.pad(symbols, ((0, 0), (0, chunk - width)))
-        yield _Part(symbols[:, :-1], symbols[:, 1:], counts, offset == 0)
+        yield Part(symbols[:, :-1], symbols[:, 1:], counts, offset == 0)
 
 
-def _cold(ids: Ids, window: int, rows: int) -> Iterator[_Part]:
+def in_windows(ids: Ids, window: int, rows: int) -> Iterator[Part]:
+    """Consecutive windows of a text, so many rows of them at a time."""
     size = rows * window
     for begin in range(0, len(ids) - 1, size):
         # Windows that stand side by side follow one another in the text.
@@ -164,7 +167,7 @@ def _cold(ids: Ids, window: int, rows: int) -> Iterator[_Part]:
         counts = np.arange(size) < len(symbols) - 1
         symbols = np.pad(symbols, (0, size + 1 - len(symbols)))
         cut = (x.reshape(rows, window) for x in (symbols[:-1], symbols[1:], counts))
-        yield _Part(*cut, fresh=True)
+        yield Part(*cut, fresh=True)
 
 
 @partial(jax.jit, static_argnums=(0, 5))

@@ -12,7 +12,7 @@ SMALL = "--hidden 8 --batch-size 8 --seq-len 8 --steps 12 --minutes 1 --eval-eve
 
 def test_a_study_goes_on_where_it_stopped(tmp_path, capsys, monkeypatch):
     (tmp_path / "text").write_text(TEXT)
-    study = quality.Study("cpu-3min", (3,), (quality.Variant("A", (*SMALL.split(),)),))
+    study = quality.Study("cpu-3min", (3,), (quality.Variant("A", SMALL),))
     monkeypatch.setitem(quality.STUDIES, "cpu-3min", study)
     where = ["--runs", str(tmp_path / "runs"), "--results", str(tmp_path / "lines")]
     command = ["cpu-3min", "--corpus", str(tmp_path / "text"), *where]
@@ -67,4 +67,4 @@ def test_every_variant_is_a_configuration():
         names = [variant.name for variant in study.variants]
         assert len(set(names)) == len(names)
         for variant in study.variants:
-            char_flags.parse(["--preset", study.preset, *variant.flags])
+            char_flags.parse(["--preset", study.preset, *variant.flags.split()])
