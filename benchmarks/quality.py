@@ -7,9 +7,15 @@
 Each run is ``experiments/char_gen.py`` in a process of its own, timed from start to
 end, and then ``experiments/evaluate.py`` on its best and its last checkpoint by both
 protocols. Its line is in ``experiments/results/STUDY.jsonl`` at once. The same command
-again passes over what is there and goes on with a run that was stopped. Where a budget
-is in minutes, nothing else should run on the machine. ``tables`` prints what is there,
-as RESULTS.md has it.
+again passes over what is there and goes on with a run that was stopped. ``tables``
+prints what is there, as RESULTS.md has it.
+
+The budget of ``cpu-3min`` is in minutes: nothing else should run on the machine. That
+of the others is in steps, which other work slows but does not change, and two processes
+with a core each, and ``--variants`` or ``--seeds`` of their own, train more than one::
+
+    taskset -c 0 python benchmarks/quality.py ablation --seeds 0 &
+    taskset -c 1 python benchmarks/quality.py ablation --seeds 1
 """
 
 import json
@@ -37,16 +43,21 @@ class Variant(NamedTuple):
 
 
 class Study(NamedTuple):
-    """What is trained: a preset in variants, each with every seed."""
+    """What is trained: a preset with flags, in variants, each with every seed."""
 
     preset: str
     seeds: tuple[int, ...]
     variants: tuple[Variant, ...]
+    flags: str = ""
     dynamic: bool = False
 
 
 STUDIES = {
-    "cpu-3min": Study("cpu-3min", (0, 1, 2, 3, 4), (Variant("as it is"),)),
+    "cpu-3min": Study(
+        "cpu-3min",
+        (0, 1, 2, 3, 4),
+        (Variant("as it is"), Variant("GRU", "--cell gru")),
+    ),
     "shakespeare": Study(
         "shakespeare",
         (0, 1, 2),
@@ -82,6 +93,7 @@ STUDIES = {
             Variant("layer norm", "--layer-norm"),
             Variant("label smoothing 0.05", "--label-smoothing 0.05"),
         ),
+        flags="--steps 4096",  # as many as three minutes have room for
     ),
 }
 
@@ -176,8 +188,8 @@ def run(study: Study, variant: Variant, seed: int, config: Config) -> dict[str, 
 
 
 def _flags(study: Study, variant: Variant, seed: int) -> str:
-    words = ["--preset", study.preset, *variant.flags.split(), "--seed", str(seed)]
-    return " ".join(words)
+    words = ("--preset", study.preset, study.flags, variant.flags, "--seed", str(seed))
+    return " ".join(word for word in words if word)
 
 
 def _script(name: str, *args: str) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def table(lines: list[Line]) -> str:
 _HEADS = [
     *("text", "variant", "seeds", "parameters", "passes"),
     *("best, cold-256", "best, carried", "last, cold-256", "last, carried"),
-    *("dynamic, carried", "train", "wall, s"),
+    *("dynamic, carried", "train", "wall, s", "chars/s"),
 ]
 
 
@@ -55,6 +55,7 @@ def _row(lines: list[Line]) -> Iterable[str | int]:
     yield nats("best", "carried", "dynamic_nats_per_char") if dynamic else "–"
     yield _spread(lines, lambda x: x["trained"]["train_nats_per_char"], 3)
     yield _spread(lines, lambda x: x["wall_seconds"], 0)
+    yield _spread(lines, lambda x: x["trained"]["chars_per_second"], 0)
 
 
 def _spread(
@@ -64,7 +65,7 @@ def _spread(
     values = [value for line in lines if (value := of(line)) is not None]
     if not values:
         return "–"
-    mean = f"{statistics.mean(values):.{digits}f}"
+    mean = f"{statistics.mean(values):,.{digits}f}"
     if len(values) == 1:
         return mean
-    return f"{mean} ± {statistics.stdev(values):.{digits}f}"
+    return f"{mean} ± {statistics.stdev(values):,.{digits}f}"

@@ -7,12 +7,13 @@ import quality
 import quality_tables
 
 TEXT = "the quick brown fox jumps over the lazy dog. (what a day!)\n" * 60
-SMALL = "--hidden 8 --batch-size 8 --seq-len 8 --steps 12 --minutes 1 --eval-every 5"
+SMALL = "--hidden 8 --batch-size 8 --seq-len 8 --minutes 1 --eval-every 5"
 
 
 def test_a_study_goes_on_where_it_stopped(tmp_path, capsys, monkeypatch):
     (tmp_path / "text").write_text(TEXT)
-    study = quality.Study("cpu-3min", (3,), (quality.Variant("A", SMALL),))
+    variants = (quality.Variant("A", SMALL),)
+    study = quality.Study("cpu-3min", (3,), variants, flags="--steps 12")
     monkeypatch.setitem(quality.STUDIES, "cpu-3min", study)
     where = ["--runs", str(tmp_path / "runs"), "--results", str(tmp_path / "lines")]
     command = ["cpu-3min", "--corpus", str(tmp_path / "text"), *where]
@@ -47,6 +48,7 @@ def test_tables_have_means_and_deviations():
             "parameters": 1234,
             "epochs": 2.5,
             "train_nats_per_char": 1.25,
+            "chars_per_second": 20_000 + 1000 * seed,
         }
         return {
             "variant": "B",
@@ -59,7 +61,7 @@ def test_tables_have_means_and_deviations():
     table = quality_tables.table([line(0, 1.4), line(1, 1.6)])
     row = table.splitlines()[-1]
     assert row.startswith("| C | B | 2 | 1,234 | 2.5 ± 0.0 | 1.5000 ± 0.1414 |")
-    assert "| 1.4000 ± 0.1414 | 1.250 ± 0.000 | 180 ± 0 |" in row
+    assert "| 1.4000 ± 0.1414 | 1.250 ± 0.000 | 180 ± 0 | 20,500 ± 707 |" in row
 
 
 def test_every_variant_is_a_configuration():
@@ -67,4 +69,5 @@ def test_every_variant_is_a_configuration():
         names = [variant.name for variant in study.variants]
         assert len(set(names)) == len(names)
         for variant in study.variants:
-            char_flags.parse(["--preset", study.preset, *variant.flags.split()])
+            flags = f"{study.flags} {variant.flags}".split()
+            char_flags.parse(["--preset", study.preset, *flags])
