@@ -193,10 +193,11 @@ def _flags(study: Study, variant: Variant, seed: int) -> str:
 
 
 def _script(name: str, *args: str) -> dict[str, Any]:
-    """Runs a script of experiments/, and returns its last line."""
+    """Runs a script of experiments/, and returns its last line, but for its paths."""
     command = [sys.executable, str(ROOT / "experiments" / name), *args]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
+    line = json.loads(done.stdout.splitlines()[-1])
+    return {key: value for key, value in line.items() if key not in ("workdir", "page")}
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ def test_a_study_goes_on_where_it_stopped(tmp_path, capsys, monkeypatch):
     assert cold["nats_per_char"] == line["trained"]["val_nats_per_char"]
     assert cold["protocol"] == "cold-256"
     assert line["versions"]["jaxtext"]
+    assert str(tmp_path) not in json.dumps(line["evaluated"])
 
     assert quality.main(command) == 0
     assert capsys.readouterr().out == ""
