@@ -180,8 +180,10 @@ def _check(config: Config) -> DynamicRule:
             f"--dynamic: expected --protocol carried, got {config.protocol}; what has "
             "been learnt would be carried where the state is not"
         )
-    if config.statistics is not None and not config.dynamic:
-        raise InputError("--statistics: expected --dynamic with it; add it")
+    for name in ("statistics", "segment", "rate", "decay"):
+        given = getattr(config, name) != getattr(Config, name)
+        if given and not config.dynamic:
+            raise InputError(f"--{name}: expected --dynamic with it; add it")
     if config.page_characters < 0 or config.page_characters == 1:
         given = config.page_characters
         raise InputError(f"--page-characters: expected 0 or at least 2, got {given}")

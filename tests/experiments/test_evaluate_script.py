@@ -161,6 +161,8 @@ def test_bad_flags(folder, tmp_path, refused):
     cold = ["--protocol", "cold-256"]
     assert "expected --protocol carried" in refused(*own, *cold, "--dynamic")
     assert "--statistics: expected --dynamic" in refused("--statistics", "stdlib")
+    for flag, value in (("segment", 5), ("rate", 1e-3), ("decay", 0.5)):
+        assert f"--{flag}: expected --dynamic" in refused(*own, f"--{flag}", value)
     assert "expected the text to evaluate on" in refused()
     assert "cannot write the page" in refused(
         *own, "--page", tmp_path / "no" / "x.html"
