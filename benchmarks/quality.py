@@ -70,8 +70,6 @@ STUDIES = {
         (
             Variant("as it is"),
             Variant("GRU", "--cell gru"),
-            Variant("RNN, rate 2e-3", "--cell rnn --learning-rate 2e-3"),
-            Variant("two layers of 256", "--layers 2 --hidden 256"),
             Variant("rate 4e-3", "--learning-rate 4e-3"),
             Variant("no weight decay", "--weight-decay 0"),
             Variant("no dropout", "--dropout 0"),
