@@ -20,7 +20,11 @@ class LSTMState(NamedTuple):
 
 
 def lstm(
-    hidden: int, *, dtype: DType = jnp.float32, param_dtype: DType = jnp.float32
+    hidden: int,
+    *,
+    dtype: DType = jnp.float32,
+    param_dtype: DType = jnp.float32,
+    chrono: int | None = None,
 ) -> Cell:
     """Long short-term memory with a forget gate.
 
@@ -42,12 +46,19 @@ def lstm(
       dtype: The type to compute in, and that of ``h`` and output; ``c`` is
         ``promote_types(dtype, float32)``, as it adds up small terms over many steps.
       param_dtype: The type of the parameters.
+      chrono: How many steps there are to remember, if that is known, 3 or more: units
+        then begin with memories of all lengths up to that many, about ``1 + u`` steps,
+        by ``b_f = log u`` and ``b_i = -b_f`` of a ``u`` drawn uniformly from
+        ``[1, chrono - 1]``.
 
     Returns:
       A cell. Its parameters are ``kernel [D, 4H]``, ``recurrent_kernel [H, 4H]`` and
-      ``bias [4H]``, gates in the order ``i, f, g, o``; the forget gate's bias starts
-      at one (and is then a parameter like the others). Its state is an `LSTMState` of
-      ``c [B, H]`` and ``h [B, H]``.
+      ``bias [4H]``, gates in the order ``i, f, g, o``; without `chrono` the forget
+      gate's bias starts at one (and is then a parameter like the others). Its state is
+      an `LSTMState` of ``c [B, H]`` and ``h [B, H]``.
+
+    Raises:
+      ValueError: If `chrono` is less than 3.
 
     Example:
       >>> cell = lstm(4)
@@ -60,13 +71,22 @@ def lstm(
       Hochreiter and Schmidhuber, "Long short-term memory", 1997. Gers, Schmidhuber
       and Cummins, "Learning to forget: continual prediction with LSTM", 2000. Forget
       bias of one: Jozefowicz, Zaremba and Sutskever, "An empirical exploration of
-      recurrent network architectures", 2015.
+      recurrent network architectures", 2015. `chrono`: Tallec and Ollivier, "Can
+      recurrent neural networks warp time?", 2018, equation 16.
     """
+    if chrono is not None and chrono < 3:
+        raise ValueError(f"chrono: expected 3 or more steps, got {chrono}")
     cell_dtype = jnp.promote_types(dtype, jnp.float32)
 
     def init(key, input_size):
         input_key, recurrent_key = jax.random.split(key)
         bias = jnp.zeros((4, hidden), param_dtype).at[1].set(1)
+        if chrono is not None:
+            # Not one of the two keys above, which are folds by 0 and 1.
+            u_key = jax.random.fold_in(key, 2)
+            u = jax.random.uniform(u_key, (hidden,), minval=1, maxval=chrono - 1)
+            forget = jnp.log(u).astype(param_dtype)
+            bias = bias.at[0].set(-forget).at[1].set(forget)
         return {
             "kernel": glorot(input_key, input_size, hidden, 4, param_dtype),
             "recurrent_kernel": orthogonal(recurrent_key, hidden, 4, param_dtype),

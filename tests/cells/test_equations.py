@@ -224,6 +224,29 @@ def test_dtypes_stay_what_they_were(name):
         assert after.dtype == jnp.float32
 
 
+def test_chrono_begins_with_memories_of_all_lengths():
+    plain = jt.lstm(1000).init(jax.random.key(0), 3)
+    params = jt.lstm(1000, chrono=200).init(jax.random.key(0), 3)
+    i, f, g, o = np.split(np.asarray(params["bias"], np.float64), 4)
+    np.testing.assert_allclose(i, -f)
+    lengths = np.sort(np.exp(f))  # uniform in [1, 199]
+    np.testing.assert_allclose(lengths, np.linspace(1, 199, 1000), atol=15)
+    assert not g.any()
+    assert not o.any()
+    for name in ("kernel", "recurrent_kernel"):
+        np.testing.assert_array_equal(params[name], plain[name])
+    # Drawn from a key of its own: not the numbers that the kernels come from.
+    keys = jax.random.split(jax.random.key(0))
+    for key in (jax.random.key(0), *keys, *jax.random.split(keys[0], 4)):
+        other = jax.random.uniform(key, (1000,), minval=1, maxval=199)
+        assert np.abs(np.exp(f) - other).max() > 1
+
+
+def test_chrono_needs_something_to_remember():
+    with pytest.raises(ValueError, match="expected 3 or more steps, got 2"):
+        jt.lstm(4, chrono=2)
+
+
 def test_a_projection_wider_than_the_cell_is_refused():
     with pytest.raises(ValueError, match="projection from 1 to hidden = 4, got 5"):
         jt.projected_lstm(4, 5)
