@@ -22,7 +22,6 @@ Exit status: 0 done, 2 bad input, 130 stopped by Ctrl-C.
 import dataclasses
 import json
 import math
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,6 +34,7 @@ import numpy as np
 import tyro
 from char_build import restore
 from char_config import WINDOWS
+from pages import check_page, write_page
 from watch import Screen, screen
 
 import jaxtext as jt
@@ -42,7 +42,6 @@ from jaxtext.errors import InputError
 from jaxtext.text import Vocabulary
 from jaxtext.training import DynamicRule, checkpoint, evaluate_dynamic, gradient_rms
 from jaxtext.training import predictions as predict
-from jaxtext.training.files import write_durably
 
 GUESSES = 3  # that the page tells of each symbol
 # Gradient statistics, as in Krause et al.'s own program: 100 streams, in segments of
@@ -167,7 +166,7 @@ def evaluate(config: Config, display: Screen) -> dict[str, Any]:
         k = min(GUESSES, len(vocabulary))
         said = predict(model, found.arrays, shown, window=window, likeliest=k)
         heat = eval_page.heat_map(vocabulary, shown, said, window)
-        _write(path, _page(result, len(text.ids), len(shown), by_position, heat))
+        write_page(path, _page(result, len(text.ids), len(shown), by_position, heat))
         display.say(f"  heat map             {path}")
         result["page"] = str(path)
     return result
@@ -196,11 +195,7 @@ def _page_path(config, text):
         return None
     name = f"evaluation-{text.corpus.name}-{config.protocol}-{text.part}.html"
     path = config.page or config.workdir / name
-    if not os.access(path.parent, os.W_OK | os.X_OK) or path.is_dir():
-        raise InputError(
-            f"cannot write the page {path}; give another place as --page, or "
-            "--page-characters 0 to have none"
-        )
+    check_page(path)
     return path
 
 
@@ -291,16 +286,6 @@ def _page(result, length, shown, by_position, heat):
         notes.append("A blue line: here a window begins, from the zero state.")
     title = f"{Path(result['workdir']).name} on {result['corpus']}"
     return eval_page.page(title, _figures(result), notes, by_position, heat)
-
-
-def _write(path, page):
-    try:
-        write_durably(path, page.encode())
-    except OSError as error:
-        raise InputError(
-            f"cannot write the page {path} ({error.strerror}); give another place as "
-            "--page, or --page-characters 0 to have none"
-        ) from error
 
 
 if __name__ == "__main__":
