@@ -1,0 +1,219 @@
+"""What does a cell remember? Tasks that ask for it, learnt by RNN, LSTM and GRU.
+
+    python experiments/memory.py --task brackets              # five seeds, a picture
+    python experiments/memory.py                              # all tasks
+    python experiments/memory.py --task copy --cell lstm-chrono --seeds 0
+
+A run is one cell that learns one task from one seed. What it came to is in NAME.json in
+the output directory as soon as it ends, and how far its training is in NAME.msgpack on
+the way; the same command again passes over the runs that are there, and goes on with
+the others. The pictures are of all runs in the directory. Tasks are in memory_tasks.py,
+protocols in memory_suite.py: by default scaled to two cores, with --full of the sizes
+in the papers.
+
+The last line of standard output is JSON. Exit status: 0 done, 2 bad input, 75 a process
+was lost (the same command goes on), 130 stopped by Ctrl-C.
+"""
+
+import concurrent.futures
+import dataclasses
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+from char_flags import check_seed
+from memory_pictures import draw, summary
+from memory_run import Line, Run, another, make, same
+from memory_suite import PROBLEMS
+from watch import Screen, screen
+
+from jaxtext.errors import InputError
+from jaxtext.training.files import write_durably
+
+
+def _cores() -> int:
+    """Those that this process may use, which may be fewer than there are."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class Config:
+    """What does a cell remember? Tasks that ask for it."""
+
+    task: Literal[
+        "all",
+        "brackets",
+        "adding",
+        "copy",
+        "parity",
+        "even-pairs",
+        "cycle",
+        "modular",
+        "bucket-sort",
+    ] = "all"
+    """brackets: which one closes, long after it was opened; adding: two numbers among
+    many; copy: ten symbols after a delay; the others: regular languages, and sorting,
+    learnt on words of up to 40 and asked on up to 100."""
+    cell: tuple[Literal["rnn", "lstm", "lstm-chrono", "gru"], ...] = ()
+    """Only these cells. Default: those that the task compares. lstm-chrono: gates that
+    begin with long memories (Tallec and Ollivier 2018)."""
+    seeds: tuple[int, ...] = ()
+    """Only these seeds. Default: five for brackets, three for the others."""
+    full: bool = False
+    """Protocols of the sizes in the papers, of hours, and not scaled to two cores."""
+    steps: int | None = None
+    """Train for so many steps. Default: the protocol's."""
+    hidden: int | None = None
+    """Units of the cell. Default: the protocol's."""
+    out: Path | None = None
+    """Where runs and pictures go. Default: runs/memory, or runs/memory-full."""
+    jobs: int = dataclasses.field(default_factory=_cores)
+    """How many runs at once, each on a core."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Makes the runs that are missing, and returns the exit status."""
+    config = tyro.cli(Config, args=argv)
+    out = config.out or Path("runs/memory-full" if config.full else "runs/memory")
+    try:
+        asked = list(runs(config))
+        out.mkdir(parents=True, exist_ok=True)
+        missing = [run for run in asked if not _done(run, out)]
+        try:
+            with screen() as display:
+                _make_all(missing, len(asked), out, config.jobs, display)
+        finally:
+            lines = list(_kept(out, config))
+            pictures = [str(picture) for picture in draw(lines, out)]
+    except (InputError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenProcessPool:
+        print(
+            "error: a process was lost; was there too little memory? The same command "
+            "goes on, with fewer --jobs at once perhaps",
+            file=sys.stderr,
+        )
+        return 75
+    except KeyboardInterrupt:
+        print(f"stopped; runs that are done are in {out}", file=sys.stderr)
+        return 130
+    names = {run.name for run in asked}
+    lines = [line for line in lines if _name(line) in names]
+    print(json.dumps({"scores": summary(lines), "pictures": pictures}), flush=True)
+    return 0
+
+
+def runs(config: Config) -> Iterator[Run]:
+    """The runs that are asked for, seed by seed: cut short, each cell has some.
+
+    Raises:
+      InputError: If a number is out of range.
+    """
+    for name in ("steps", "hidden", "jobs"):
+        number = getattr(config, name)
+        if number is not None and number < 1:
+            raise InputError(f"--{name}: expected 1 or more, got {number}")
+    for seed in config.seeds:
+        check_seed(seed)
+    for name, problem in PROBLEMS.items():
+        if config.task not in ("all", problem.task):
+            continue
+        protocol = _protocol(name, config)
+        for seed in dict.fromkeys(config.seeds or range(problem.seeds)):
+            for cell in dict.fromkeys(config.cell or problem.cells):
+                yield Run(name, cell, seed, protocol)
+
+
+def _protocol(name, config):
+    problem = PROBLEMS[name]
+    protocol = problem.full if config.full else problem.scaled
+    given = {"steps": config.steps, "hidden": config.hidden}
+    return protocol._replace(**{k: v for k, v in given.items() if v is not None})
+
+
+def _done(run: Run, out: Path) -> bool:
+    path = out / f"{run.name}.json"
+    if not path.exists():
+        return False
+    if not same(run.protocol, _read(path)["protocol"]):
+        raise another(path)
+    return True
+
+
+def _kept(out: Path, config: Config) -> Iterator[Line]:
+    """All runs of these protocols that are in a directory."""
+    for name in PROBLEMS:
+        for path in sorted(out.glob(f"{name}-*.json")):
+            line = _read(path)
+            if same(_protocol(name, config), line["protocol"]):
+                yield line
+
+
+def _read(path: Path) -> Line:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is damaged ({error}): delete it") from error
+
+
+def _name(line: Line) -> str:
+    return f"{line['problem']}-{line['cell']}-{line['seed']}"
+
+
+def _make_all(missing, count, out, jobs, display: Screen):
+    """Makes runs side by side, and keeps what each came to as it ends."""
+    if not missing:
+        return
+    done = count - len(missing)
+    display.start("runs", total=count, done=done)
+    pool = concurrent.futures.ProcessPoolExecutor(
+        min(jobs, len(missing)),
+        multiprocessing.get_context("spawn"),  # JAX's threads do not survive a fork
+        _begin_worker,
+    )
+    try:
+        under_way = [pool.submit(make, run, out) for run in missing]
+        for future in concurrent.futures.as_completed(under_way):
+            line = future.result()
+            text = json.dumps(line, indent=1, allow_nan=False) + "\n"
+            write_durably(out / f"{_name(line)}.json", text.encode())
+            done += 1
+            display.advance(done)
+            display.say(f"{_name(line)}: {line['measure']} {line['score']}")
+    except BaseException:
+        for child in multiprocessing.active_children():
+            child.terminate()  # where its training is has been kept
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _begin_worker():
+    """Ends with the process that began it, which alone hears Ctrl-C; has one core."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def follow():
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+    # Products of this size gain nothing from two. Read when JAX first computes.
+    flags = os.environ.get("XLA_FLAGS", "")
+    os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
