@@ -89,7 +89,7 @@ def _curves(figure, lines):
                 losses = _array(line["losses"])
                 axes.plot(line["steps"], losses, color=COLOURS[cell], label=label)
         task, size = problem.rsplit("-", 1)
-        title = {"adding": "Sum of two among", "copy": "Ten symbols, recalled after"}
+        title = {"adding": "Sum of two of up to", "copy": "Ten symbols, recalled after"}
         axes.set(yscale="log", xlabel="steps", title=f"{title[task]} {size}")
         baseline = of_problem[0]["baseline"]
         if task == "copy":
