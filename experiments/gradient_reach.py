@@ -183,7 +183,7 @@ def draw(scaled: Curves, cells: Curves) -> Figure:
         style, width = {"new": ("--", 1), "trained": ("-", 2)}[state]
         label = f"{NAMES[cell]}, {state}"
         right.plot(curve / curve[1], style, lw=width, color=COLOURS[cell], label=label)
-    right.set_title("Cells as they begin, and trained to add two numbers of 200")
+    right.set_title("Cells, new and trained to add two numbers of 200")
     for axes in left, right:
         axes.set(yscale="log", xlabel="k, steps before the loss", xlim=(1, None))
         axes.grid(alpha=0.25)
