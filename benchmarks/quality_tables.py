@@ -54,8 +54,10 @@ def _row(lines: list[Line]) -> Iterable[str | int]:
     dynamic = "dynamic_nats_per_char" in lines[0]["evaluated"]["best carried"]
     yield nats("best", "carried", "dynamic_nats_per_char") if dynamic else "–"
     yield _spread(lines, lambda x: x["trained"]["train_nats_per_char"], 3)
-    yield _spread(lines, lambda x: x["wall_seconds"], 0)
-    yield _spread(lines, lambda x: x["trained"]["chars_per_second"], 0)
+    # A budget in steps may have been spent beside other work, which tells nothing.
+    timed = [line for line in lines if line["trained"]["minutes"]]
+    yield _spread(timed, lambda x: x["wall_seconds"], 0)
+    yield _spread(timed, lambda x: x["trained"]["chars_per_second"], 0)
 
 
 def _spread(

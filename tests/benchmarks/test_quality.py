@@ -37,7 +37,7 @@ def test_a_study_goes_on_where_it_stopped(tmp_path, capsys, monkeypatch):
 
 
 def test_tables_have_means_and_deviations():
-    def line(seed, nats):
+    def line(seed, nats, minutes=3):
         said = {"nats_per_char": nats, "dynamic_nats_per_char": nats - 0.1}
         evaluated = {
             f"{checkpoint} {protocol}": said
@@ -50,6 +50,7 @@ def test_tables_have_means_and_deviations():
             "epochs": 2.5,
             "train_nats_per_char": 1.25,
             "chars_per_second": 20_000 + 1000 * seed,
+            "minutes": minutes,
         }
         return {
             "variant": "B",
@@ -63,6 +64,8 @@ def test_tables_have_means_and_deviations():
     row = table.splitlines()[-1]
     assert row.startswith("| C | B | 2 | 1,234 | 2.5 ± 0.0 | 1.5000 ± 0.1414 |")
     assert "| 1.4000 ± 0.1414 | 1.250 ± 0.000 | 180 ± 0 | 20,500 ± 707 |" in row
+    row = quality_tables.table([line(0, 1.4, None)]).splitlines()[-1]
+    assert row.endswith("| 1.250 | – | – |")
 
 
 def test_every_variant_is_a_configuration():
