@@ -93,8 +93,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             with screen() as display:
                 _make_all(missing, len(asked), out, config.jobs, display)
         finally:
-            lines = list(_kept(out, config))
-            pictures = [str(picture) for picture in draw(lines, out)]
+            kept = dict(_kept(out, config))
+            pictures = [str(picture) for picture in draw(list(kept.values()), out)]
     except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -108,8 +108,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"stopped; runs that are done are in {out}", file=sys.stderr)
         return 130
-    names = {run.name for run in asked}
-    lines = [line for line in lines if _name(line) in names]
+    lines = [kept[run.name] for run in asked]
     print(json.dumps({"scores": summary(lines), "pictures": pictures}), flush=True)
     return 0
 
@@ -151,13 +150,13 @@ def _done(run: Run, out: Path) -> bool:
     return True
 
 
-def _kept(out: Path, config: Config) -> Iterator[Line]:
-    """All runs of these protocols that are in a directory."""
+def _kept(out: Path, config: Config) -> Iterator[tuple[str, Line]]:
+    """All runs of these protocols that are in a directory, by name."""
     for name in PROBLEMS:
         for path in sorted(out.glob(f"{name}-*.json")):
             line = _read(path)
             if same(_protocol(name, config), line["protocol"]):
-                yield line
+                yield path.stem, line
 
 
 def _read(path: Path) -> Line:
@@ -165,10 +164,6 @@ def _read(path: Path) -> Line:
         return json.loads(path.read_text("utf-8"))
     except ValueError as error:
         raise InputError(f"{path} is damaged ({error}): delete it") from error
-
-
-def _name(line: Line) -> str:
-    return f"{line['problem']}-{line['cell']}-{line['seed']}"
 
 
 def _make_all(missing, count, out, jobs, display: Screen):
@@ -183,14 +178,19 @@ def _make_all(missing, count, out, jobs, display: Screen):
         _begin_worker,
     )
     try:
-        under_way = [pool.submit(make, run, out) for run in missing]
+        # Workers begin here, and inherit it: this process alone hears Ctrl-C.
+        heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            under_way = {pool.submit(make, run, out): run.name for run in missing}
+        finally:
+            signal.signal(signal.SIGINT, heard)
         for future in concurrent.futures.as_completed(under_way):
-            line = future.result()
+            line, name = future.result(), under_way[future]
             text = json.dumps(line, indent=1, allow_nan=False) + "\n"
-            write_durably(out / f"{_name(line)}.json", text.encode())
+            write_durably(out / f"{name}.json", text.encode())
             done += 1
             display.advance(done)
-            display.say(f"{_name(line)}: {line['measure']} {line['score']}")
+            display.say(f"{name}: {line['measure']} {line['score']}")
     except BaseException:
         for child in multiprocessing.active_children():
             child.terminate()  # where its training is has been kept
@@ -200,8 +200,7 @@ def _make_all(missing, count, out, jobs, display: Screen):
 
 
 def _begin_worker():
-    """Ends with the process that began it, which alone hears Ctrl-C; has one core."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Ends with the process that began it; has one core."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 
