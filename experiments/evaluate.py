@@ -20,7 +20,6 @@ Exit status: 0 done, 2 bad input, 130 stopped by Ctrl-C.
 """
 
 import dataclasses
-import json
 import math
 import sys
 from collections.abc import Sequence
@@ -35,7 +34,7 @@ import tyro
 from char_build import restore
 from char_config import WINDOWS
 from pages import check_page, write_page
-from watch import Screen, screen
+from watch import Screen, report
 
 import jaxtext as jt
 from jaxtext.errors import InputError
@@ -94,16 +93,7 @@ class Config:
 def main(argv: Sequence[str] | None = None) -> int:
     """Evaluates, prints the result, and returns the exit status."""
     config = tyro.cli(Config, args=argv)
-    try:
-        with screen() as display:
-            result = evaluate(config, display)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    print(json.dumps(result), flush=True)
-    return 0
+    return report(lambda display: evaluate(config, display))
 
 
 def evaluate(config: Config, display: Screen) -> dict[str, Any]:

@@ -14,7 +14,6 @@ The last line of standard output is JSON. Exit status: 0 done, 2 bad input, 130 
 by Ctrl-C.
 """
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ from look_page import Finding, page
 from look_properties import properties
 from look_units import Units, watch
 from pages import check_page, write_page
-from watch import Screen, screen
+from watch import Screen, report
 
 from jaxtext.errors import InputError
 from jaxtext.text import Vocabulary
@@ -61,16 +60,7 @@ class Config:
 def main(argv: Sequence[str] | None = None) -> int:
     """Looks, and returns the exit status."""
     config = tyro.cli(Config, args=argv)
-    try:
-        with screen() as display:
-            result = look(config, display)
-    except (InputError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    print(json.dumps(result), flush=True)
-    return 0
+    return report(lambda display: look(config, display), (InputError, OSError))
 
 
 def look(config: Config, display: Screen) -> dict[str, Any]:

@@ -1,6 +1,8 @@
-"""What a person sees of a run, all on standard error: progress, samples, notes."""
+"""What a person sees of a script, on standard error: progress, samples, notes."""
 
 import contextlib
+import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from jaxtext.errors import InputError
 
 
 class Screen:
@@ -74,6 +78,31 @@ def screen(quiet: bool = False) -> Iterator[Screen]:
     )
     with progress:
         yield Screen(progress)
+
+
+def report(
+    work: Callable[[Screen], dict[str, Any]],
+    errors: tuple[type[Exception], ...] = (InputError,),
+) -> int:
+    """Does a script's work before a screen, and prints what came of it, its last line.
+
+    Args:
+      work: Returns the result, which is printed as one line of JSON.
+      errors: What is wrong with the input, and no fault of the program's.
+
+    Returns:
+      The exit status: 0 done, 2 for one of `errors`, 130 stopped by Ctrl-C.
+    """
+    try:
+        with screen() as display:
+            result = work(display)
+    except errors as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    print(json.dumps(result), flush=True)
+    return 0
 
 
 Sink = Callable[[dict[str, Any]], None]
