@@ -18,11 +18,12 @@ with a core each, and ``--variants`` or ``--seeds`` of their own, train more tha
     taskset -c 1 python benchmarks/quality.py ablation --seeds 1
 """
 
+import itertools
 import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -30,6 +31,8 @@ from typing import Any, Literal, NamedTuple
 import record
 import tyro
 from quality_tables import read, tables
+
+from jaxtext.errors import InputError
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "experiments" / "results"
@@ -124,14 +127,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     path = config.results / f"{config.study}.jsonl"
     study = STUDIES[config.study]
-    known = [variant.name for variant in study.variants]
-    if unknown := set(config.variants) - set(known):
-        print(f"error: --variants: expected of {known}, got {unknown}", file=sys.stderr)
+    try:
+        variants = chosen(study, config.variants)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
         return 2
     done = [
         (line["flags"], line["trained"]["corpus"], line["seed"]) for line in read(path)
     ]
-    for variant, seed in _asked(config):
+    # Seed by seed: a study that is cut short has all variants.
+    for seed, variant in itertools.product(config.seeds or study.seeds, variants):
         if (_flags(study, variant, seed), Path(config.corpus).stem, seed) in done:
             continue
         print(f"{config.study}: {variant.name}, seed {seed}", file=sys.stderr)
@@ -143,13 +148,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _asked(config: Config) -> Iterator[tuple[Variant, int]]:
-    """Variants and seeds, seed by seed: a study that is cut short has all variants."""
-    study = STUDIES[config.study]
-    for seed in config.seeds or study.seeds:
-        for variant in study.variants:
-            if not config.variants or variant.name in config.variants:
-                yield variant, seed
+def chosen(study: Study, names: Sequence[str]) -> list[Variant]:
+    """The variants of these names; all, if there are none.
+
+    Raises:
+      InputError: If the study has no variant of a name.
+    """
+    known = [variant.name for variant in study.variants]
+    if unknown := set(names) - set(known):
+        raise InputError(f"--variants: expected of {known}, got {unknown}")
+    return [x for x in study.variants if not names or x.name in names]
 
 
 def run(study: Study, variant: Variant, seed: int, config: Config) -> dict[str, Any]:

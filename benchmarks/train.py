@@ -27,7 +27,7 @@ from timing import interleave, spread, visit
 import jaxtext as jt
 from jaxtext.training.loop import run as run_steps
 
-STEPS = 20  # of one repetition
+STEPS = 24  # of one repetition: whole cycles of two or three lengths
 OUR_CELLS = {"rnn": jt.rnn, "lstm": jt.lstm, "gru": jt.gru}
 FLAX_CELLS = {
     "rnn": nn.SimpleCell,
@@ -108,23 +108,13 @@ def flax_trainer(cell, hidden, vocab_size, streams, optimizer) -> Callable[[], o
     return run
 
 
-def our_trainer(model, streams, optimizer) -> Callable[[], object]:
+def our_trainer(parallel, state, batch) -> Callable[[], object]:
     """The loop of char_gen.py; each call takes `STEPS` steps."""
-    size = streams.batch_size
-    parallel = jt.training.data_parallel(model, optimizer, size, jax.devices()[:1])
-    state = jt.training.create_state(model, optimizer, jax.random.key(0), size)
     now = {"state": parallel.place(state), "step": 0}
 
     def run():
         start = now["step"]
-        steps = run_steps(
-            parallel,
-            now["state"],
-            lambda k: streams.batch(0, k),
-            start,
-            start + STEPS,
-        )
-        for progress in steps:
+        for progress in run_steps(parallel, now["state"], batch, start, start + STEPS):
             now["state"], now["step"] = progress.state, progress.step
         return jax.block_until_ready(now["state"])
 
@@ -139,13 +129,15 @@ def measure(config: Config) -> dict:
     characters = STEPS * streams.characters_per_batch
     rows, ratios = [], {}
     for cell in config.cells:
-        size = len(corpus.vocabulary)
+        vocabulary, size = len(corpus.vocabulary), streams.batch_size
         clip, adamw = optax.clip_by_global_norm(1.0), optax.adamw(4e-3, b2=0.99)
         optimizer = optax.chain(clip, adamw)
-        model = jt.LanguageModel(jt.stack(OUR_CELLS[cell](config.hidden)), size)
+        model = jt.LanguageModel(jt.stack(OUR_CELLS[cell](config.hidden)), vocabulary)
+        parallel = jt.training.data_parallel(model, optimizer, size, jax.devices()[:1])
+        state = jt.training.create_state(model, optimizer, jax.random.key(0), size)
         trainers = {
-            "jaxtext": our_trainer(model, streams, optimizer),
-            "flax": flax_trainer(cell, config.hidden, size, streams, optimizer),
+            "jaxtext": our_trainer(parallel, state, partial(streams.batch, 0)),
+            "flax": flax_trainer(cell, config.hidden, vocabulary, streams, optimizer),
         }
         for run in trainers.values():
             run()  # compiles

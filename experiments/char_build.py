@@ -1,9 +1,9 @@
 """What a configuration builds: model and optimizer; and the model of a run again."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,10 +13,69 @@ from char_config import Config
 
 import jaxtext as jt
 from jaxtext.text import Vocabulary
-from jaxtext.training import checkpoint
+from jaxtext.training import DataParallel, TrainState, checkpoint
+from jaxtext.types import Device, Key
 
 CELLS = {"rnn": jt.rnn, "lstm": jt.lstm, "gru": jt.gru}
 LAYER_NORM_CELLS = {"lstm": jt.layer_norm_lstm, "gru": jt.layer_norm_gru}
+
+
+class Trainer(NamedTuple):
+    """What a configuration trains with.
+
+    Attributes:
+      model: The model.
+      parallel: The training step over devices.
+      create: ``key -> state`` to begin from, not placed on the devices yet.
+    """
+
+    model: jt.LanguageModel
+    parallel: DataParallel
+    create: Callable[[Key], TrainState]
+
+
+def build_trainer(
+    config: Config,
+    vocab_size: int,
+    batch_size: int,
+    devices: Sequence[Device] | None = None,
+) -> Trainer:
+    """Builds what a configuration trains with.
+
+    Args:
+      config: The configuration.
+      vocab_size: How many symbols there are.
+      batch_size: Rows of a batch, which for a short text are fewer than configured.
+      devices: Default: all that there are.
+
+    Raises:
+      InputError: If the batch does not divide between the devices.
+    """
+    model = build_model(
+        dataclasses.asdict(config),
+        vocab_size,
+        backend=config.backend,
+        remat=config.remat,
+    )
+    optimizer = build_optimizer(config)
+    parallel = jt.training.data_parallel(
+        model,
+        optimizer,
+        batch_size,
+        devices,
+        slices=config.slices,
+        average_decay=config.average_decay,
+        label_smoothing=config.label_smoothing,
+        strategy=config.data_parallel,
+    )
+
+    def create(key):
+        average = config.average_decay > 0
+        return jt.training.create_state(
+            model, optimizer, key, batch_size, average=average
+        )
+
+    return Trainer(model, parallel, create)
 
 
 def build_model(

@@ -52,21 +52,8 @@ def open_run(
     train, validation, val_sha256 = _divide(config, corpus, display, stop)
     batches = _make_batches(config, train, display)
     identity = char_config.identity(config, corpus.sha256, val_sha256)
-    model = char_build.build_model(
-        identity,
-        len(corpus.vocabulary),
-        backend=config.backend,
-        remat=config.remat,
-    )
-    optimizer = char_build.build_optimizer(config)
-    parallel = jt.training.data_parallel(
-        model,
-        optimizer,
-        batches.batch_size,
-        slices=config.slices,
-        average_decay=config.average_decay,
-        label_smoothing=config.label_smoothing,
-        strategy=config.data_parallel,
+    trainer = char_build.build_trainer(
+        config, len(corpus.vocabulary), batches.batch_size
     )
     _check_alike(config, corpus.sha256, val_sha256)
     workdir = config.workdir or char_config.default_workdir(corpus.name, identity)
@@ -83,8 +70,8 @@ def open_run(
             batches,
             validation,
             workdir,
-            model,
-            parallel,
+            trainer.model,
+            trainer.parallel,
             checkpoints,
             started,
             stop,
@@ -94,14 +81,7 @@ def open_run(
             run.result = result or {}
             yield run
             return
-        key = jax.random.key(config.seed)
-        state = jt.training.create_state(
-            model,
-            optimizer,
-            key,
-            batches.batch_size,
-            average=config.average_decay > 0,
-        )
+        state = trainer.create(jax.random.key(config.seed))
         found = checkpoints.restore_latest(state)
         if found is not None:
             check_identity(workdir, found.about["identity"], identity)
@@ -115,7 +95,7 @@ def open_run(
             display.say(f"a new run in {workdir}")
         plan(run, state, found and found.about["plan"], display)
         opt_state = char_build.planned_for(state.opt_state, run.steps)
-        run.state = parallel.place(state._replace(opt_state=opt_state))
+        run.state = trainer.parallel.place(state._replace(opt_state=opt_state))
         yield run
 
 

@@ -8,12 +8,11 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from char_build import build_model, build_optimizer
+from char_build import build_model, build_trainer
 from char_config import Config, identity
 
 import jaxtext as jt
 from jaxtext.text.batches import Batch
-from jaxtext.training import TrainState, create_state, data_parallel
 from jaxtext.types import Device, Params
 
 
@@ -92,29 +91,11 @@ def compile_step(config: Config, vocab_size: int, devices: Sequence[Device]) -> 
       DoesNotFitError: If it takes more memory than a chip has.
     """
     begin = time.monotonic()
-    model = build_model(
-        identity(config, ""), vocab_size, backend=config.backend, remat=config.remat
-    )
-    optimizer = build_optimizer(config)
-    parallel = data_parallel(
-        model,
-        optimizer,
-        config.batch_size,
-        devices,
-        slices=config.slices,
-        average_decay=config.average_decay,
-        label_smoothing=config.label_smoothing,
-        strategy=config.data_parallel,
-    )
-
-    def create(key) -> TrainState:
-        average = config.average_decay > 0
-        return create_state(model, optimizer, key, config.batch_size, average=average)
-
-    state = jax.eval_shape(create, jax.random.key(0))
+    trainer = build_trainer(config, vocab_size, config.batch_size, devices)
+    state = jax.eval_shape(trainer.create, jax.random.key(0))
     batch = _batch(config, vocab_size)
     with shortage_told():
-        compiled: Any = parallel.lower(state, batch).compile()
+        compiled: Any = trainer.parallel.lower(state, batch).compile()
     memory, text = compiled.memory_analysis(), compiled.as_text()
     symbols, predicted = batch.inputs.size, batch.targets.size
     flops = matrix_flops(state.params, symbols, predicted) // len(devices)

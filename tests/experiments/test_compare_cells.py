@@ -15,7 +15,7 @@ def test_the_widest_network_that_is_no_larger(cell, gates, extra):
         return of_cell + (hidden + 1) * vocabulary
 
     assert compare_cells.size(cell, 7, 33) == size(33)
-    for hidden in (1, 2, 33, 200):
+    for hidden in (1, 33):
         assert compare_cells.widest(cell, 7, size(hidden)) == hidden
         assert compare_cells.widest(cell, 7, size(hidden) - 1) == max(1, hidden - 1)
 

@@ -1,0 +1,98 @@
+"""What each ingredient of a preset costs in time: steps of `quality.py`'s ablation.
+
+    python benchmarks/ingredients.py --corpus ../shared/data/tinyshakespeare.txt \
+        --out benchmarks/results/ingredients-cpu-2-cores.json
+
+The training step of each variant, as char_gen.py takes it, is timed in turns with those
+of all others. The last line on standard output is one JSON object: characters a second,
+and the time of a character relative to that of the preset as it is.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import jax
+import record
+import tyro
+from char_build import build_trainer
+from char_flags import parse
+from quality import STUDIES, chosen
+from timing import interleave, spread, visit
+from train import STEPS, our_trainer
+
+import jaxtext as jt
+from jaxtext.errors import InputError
+
+STUDY = STUDIES["ablation"]
+
+
+@dataclass(frozen=True)
+class Config:
+    """Time the training step of each variant of the ablation."""
+
+    corpus: str = "tinyshakespeare"
+    """Text to train on, as for char_gen.py."""
+    variants: tuple[str, ...] = ()
+    """Only these, and the preset as it is. Default: all."""
+    seconds: float = 240.0
+    """How long to time, everybody together; five rounds at least."""
+    out: Path | None = None
+    """Also write the JSON to this file."""
+
+
+def measure(config: Config) -> dict:
+    """Times everybody, and returns the result.
+
+    Raises:
+      InputError: If there is no such text, or variant.
+    """
+    corpus = jt.text.load([config.corpus])
+    train, _ = jt.text.split(corpus.ids, 0.1)
+    visits, characters, parameters = {}, {}, {}
+    as_it_is = STUDY.variants[0]
+    for name, flags in dict([as_it_is, *chosen(STUDY, config.variants)]).items():
+        of = parse(["--preset", STUDY.preset, *STUDY.flags.split(), *flags.split()])
+        trainer = build_trainer(of, len(corpus.vocabulary), of.batch_size)
+        streams = jt.text.Streams(
+            train, of.batch_size, of.seq_len, of.reset_probability
+        )
+        state = trainer.create(jax.random.key(0))
+        parameters[name] = sum(x.size for x in jax.tree.leaves(state.params))
+        run = our_trainer(trainer.parallel, state, partial(streams.batch, 0))
+        run()  # compiles
+        visits[name] = partial(visit, run, 1.0)
+        characters[name] = STEPS * streams.characters_per_batch
+        print(f"ready: {name}", file=sys.stderr)
+    times = interleave(visits, rounds=1000, seconds=config.seconds)
+    rows = []
+    for name, milliseconds in times.items():
+        found = spread(milliseconds)
+        speed = 1e3 * characters[name] / found["median_ms"]
+        row = {"variant": name, "parameters": parameters[name]}
+        rows.append({**row, "chars_per_second": speed, **found})
+    for row in rows:
+        row["relative_time"] = rows[0]["chars_per_second"] / row["chars_per_second"]
+        print(
+            f"{row['variant']:26}{row['chars_per_second']:10,.0f} chars/s"
+            f"{row['relative_time']:8.2f}",
+            file=sys.stderr,
+        )
+    return {"preset": STUDY.preset, "rows": rows, **record.environment()}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measures, and prints the result as the last line."""
+    config = tyro.cli(Config, args=argv)
+    try:
+        record.print_last_line(measure(config), config.out)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
