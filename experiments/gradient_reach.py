@@ -134,18 +134,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def measure(config: Config, display: Screen) -> tuple[Curves, Curves]:
     """Curves ``[T]`` of the scaled plain RNN, and of the three cells."""
     problem = PROBLEMS[PROBLEM]
-    task, protocol = TASKS[problem.task], problem.scaled
-    if config.steps is not None:
-        protocol = protocol._replace(steps=config.steps)
-    longest = protocol.train_sizes[1]
+    task, (_, longest) = TASKS[problem.task], problem.scaled.train_sizes
     key, example_key = jax.random.split(jax.random.key(config.seed))
     examples = task.draw(example_key, jnp.full(EXAMPLES, longest), longest)
     inputs, targets = examples.inputs, examples.targets[:, -1]
 
     scaled, cells = {}, {}
     for kind, make in ("without tanh", linear), ("with tanh", jt.rnn):
-        cell = make(protocol.hidden)
-        params = begin(task, cell, protocol, key).learner.params
+        cell = make(problem.scaled.hidden)
+        params = begin(task, cell, problem.scaled, key).learner.params
         for scale in SCALES:
             recurrent = params["recurrent"]
             kernel = scale * recurrent["recurrent_kernel"]
@@ -154,6 +151,9 @@ def measure(config: Config, display: Screen) -> tuple[Curves, Curves]:
                 task, cell, {**params, "recurrent": recurrent}, inputs, targets
             )
     for name in problem.cells:
+        protocol = problem.protocol(name)
+        if config.steps is not None:
+            protocol = protocol._replace(steps=config.steps)
         cell = build(name, protocol.hidden, longest)
         params = begin(task, cell, protocol, key).learner.params
         cells[f"{name}, new"] = reach(task, cell, params, inputs, targets)

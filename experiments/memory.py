@@ -128,15 +128,13 @@ def runs(config: Config) -> Iterator[Run]:
     for name, problem in PROBLEMS.items():
         if config.task not in ("all", problem.task):
             continue
-        protocol = _protocol(name, config)
         for seed in dict.fromkeys(config.seeds or range(problem.seeds)):
             for cell in dict.fromkeys(config.cell or problem.cells):
-                yield Run(name, cell, seed, protocol)
+                yield Run(name, cell, seed, _protocol(name, cell, config))
 
 
-def _protocol(name, config):
-    problem = PROBLEMS[name]
-    protocol = problem.full if config.full else problem.scaled
+def _protocol(name, cell, config):
+    protocol = PROBLEMS[name].protocol(cell, config.full)
     given = {"steps": config.steps, "hidden": config.hidden}
     return protocol._replace(**{k: v for k, v in given.items() if v is not None})
 
@@ -155,7 +153,7 @@ def _kept(out: Path, config: Config) -> Iterator[tuple[str, Line]]:
     for name in PROBLEMS:
         for path in sorted(out.glob(f"{name}-*.json")):
             line = _read(path)
-            if same(_protocol(name, config), line["protocol"]):
+            if same(_protocol(name, line["cell"], config), line["protocol"]):
                 yield path.stem, line
 
 

@@ -74,7 +74,8 @@ def _by_size(figure, lines):
     )
     axes.xaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_major_formatter(_percent)
-    axes.set_title("Which bracket is still open? Median and range of the seeds")
+    title = PROBLEMS[lines[0]["problem"]].title
+    axes.set_title(f"{title} Median and range of the seeds")
     _finish(axes)
 
 
@@ -88,11 +89,9 @@ def _curves(figure, lines):
                 label = None if k else NAMES[cell]
                 losses = _array(line["losses"])
                 axes.plot(line["steps"], losses, color=COLOURS[cell], label=label)
-        task, size = problem.rsplit("-", 1)
-        title = {"adding": "Sum of two of up to", "copy": "Ten symbols, recalled after"}
-        axes.set(yscale="log", xlabel="steps", title=f"{title[task]} {size}")
+        axes.set(yscale="log", xlabel="steps", title=PROBLEMS[problem].title)
         baseline = of_problem[0]["baseline"]
-        if task == "copy":
+        if of_problem[0]["measure"] == "accuracy":
             baseline = -np.log(baseline)  # the picture is of nats
         axes.axhline(baseline, color="k", ls=":", lw=1, label="without memory")
         _finish(axes)
@@ -116,7 +115,8 @@ def _scores(figure, lines):
             axes.plot([x] * len(scores), scores, "k_", ms=9)
         baseline = of_problem[0]["baseline"]
         axes.plot([column - 0.4, column + 0.4], [baseline] * 2, "k:", lw=1)
-    axes.set_xticks(range(len(by_problem)), list(by_problem))
+    titles = [PROBLEMS[problem].title for problem in by_problem]
+    axes.set_xticks(range(len(by_problem)), titles)
     protocol = lines[0]["protocol"]
     tested, trained = protocol["test_sizes"], protocol["train_sizes"]
     axes.set(ylim=(0, 1.03), ylabel=f"accuracy, words of {tested[0]} to {tested[-1]}")

@@ -269,9 +269,14 @@ def test_numbers_out_of_range_are_refused(flag, tmp_path, capsys):
 def test_every_problem_has_a_task_and_both_scales():
     for problem in PROBLEMS.values():
         assert problem.task in TASKS
-        assert problem.scaled.steps < problem.full.steps
+        examples = [p.steps * p.batch_size for p in (problem.scaled, problem.full)]
+        assert examples[0] < examples[1]
         for cell in problem.cells:
-            build(cell, 4, problem.scaled.train_sizes[1])
+            scaled = problem.protocol(cell)
+            build(cell, 4, scaled.train_sizes[1])
+            assert (
+                scaled.learning_rate > problem.protocol(cell, full=True).learning_rate
+            )
     said = typing.get_type_hints(memory.Config)["task"]
     assert set(typing.get_args(said)) == {"all", *TASKS}
     assert {problem.task for problem in PROBLEMS.values()} == set(TASKS)
