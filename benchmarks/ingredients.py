@@ -1,7 +1,6 @@
 """What each ingredient of a preset costs in time: steps of `quality.py`'s ablation.
 
-    python benchmarks/ingredients.py --corpus ../shared/data/tinyshakespeare.txt \
-        --out benchmarks/results/ingredients-cpu-2-cores.json
+    python benchmarks/ingredients.py
 
 The training step of each variant, as char_gen.py takes it, is timed in turns with those
 of all others. The last line on standard output is one JSON object: characters a second,
@@ -14,10 +13,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).parents[1] / "experiments"))
+
 import jax
 import record
 import tyro
-from char_build import build_trainer
+from char_build import build_batches, build_trainer
 from char_flags import parse
 from quality import STUDIES, chosen
 from timing import interleave, spread, visit
@@ -50,22 +51,21 @@ def measure(config: Config) -> dict:
       InputError: If there is no such text, or variant.
     """
     corpus = jt.text.load([config.corpus])
-    train, _ = jt.text.split(corpus.ids, 0.1)
     visits, characters, parameters = {}, {}, {}
+    say = partial(print, file=sys.stderr)
     as_it_is = STUDY.variants[0]
     for name, flags in dict([as_it_is, *chosen(STUDY, config.variants)]).items():
         of = parse(["--preset", STUDY.preset, *STUDY.flags.split(), *flags.split()])
-        trainer = build_trainer(of, len(corpus.vocabulary), of.batch_size)
-        streams = jt.text.Streams(
-            train, of.batch_size, of.seq_len, of.reset_probability
-        )
+        train, _ = jt.text.split(corpus.ids, of.val_fraction)
+        batches = build_batches(of, train, say)
+        trainer = build_trainer(of, len(corpus.vocabulary), batches.batch_size)
         state = trainer.create(jax.random.key(0))
         parameters[name] = sum(x.size for x in jax.tree.leaves(state.params))
-        run = our_trainer(trainer.parallel, state, partial(streams.batch, 0))
+        run = our_trainer(trainer.parallel, state, partial(batches.batch, 0))
         run()  # compiles
         visits[name] = partial(visit, run, 1.0)
-        characters[name] = STEPS * streams.characters_per_batch
-        print(f"ready: {name}", file=sys.stderr)
+        characters[name] = STEPS * batches.characters_per_batch
+        say(f"compiled: {name}")
     times = interleave(visits, rounds=1000, seconds=config.seconds)
     rows = []
     for name, milliseconds in times.items():
@@ -75,10 +75,9 @@ def measure(config: Config) -> dict:
         rows.append({**row, "chars_per_second": speed, **found})
     for row in rows:
         row["relative_time"] = rows[0]["chars_per_second"] / row["chars_per_second"]
-        print(
+        say(
             f"{row['variant']:26}{row['chars_per_second']:10,.0f} chars/s"
-            f"{row['relative_time']:8.2f}",
-            file=sys.stderr,
+            f"{row['relative_time']:8.2f}"
         )
     return {"preset": STUDY.preset, "rows": rows, **record.environment()}
 

@@ -1,14 +1,15 @@
 """Train presets to their end, over seeds and variants, and keep what each came to.
 
-    python benchmarks/quality.py cpu-3min --corpus ../shared/data/tinyshakespeare.txt
-    python benchmarks/quality.py ablation --corpus ../shared/data/tinyshakespeare.txt
+    python benchmarks/quality.py cpu-3min
+    python benchmarks/quality.py ablation
     python benchmarks/quality.py tables
 
 Each run is ``experiments/char_gen.py`` in a process of its own, timed from start to
 end, and then ``experiments/evaluate.py`` on its best and its last checkpoint by both
 protocols. Its line is in ``experiments/results/STUDY.jsonl`` at once. The same command
 again passes over what is there and goes on with a run that was stopped. ``tables``
-prints what is there, as RESULTS.md has it.
+prints what is there. ``--corpus`` takes other texts; by default it is tiny Shakespeare,
+which is downloaded once.
 
 The budget of ``cpu-3min`` is in minutes: nothing else should run on the machine. That
 of the others is in steps, which other work slows but does not change, and two processes
@@ -28,7 +29,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import record
 import tyro
 from quality_tables import read, tables
 
@@ -140,7 +140,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if (_flags(study, variant, seed), Path(config.corpus).stem, seed) in done:
             continue
         print(f"{config.study}: {variant.name}, seed {seed}", file=sys.stderr)
-        line = run(study, variant, seed, config)
+        try:
+            line = run(study, variant, seed, config)
+        except subprocess.CalledProcessError as error:
+            return error.returncode  # what is wrong the script has said itself
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
@@ -166,7 +169,10 @@ def run(study: Study, variant: Variant, seed: int, config: Config) -> dict[str, 
     Raises:
       subprocess.CalledProcessError: If a script fails; what it says is on the screen.
     """
-    workdir = config.runs / config.study / f"{variant.name.replace(' ', '-')}-{seed}"
+    name = f"{Path(config.corpus).stem}-{variant.name.replace(' ', '-')}-{seed}"
+    workdir = config.runs / config.study / name
+    # Before the run, for its commit; in a process of its own, for a device is let go.
+    environment = _last_line("benchmarks/record.py")
     flags = _flags(study, variant, seed)
     given = ("--corpus", config.corpus, "--workdir", str(workdir))
     begin = time.monotonic()
@@ -189,7 +195,7 @@ def run(study: Study, variant: Variant, seed: int, config: Config) -> dict[str, 
         "wall_seconds": wall_seconds if wall_seconds >= trained["seconds"] else None,
         "trained": trained,
         "evaluated": found,
-        **record.environment(),
+        **environment,
     }
 
 
@@ -199,11 +205,15 @@ def _flags(study: Study, variant: Variant, seed: int) -> str:
 
 
 def _script(name: str, *args: str) -> dict[str, Any]:
-    """Runs a script of experiments/, and returns its last line, but for its paths."""
-    command = [sys.executable, str(ROOT / "experiments" / name), *args]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    line = json.loads(done.stdout.splitlines()[-1])
+    """The last line of a script of experiments/, but for its paths."""
+    line = _last_line(f"experiments/{name}", *args)
     return {key: value for key, value in line.items() if key not in ("workdir", "page")}
+
+
+def _last_line(script: str, *args: str) -> dict[str, Any]:
+    command = [sys.executable, str(ROOT / script), *args]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 if __name__ == "__main__":

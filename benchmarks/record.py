@@ -1,4 +1,7 @@
-"""What belongs to every measurement: versions, hardware, and one line of JSON."""
+"""What belongs to every measurement: versions, hardware, and one line of JSON.
+
+python benchmarks/record.py      # those of here and now
+"""
 
 import importlib.metadata
 import json
@@ -103,3 +106,7 @@ def _cores():
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count()
+
+
+if __name__ == "__main__":
+    print_last_line(environment())

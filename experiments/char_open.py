@@ -50,7 +50,7 @@ def open_run(
     """
     corpus = _read_corpus(config, display, stop)
     train, validation, val_sha256 = _divide(config, corpus, display, stop)
-    batches = _make_batches(config, train, display)
+    batches = char_build.build_batches(config, train, display.say)
     identity = char_config.identity(config, corpus.sha256, val_sha256)
     trainer = char_build.build_trainer(
         config, len(corpus.vocabulary), batches.batch_size
@@ -161,21 +161,6 @@ def _divide(config, corpus, display, stop):
         validation = encode(sources, corpus.vocabulary, progress=progress)
     display.stop()
     return corpus.ids, validation.ids, validation.sha256
-
-
-def _make_batches(config, train, display):
-    """The batches of a configuration, smaller ones where the text is that short."""
-    if config.stride is not None:
-        assert isinstance(config.seq_len, int)  # or it would have been refused
-        return jt.text.Windows(train, config.batch_size, config.seq_len, config.stride)
-    unit = jax.device_count() * config.slices
-    size, length = jt.text.fit(len(train), config.batch_size, config.seq_len, unit)
-    if (size, length) != (config.batch_size, config.seq_len):
-        display.say(
-            f"note: {len(train):,} characters to train on are too few for "
-            f"{config.batch_size} streams of {config.seq_len}; using {size} of {length}"
-        )
-    return jt.text.Streams(train, size, length, config.reset_probability)
 
 
 def _finished_result(run):

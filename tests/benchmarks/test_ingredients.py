@@ -1,33 +1,46 @@
 """ingredients.py: each variant's own step is timed, beside the preset's."""
 
 import json
+import subprocess
+import sys
 
 import ingredients
 import pytest
 import quality
 
+SMALL = "--batch-size 8 --hidden"
+
 
 def test_variants_are_timed_beside_the_preset_as_it_is(tmp_path, capsys, monkeypatch):
-    small = "--hidden 8 --batch-size 8 --seq-len 8"
     variants = (
-        quality.Variant("as it is", small),
-        quality.Variant("wide", "--hidden 16 --batch-size 8 --seq-len 8"),
-        quality.Variant("three lengths", "--hidden 8 --batch-size 8 --seq-len 12 8 4"),
+        quality.Variant("as it is", f"{SMALL} 8 --seq-len 8"),
+        quality.Variant("wide", f"{SMALL} 16 --seq-len 8"),
+        quality.Variant("three lengths", f"{SMALL} 8 --seq-len 12 8 4"),
     )
     study = quality.Study("cpu-3min", (0,), variants, flags="--steps 9")
     monkeypatch.setattr(ingredients, "STUDY", study)
     (tmp_path / "text").write_text("(a brown fox) [and {a lazy} dog]\n" * 100)
     command = ["--corpus", str(tmp_path / "text"), "--seconds", "0.1"]
+    command += ["--variants", "three lengths", "wide"]
     out = tmp_path / "out.json"
-    assert ingredients.main([*command, "--variants", "wide", "--out", str(out)]) == 0
+    assert ingredients.main([*command, "--out", str(out)]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said == json.loads(out.read_text())
-    first, wide = said["rows"]
-    assert (first["variant"], wide["variant"]) == ("as it is", "wide")
-    assert first["relative_time"] == 1
-    assert first["parameters"] < wide["parameters"] / 2
-    ratio = wide["relative_time"] * wide["chars_per_second"] / first["chars_per_second"]
-    assert ratio == pytest.approx(1)
+    assert [row["variant"] for row in said["rows"]] == [x.name for x in variants]
+    first, wide, lengths = said["rows"]
+    assert first["parameters"] == lengths["parameters"] < wide["parameters"] / 2
+    for row in said["rows"]:
+        read = row["chars_per_second"] * row["median_ms"] / 1e3
+        assert read == pytest.approx(ingredients.STEPS * 8 * 8)  # 8 is the mean length
 
-    assert ingredients.main([*command, "--variants", "wider"]) == 2
+    assert ingredients.main([*command, "wider"]) == 2
     assert "--variants: expected of ['as it is', 'wide'" in capsys.readouterr().err
+
+
+def test_it_is_found_from_where_one_is(tmp_path):
+    command = [sys.executable, ingredients.__file__, "--variants", "none of them"]
+    (tmp_path / "text").write_text("a brown fox " * 9)
+    command += ["--corpus", str(tmp_path / "text")]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 2, run.stderr
+    assert "--variants: expected of" in run.stderr

@@ -30,6 +30,12 @@ def test_a_study_goes_on_where_it_stopped(tmp_path, capsys, monkeypatch):
 
     assert quality.main(command) == 0
     assert capsys.readouterr().out == ""
+    (tmp_path / "other").write_text(TEXT[::-1])
+    command[2] = str(tmp_path / "other")
+    assert quality.main(command) == 0
+    other = json.loads(capsys.readouterr().out)
+    assert other["trained"]["corpus"] == "other"
+
     assert quality.main(["tables", *where]) == 0
     table = capsys.readouterr().out
     assert f"| text | A | 1 | {line['trained']['parameters']:,} |" in table
