@@ -20,7 +20,9 @@ _POSITIVE = (
     "max_skips heartbeat_seconds"
 )
 _BUDGETS = ("steps", "epochs", "minutes")
-_NOT_NEGATIVE = "weight_decay warmup_steps max_rollbacks"
+_NOT_NEGATIVE = "weight_decay warmup_steps max_rollbacks sample_every"
+_OF_LAYERS = "residual dropout_between"
+_OF_ADAMW = "schedule warmup_steps weight_decay clip"
 _RATES = (
     "val_fraction dropout dropout_between dropout_input dropout_hidden weight_drop "
     "zoneout zoneout_hidden label_smoothing reset_probability average_decay"
@@ -61,9 +63,9 @@ def check(config: Config) -> None:
             if not 0 < value < math.inf:
                 raise InputError(f"{flag(name)}: expected > 0, got {value}")
     for name in _NOT_NEGATIVE.split():
-        value = getattr(config, name)
-        if not 0 <= value < math.inf:
-            raise InputError(f"{flag(name)}: expected 0 or more, got {value}")
+        for value in _each(getattr(config, name)):
+            if not 0 <= value < math.inf:
+                raise InputError(f"{flag(name)}: expected 0 or more, got {value}")
     for name in _RATES.split():
         for value in _each(getattr(config, name)):
             if not 0 <= value < 1:
@@ -114,6 +116,18 @@ def _check_model(config):
                 f"{flag(name)}: expected --cell lstm, which has a memory beside its "
                 f"hidden state, got {config.cell}; --zoneout and --weight-drop go with "
                 "every cell"
+            )
+    for name in _OF_LAYERS.split():
+        if getattr(config, name) and config.layers == 1:
+            raise InputError(
+                f"{flag(name)}: expected --layers 2 or more, for it is between layers"
+            )
+    for name in _OF_ADAMW.split():
+        value = getattr(config, name)
+        if config.optimizer == "rmsprop" and value != getattr(Config(), name):
+            raise InputError(
+                f"{flag(name)}: expected --optimizer adamw, for rmsprop has none, got "
+                f"{value}; leave one of them out"
             )
     if config.layer_norm and config.cell == "rnn":
         raise InputError("--layer-norm: expected --cell lstm or gru, got rnn")
