@@ -37,7 +37,8 @@ def build_batches(
         assert isinstance(config.seq_len, int)  # or it would have been refused
         return jt.text.Windows(ids, config.batch_size, config.seq_len, config.stride)
     unit = jax.device_count() * config.slices
-    size, length = jt.text.fit(len(ids), config.batch_size, config.seq_len, unit)
+    asked: Any = config.seq_len  # either kind, of which `fit` returns the same
+    size, length = jt.text.fit(len(ids), config.batch_size, asked, unit)
     if (size, length) != (config.batch_size, config.seq_len):
         say(
             f"note: {len(ids):,} characters to train on are too few for "

@@ -159,16 +159,18 @@ def matrix_flops(params: Params, symbols: int, predicted: int) -> int:
         6 (symbols · recurrent weights + predicted · output weights)
 
     Two a weight forward, and twice as many backward, for the gradients of the weights
-    and of what they are multiplied by. Symbols are looked up in the embedding or the
-    first kernel, not multiplied by it. What `remat` computes again is left out.
+    and of what they are multiplied by. Symbols are looked up in the first kernel, not
+    multiplied by it, and an embedding is multiplied by it once (what drops parts of an
+    embedding prevents that, and is left out). So is what `remat` computes again.
     """
     layers = params["recurrent"]
     recurrent = sum(x.size for x in jax.tree.leaves(layers) if x.ndim == 2)
-    if "embedding" not in params:
-        recurrent -= next(filter(None, layers))["kernel"].size
+    first = next(filter(None, layers))["kernel"].size
+    vectors = len(params["embedding"]) if "embedding" in params else 0
     tied = "output" not in params
     last = params["embedding"] if tied else params["output"]["kernel"]
-    return 6 * (symbols * recurrent + predicted * last.size)
+    products = symbols * (recurrent - first) + min(symbols, vectors) * first
+    return 6 * (products + predicted * last.size)
 
 
 def collectives(text: str) -> list[Collective]:

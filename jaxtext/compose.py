@@ -94,8 +94,20 @@ def stack(*cells: Cell) -> Cell:
 
         return through(run, params, state, xs, noise)
 
-    whole_only = any(cell.step is None for cell in cells)
-    return Cell(init, initial_state, None if whole_only else step, noise, sequence)
+    whole_only, embed_first = any(cell.step is None for cell in cells), cells[0].embed
+
+    def embed(params, vectors):
+        assert embed_first is not None  # or the stack has no `embed`
+        return embed_first(params[0], vectors), *params[1:]
+
+    return Cell(
+        init,
+        initial_state,
+        None if whole_only else step,
+        noise,
+        sequence,
+        embed=embed_first and embed,
+    )
 
 
 def bidirectional(forward: Cell, backward: Cell | None = None) -> Cell:
@@ -212,7 +224,7 @@ def residual(cell: Cell) -> Cell:
         state, ys = walk(cell, params, state, xs, masks, noise)
         return state, add(xs, ys)
 
-    return cell._replace(step=one_step and step, sequence=sequence, backends=())
+    return Cell(cell.init, cell.initial_state, one_step and step, cell.noise, sequence)
 
 
 def dropout(rate: float) -> Cell:

@@ -109,11 +109,12 @@ class LanguageModel(nn.Module):
         key = self.make_rng("dropout") if self.has_rng("dropout") else None
         if key is not None and streams is not None:
             key = jax.vmap(jax.random.fold_in, (None, 0))(typed_key(key), streams)
+        params, xs = self._read(self._thinned(), ids)
         state, hs = unroll(
             self.cell,
-            self._thinned(),
+            params,
             state,
-            self._inputs(ids),
+            xs,
             key=key,
             resets=resets,
             backend=self.backend,
@@ -140,7 +141,8 @@ class LanguageModel(nn.Module):
                 "expected a cell that reads forwards, to generate with; got one that "
                 "has to see the whole sequence (is part of it bidirectional?)"
             )
-        state, h = self.cell.step(self.recurrent, state, self._inputs(ids))
+        params, x = self._read(self.recurrent, ids)
+        state, h = self.cell.step(params, state, x)
         return state, self._logits(h)
 
     def initial_state(self, batch_shape: Shape) -> State:
@@ -163,10 +165,17 @@ class LanguageModel(nn.Module):
             )
         return width
 
-    def _inputs(self, ids: Array) -> Array:
+    def _read(self, params: Params, ids: Array) -> tuple[Params, Array]:
+        """By which parameters the cell reads what.
+
+        Where there are more places than symbols, an embedding is multiplied by the
+        first kernel for each symbol once, and not at each place.
+        """
         if self.vectors is None:
-            return ids
-        return self.vectors.astype(self.dtype)[ids]
+            return params, ids
+        if self.cell.embed is not None and ids.size >= self.vocab_size:
+            return self.cell.embed(params, self.vectors), ids
+        return params, self.vectors.astype(self.dtype)[ids]
 
     def _thinned(self) -> Params:
         """The cell's parameters, entries dropped where there is noise."""

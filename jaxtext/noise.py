@@ -133,7 +133,7 @@ def recurrent_dropout(cell: Cell, rate: float) -> Cell:
         noise = Noise(inner, noise.per_step)
         return inner_step(params, state._replace(h=h), x, noise)
 
-    return Cell(cell.init, cell.initial_state, step, noise)
+    return Cell(cell.init, cell.initial_state, step, noise, embed=cell.embed)
 
 
 def zoneout(cell: Cell, rate: float | State) -> Cell:
@@ -216,7 +216,7 @@ def zoneout(cell: Cell, rate: float | State) -> Cell:
             state = jax.tree.map(jnp.where, keep, state, after)
         return state, getattr(state, "h", state).astype(y.dtype)
 
-    return Cell(cell.init, cell.initial_state, step, noise)
+    return Cell(cell.init, cell.initial_state, step, noise, embed=cell.embed)
 
 
 def weight_drop(params: Params, rate: float, key: Key | None) -> Params:

@@ -109,6 +109,10 @@ class Cell(NamedTuple):
         masks, noise)`` takes one of them over a sequence as the caller asked.
       backends: Other ways over a sequence than step by step. Who replaces ``step`` or
         ``initial_state`` of a cell empties it, since these know of no replacement.
+      embed: ``(params, vectors [V, D]) -> params`` with which the cell reads symbols as
+        it would read the vectors that they stand for: a step with them takes ``s`` to
+        where one with `params` takes ``vectors[s]``. For a cell that does nothing with
+        its input but multiply it. ``None``: it does, or does not say.
     """
 
     init: Callable[..., Params]
@@ -117,3 +121,4 @@ class Cell(NamedTuple):
     noise: Callable[..., Noise] | None = None
     sequence: Callable[..., tuple[State, Array]] | None = None
     backends: tuple[Backend, ...] = ()
+    embed: Callable[[Params, Array], Params] | None = None

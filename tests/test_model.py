@@ -1,5 +1,7 @@
 """The language model against its equations, and what a step has to agree with."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -45,6 +47,21 @@ def test_tied_logits_are_products_with_the_embedding():
     _, hs = jt.unroll(cell, params["recurrent"], cell.initial_state((2,)), xs)
     expected = hs @ params["embedding"].T + jnp.arange(V)
     np.testing.assert_allclose(read(model, variables), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_products_are_as_many_as_symbols():
+    def rows(length):
+        """Of the widest product with the input kernel, ``[…, 3] @ [3, 16]``."""
+        model = jt.LanguageModel(jt.lstm(4), V, embedding=3)
+        ids, start = jnp.zeros((2, length), int), model.initial_state((2,))
+        variables = model.init(KEY, start, ids)
+        text = jax.jit(model.apply).lower(variables, start, ids).as_text()
+        products = re.findall(r"tensor<([\dx]+)x3xf32>, tensor<3x16xf32>\)", text)
+        return max(np.prod([int(n) for n in x.split("x")]) for x in products)
+
+    assert rows(length=3) == 6
+    assert rows(length=4) == V
+    assert rows(length=50) == V
 
 
 def test_tied_has_one_width():

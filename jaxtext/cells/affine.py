@@ -49,6 +49,25 @@ def affine(params: Params, x: Array, h_tm1: Array, dtype: DType) -> Array:
     return z + params["bias"].astype(dtype)
 
 
+def embed(params: Params, vectors: Array) -> Params:
+    """Parameters of the same cell over symbols that each stand for a vector.
+
+    ::
+
+        E[s] W = (E W)[s]
+
+    so there are as many products as symbols, and not one for each place in a text.
+
+    Args:
+      params: With ``kernel [D, F]``, which is all that the cell's input meets.
+      vectors: ``E [V, D]``.
+
+    Returns:
+      The same with ``kernel [V, F]``.
+    """
+    return {**params, "kernel": vectors @ params["kernel"]}
+
+
 def glorot(key: Key, input_size: int, hidden: int, gates: int, dtype: DType) -> Array:
     """Input kernel ``[D, gates * H]``, each gate drawn on its own.
 

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from jaxtext.cells.affine import affine, glorot, orthogonal
+from jaxtext.cells.affine import affine, embed, glorot, orthogonal
 from jaxtext.cells.lstm import LSTMState, lstm
 from jaxtext.types import Cell, DType
 
@@ -69,4 +69,4 @@ def coupled_lstm(
         h = (jax.nn.sigmoid(o) * jnp.tanh(c)).astype(dtype)
         return LSTMState(c, h), h
 
-    return Cell(init, plain.initial_state, step)
+    return Cell(init, plain.initial_state, step, embed=embed)

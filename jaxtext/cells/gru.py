@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from jaxtext.cells.affine import glorot, input_product, orthogonal
+from jaxtext.cells.affine import embed, glorot, input_product, orthogonal
 from jaxtext.cells.backends import backends
 from jaxtext.kernels.gru import GRU
 from jaxtext.types import Array, Cell, DType
@@ -88,4 +88,4 @@ def gru(
         return h, h
 
     ways = backends(GRU, dtype) if reset_after else ()
-    return Cell(init, initial_state, step, backends=ways)
+    return Cell(init, initial_state, step, backends=ways, embed=embed)

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from jaxtext.cells.affine import input_product
+from jaxtext.cells.affine import embed, input_product
 from jaxtext.cells.gru import gru
 from jaxtext.cells.layer_norm import layer_norm
 from jaxtext.types import Cell, DType
@@ -76,4 +76,4 @@ def layer_norm_gru(
         h = ((1 - z) * n + z * h_tm1).astype(dtype)
         return h, h
 
-    return Cell(init, plain.initial_state, step)
+    return Cell(init, plain.initial_state, step, embed=embed)

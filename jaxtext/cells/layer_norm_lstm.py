@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from jaxtext.cells.affine import input_product
+from jaxtext.cells.affine import embed, input_product
 from jaxtext.cells.layer_norm import layer_norm
 from jaxtext.cells.lstm import LSTMState, lstm
 from jaxtext.types import Cell, DType
@@ -74,4 +74,4 @@ def layer_norm_lstm(
         h = (jax.nn.sigmoid(o) * jnp.tanh(read)).astype(dtype)
         return LSTMState(c, h), h
 
-    return Cell(init, plain.initial_state, step)
+    return Cell(init, plain.initial_state, step, embed=embed)

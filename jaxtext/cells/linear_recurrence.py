@@ -6,6 +6,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+from jaxtext.cells.affine import embed
 from jaxtext.types import Array, Backend, Cell, DType, Masks
 
 
@@ -19,9 +20,9 @@ def linear_recurrence(
 
     Args:
       hidden: ``H``, the width of state and output.
-      init: ``(key, input_size) -> params``.
+      init: ``(key, input_size) -> params``, which have a ``kernel``.
       coefficients: ``(params, x) -> (a, b)``, each ``[B, H]`` of the state's dtype, for
-        any number of leading axes.
+        any number of leading axes; functions of the product of input and kernel.
       dtype: The type of the output; the state is ``promote_types(dtype, float32)``,
         since it adds up small terms over many steps.
 
@@ -48,7 +49,8 @@ def linear_recurrence(
             ys = jnp.where(masks.valid[..., None], ys, 0)
         return final, ys
 
-    return Cell(init, initial_state, step, backends=(Backend("parallel", parallel),))
+    ways = (Backend("parallel", parallel),)
+    return Cell(init, initial_state, step, backends=ways, embed=embed)
 
 
 def linear_scan(a: Array, b: Array, h_0: Array, masks: Masks) -> tuple[Array, Array]:

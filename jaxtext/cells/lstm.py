@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxtext.cells.affine import affine, glorot, orthogonal
+from jaxtext.cells.affine import affine, embed, glorot, orthogonal
 from jaxtext.cells.backends import backends
 from jaxtext.kernels.cudnn import CUDNN
 from jaxtext.kernels.lstm import LSTM
@@ -105,4 +105,5 @@ def lstm(
         h = (jax.nn.sigmoid(o) * jnp.tanh(c)).astype(dtype)
         return LSTMState(c, h), h
 
-    return Cell(init, initial_state, step, backends=backends(LSTM, dtype, cudnn=CUDNN))
+    ways = backends(LSTM, dtype, cudnn=CUDNN)
+    return Cell(init, initial_state, step, backends=ways, embed=embed)

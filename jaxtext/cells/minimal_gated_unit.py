@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from jaxtext.cells.affine import glorot, input_product, orthogonal
+from jaxtext.cells.affine import embed, glorot, input_product, orthogonal
 from jaxtext.types import Array, Cell, DType
 
 
@@ -65,4 +65,4 @@ def minimal_gated_unit(
         h = (1 - f) * h_tm1 + f * n
         return h, h
 
-    return Cell(init, initial_state, step)
+    return Cell(init, initial_state, step, embed=embed)

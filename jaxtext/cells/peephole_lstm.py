@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from jaxtext.cells.affine import affine
+from jaxtext.cells.affine import affine, embed
 from jaxtext.cells.lstm import LSTMState, lstm
 from jaxtext.types import Cell, DType
 
@@ -68,4 +68,4 @@ def peephole_lstm(
         h = (jax.nn.sigmoid(o + p_o * c) * jnp.tanh(c)).astype(dtype)
         return LSTMState(c, h), h
 
-    return Cell(init, plain.initial_state, step)
+    return Cell(init, plain.initial_state, step, embed=embed)

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from jaxtext.cells.affine import affine, glorot
+from jaxtext.cells.affine import affine, embed, glorot
 from jaxtext.cells.lstm import LSTMState, lstm
 from jaxtext.types import Cell, DType
 
@@ -83,4 +83,4 @@ def projected_lstm(
         h = m @ params["projection"].astype(dtype)
         return LSTMState(c, h), h
 
-    return Cell(init, initial_state, step)
+    return Cell(init, initial_state, step, embed=embed)

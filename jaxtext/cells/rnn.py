@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from jaxtext.cells.affine import affine, glorot, orthogonal
+from jaxtext.cells.affine import affine, embed, glorot, orthogonal
 from jaxtext.cells.backends import backends
 from jaxtext.kernels.rnn import RNN
 from jaxtext.types import Array, Cell, DType
@@ -59,4 +59,4 @@ def rnn(
         h = jnp.tanh(affine(params, x, h_tm1, dtype))
         return h, h
 
-    return Cell(init, initial_state, step, backends=backends(RNN, dtype))
+    return Cell(init, initial_state, step, backends=backends(RNN, dtype), embed=embed)
