@@ -113,13 +113,7 @@ class Run:
 def summary(run: Run, display: Screen) -> dict[str, Any]:
     """The result of a finished run: what its last line says."""
     params = run.parallel.params(run.state)
-    val = best_step = None
-    if len(run.validation):
-        chosen, best_step = params, run.step
-        if run.best.get("step", run.step) != run.step:
-            found = restore_params(run.workdir, params, warn=display.say)
-            chosen, best_step = found.arrays, found.step
-        val = run.evaluate(chosen, run.validation)
+    val, best_step = _validated(run, params, display)
     epoch_start = run.step - run.batches.batches_per_epoch
     losses = [r["loss"] for r in run.records if "loss" in r and r["step"] > epoch_start]
     rss_unit = 1 if sys.platform == "darwin" else 1024
@@ -149,6 +143,19 @@ def summary(run: Run, display: Screen) -> dict[str, Any]:
         "minutes": run.config.minutes,
         "seconds": run.seconds(),
     }
+
+
+def _validated(run, params, display):
+    """What the best checkpoint comes to on the whole validation text, and its step."""
+    if not len(run.validation):
+        return None, None
+    step = run.best.get("step", run.step)
+    if run.best and len(run.validation) <= run.config.eval_characters:
+        return run.best["val_nats_per_char"], step  # it has been read to its end
+    if step != run.step:
+        found = restore_params(run.workdir, params, warn=display.say)
+        params, step = found.arrays, found.step
+    return run.evaluate(params, run.validation), step
 
 
 def _fingerprint(params):

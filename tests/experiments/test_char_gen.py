@@ -110,6 +110,7 @@ def test_stopped_and_continued_is_as_if_never_stopped(cell, corpus, tmp_path, ca
 def test_a_signal_in_any_phase_loses_nothing(corpus, tmp_path, capsys, monkeypatch):
     common = ["--corpus", corpus, "--cell", "rnn", "--steps", 30, *SMALL]
     common += ["--sample-every", 10]
+    common += ["--eval-characters", 100]  # so that the end reads more
     gen(*common, "--workdir", tmp_path / "whole")
     whole = last_json(capsys)
     phases = [
@@ -243,15 +244,22 @@ def test_a_text_of_its_own_to_validate_on(corpus, tmp_path, capsys):
     assert "does not know the character 'Z'" in capsys.readouterr().err
 
 
-def test_what_is_validated_is_chosen_and_kept(corpus, tmp_path, capsys):
-    """By the protocol that was asked for, with the averaged weights."""
-    workdir = tmp_path / "run"
+def test_what_is_validated_is_chosen_and_kept(corpus, tmp_path, capsys, monkeypatch):
+    """By the protocol that was asked for, with the averaged weights; no time again."""
+    workdir, read = tmp_path / "run", []
+
+    def spy(*args, **options):
+        read.append(len(args[2]))
+        return jt.training.evaluate(*args, **options)
+
+    monkeypatch.setattr("char_run.evaluate", spy)
     gen(
         "--corpus", corpus, "--workdir", workdir, "--steps", 30, *SMALL,
         "--seq-len", 8, 4, "--reset-probability", 0.5, "--average-decay", 0.9,
         "--eval-protocol", "cold-256", "--label-smoothing", 0.1, "--weight-drop", 0.2,
     )  # fmt: skip
     result = last_json(capsys)
+    assert read == [len(TEXT) // 10] * 3
     assert 0 < result["epochs"] < 30
     of = ["--workdir", str(workdir), "--corpus", str(corpus)]
     for series in ("best", "latest"):
