@@ -95,7 +95,8 @@ class Config:
     """Streams of text read side by side; a multiple of the number of devices."""
     seq_len: int | tuple[int, ...] = 32
     """Characters of each stream in a batch: how far back gradients reach. Of several
-    numbers, each batch has one, in random order (Merity et al. 2018)."""
+    numbers, each batch has one, in random order (Merity et al. 2018, who also scale the
+    learning rate with it)."""
     reset_probability: float = 0.0
     """How often a stream begins a batch from the zero state instead of going on, so
     that the model learns to begin (Melis et al. 2018)."""
@@ -123,7 +124,8 @@ class Config:
     """A process that is not heard of for so long is lost, and ends the others."""
 
     optimizer: Literal["adamw", "rmsprop"] = "adamw"
-    """adamw: a schedule, weight decay, clipped gradients. rmsprop: as Keras."""
+    """adamw: a schedule, weight decay, clipped gradients; its moments last 10 and 100
+    steps (0.9, 0.99). rmsprop: as Keras."""
     learning_rate: float = 4e-3
     """Peak learning rate."""
     schedule: Literal["cosine", "constant"] = "cosine"
