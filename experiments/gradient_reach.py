@@ -17,12 +17,12 @@ The picture is OUT/gradient-reach.png; the last line of standard output is JSON.
 status: 0 done, 2 bad input, 130 stopped by Ctrl-C.
 """
 
-import json
 import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +34,7 @@ from memory_run import Run, trained
 from memory_suite import PROBLEMS, build
 from memory_tasks import TASKS, Task
 from memory_train import begin, losses
-from watch import Screen, screen
+from watch import Screen, report
 
 import jaxtext as jt
 from jaxtext.cells.affine import affine
@@ -112,23 +112,25 @@ def linear(hidden: int) -> jt.Cell:
 def main(argv: Sequence[str] | None = None) -> int:
     """Measures, draws, and returns the exit status."""
     config = tyro.cli(Config, args=argv)
-    try:
-        check_seed(config.seed)
-        if config.steps is not None and config.steps < 1:
-            raise InputError(f"--steps: expected 1 or more, got {config.steps}")
-        config.out.mkdir(parents=True, exist_ok=True)
-        with screen() as display:
-            scaled, cells = measure(config, display)
-        path = config.out / "gradient-reach.png"
-        save(draw(scaled, cells), path)
-    except (InputError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    return report(lambda display: look(config, display), (InputError, OSError))
+
+
+def look(config: Config, display: Screen) -> dict[str, Any]:
+    """Measures, draws, and says what was found.
+
+    Raises:
+      InputError: If a number is out of range.
+      OSError: If runs, or the picture, cannot be kept.
+    """
+    check_seed(config.seed)
+    if config.steps is not None and config.steps < 1:
+        raise InputError(f"--steps: expected 1 or more, got {config.steps}")
+    config.out.mkdir(parents=True, exist_ok=True)
+    scaled, cells = measure(config, display)
+    path = config.out / "gradient-reach.png"
+    save(draw(scaled, cells), path)
     norms = {name: _told(curve) for name, curve in (scaled | cells).items()}
-    print(json.dumps({"norms": norms, "picture": str(path)}), flush=True)
-    return 0
+    return {"norms": norms, "picture": str(path)}
 
 
 def measure(config: Config, display: Screen) -> tuple[Curves, Curves]:
