@@ -60,6 +60,7 @@ BACKENDS = dict.fromkeys(CELLS, ("scan",)) | {
     "gru": ("scan", "fused", *KERNELS),
     "lstm": ("scan", "fused", *KERNELS, "cudnn"),
     **dict.fromkeys(("min_gru", "min_lstm"), ("scan", "parallel")),
+    **dict.fromkeys(("layer_norm_lstm", "layer_norm_gru"), ("scan", "fused")),
     **dict.fromkeys(("one wide", "stack", "stack in a stack"), ("fused",)),
     **dict.fromkeys(WHOLE_ONLY, ("fused",)),
 }

@@ -1,8 +1,11 @@
 """Layer normalisation (Ba, Kiros and Hinton, 2016), as recurrent cells use it."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
+from jaxtext.kernels.products import is_symbols, product
 from jaxtext.types import Array
 
 
@@ -36,3 +39,19 @@ def layer_norm(x: Array, scale: Array) -> Array:
     x -= x.mean(-1, keepdims=True)
     variance = jnp.square(x).mean(-1, keepdims=True)
     return scale.astype(dtype) * x * jax.lax.rsqrt(variance + 1e-5)
+
+
+def of_product(x: Array, kernel: Array, function: Callable[[Array], Array]) -> Array:
+    """``f(x W)`` row by row, for symbols no more often than there are symbols.
+
+    Args:
+      x: ``[…, D]``, or integers ``[…]`` in ``[0, D)``.
+      kernel: ``[D, F]``, of the type to multiply in.
+      function: ``[…, F] -> […, F]``, which treats each row by itself.
+
+    Returns:
+      ``[…, F]``.
+    """
+    if is_symbols(x) and x.size > len(kernel):
+        return function(kernel)[x]
+    return function(product(x, kernel))

@@ -1,11 +1,12 @@
 """GRU with layer normalisation (Ba, Kiros and Hinton, 2016)."""
 
-import jax
 import jax.numpy as jnp
 
-from jaxtext.cells.affine import embed, input_product
+from jaxtext.cells.affine import embed
 from jaxtext.cells.gru import gru
-from jaxtext.cells.layer_norm import layer_norm
+from jaxtext.cells.layer_norm import layer_norm, of_product
+from jaxtext.kernels import one_product
+from jaxtext.kernels.gates import activations
 from jaxtext.types import Cell, DType
 
 
@@ -58,22 +59,33 @@ def layer_norm_gru(
             "recurrent_scale": jnp.ones(3 * hidden, param_dtype),
         }
 
-    def normalised(product, scale):
-        """Gates and candidate, each with statistics of its own."""
-        parts = (jnp.split(a, [2 * hidden], axis=-1) for a in (product, scale))
-        return [layer_norm(x, s) for x, s in zip(*parts, strict=True)]
+    def apart(z):
+        """What belongs to the gates, and to the candidate."""
+        return jnp.split(z, [2 * hidden], axis=-1)
+
+    def normalised(z, scale):
+        return list(map(layer_norm, apart(z), apart(scale)))
+
+    def inputs(params, x):
+        def of_row(z):
+            z = jnp.concatenate(normalised(z, params["input_scale"]), axis=-1)
+            return z + params["bias"].astype(norm_dtype)
+
+        return of_product(x, params["kernel"].astype(dtype), of_row)
+
+    def core(params, z, u, h_tm1):
+        x_rz, x_n = apart(z)
+        h_rz, h_n = normalised(u, params["recurrent_scale"])
+        r, z = activations(x_rz + h_rz, (True, True))
+        n = jnp.tanh(x_n + r * (h_n + params["recurrent_bias"].astype(norm_dtype)))
+        return ((1 - z) * n + z * h_tm1).astype(dtype)
 
     def step(params, h_tm1, x, noise=None):
         del noise
-        from_x = input_product(x, params["kernel"], dtype)
-        from_h = h_tm1 @ params["recurrent_kernel"].astype(dtype)
-        x_rz, x_n = normalised(from_x, params["input_scale"])
-        h_rz, h_n = normalised(from_h, params["recurrent_scale"])
-        b_rz, b_n = jnp.split(params["bias"].astype(norm_dtype), [2 * hidden])
-        b_hn = params["recurrent_bias"].astype(norm_dtype)
-        r, z = jnp.split(jax.nn.sigmoid(x_rz + h_rz + b_rz), 2, axis=-1)
-        n = jnp.tanh(x_n + b_n + r * (h_n + b_hn))
-        h = ((1 - z) * n + z * h_tm1).astype(dtype)
+        u = h_tm1 @ params["recurrent_kernel"].astype(dtype)
+        h = core(params, inputs(params, x), u, h_tm1)
         return h, h
 
-    return Cell(init, plain.initial_state, step, embed=embed)
+    own = "recurrent_scale", "recurrent_bias"
+    ways = (one_product.backend(core, inputs, own, dtype),)
+    return Cell(init, plain.initial_state, step, backends=ways, embed=embed)

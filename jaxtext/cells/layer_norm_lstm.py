@@ -1,11 +1,12 @@
 """LSTM with layer normalisation (Ba, Kiros and Hinton, 2016)."""
 
-import jax
 import jax.numpy as jnp
 
-from jaxtext.cells.affine import embed, input_product
-from jaxtext.cells.layer_norm import layer_norm
+from jaxtext.cells.affine import embed
+from jaxtext.cells.layer_norm import layer_norm, of_product
 from jaxtext.cells.lstm import LSTMState, lstm
+from jaxtext.kernels import one_product
+from jaxtext.kernels.gates import activations
 from jaxtext.types import Cell, DType
 
 
@@ -60,18 +61,28 @@ def layer_norm_lstm(
             "cell_bias": jnp.zeros(hidden, param_dtype),
         }
 
-    def step(params, state, x, noise=None):
-        del noise
-        from_x = input_product(x, params["kernel"], dtype)
-        from_h = state.h @ params["recurrent_kernel"].astype(dtype)
-        z = layer_norm(from_x, params["input_scale"])
-        z += layer_norm(from_h, params["recurrent_scale"])
-        z += params["bias"].astype(cell_dtype)
-        i, f, g, o = jnp.split(z, 4, axis=-1)
-        c = jax.nn.sigmoid(f) * state.c + jax.nn.sigmoid(i) * jnp.tanh(g)
+    def inputs(params, x):
+        def normalised(z):
+            z = layer_norm(z, params["input_scale"])
+            return z + params["bias"].astype(cell_dtype)
+
+        return of_product(x, params["kernel"].astype(dtype), normalised)
+
+    def core(params, z, u, state):
+        z += layer_norm(u, params["recurrent_scale"])
+        i, f, g, o = activations(z, (True, True, False, True))
+        c = f * state.c + i * g
         read = layer_norm(c, params["cell_scale"])
         read += params["cell_bias"].astype(cell_dtype)
-        h = (jax.nn.sigmoid(o) * jnp.tanh(read)).astype(dtype)
-        return LSTMState(c, h), h
+        h = (o * jnp.tanh(read)).astype(dtype)
+        return LSTMState(c, h)
 
-    return Cell(init, plain.initial_state, step, embed=embed)
+    def step(params, state, x, noise=None):
+        del noise
+        u = state.h @ params["recurrent_kernel"].astype(dtype)
+        state = core(params, inputs(params, x), u, state)
+        return state, state.h
+
+    own = "recurrent_scale", "cell_scale", "cell_bias"
+    ways = (one_product.backend(core, inputs, own, dtype),)
+    return Cell(init, plain.initial_state, step, backends=ways, embed=embed)
