@@ -53,8 +53,7 @@ def contestant(library: str, work: Workload, key: jax.Array) -> Contestant:
 
 
 def _jaxtext(backend, work, key):
-    make = {"rnn": jt.rnn, "lstm": jt.lstm, "gru": jt.gru}[work.cell]
-    cell = make(work.hidden, dtype=work.dtype)
+    cell = getattr(jt, work.cell)(work.hidden, dtype=work.dtype)
     known = {"scan", "auto"} | {other.name for other in cell.backends}
     if backend not in known:  # unroll would go step by step, and say nothing
         raise LookupError(f"jt.{work.cell} has no backend {backend!r}")

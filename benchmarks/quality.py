@@ -93,6 +93,8 @@ STUDIES = {
             Variant("zoneout 0.1, 0.05", "--zoneout 0.1 --zoneout-hidden 0.05"),
             Variant("layer norm", "--layer-norm"),
             Variant("label smoothing 0.05", "--label-smoothing 0.05"),
+            Variant("embedding of 384", "--embedding 384"),
+            Variant("layer norm, tied", "--layer-norm --tied"),
         ),
         flags="--steps 4096",  # as many as three minutes have room for
     ),
