@@ -39,7 +39,7 @@ class Config:
     """
 
     cells: tuple[str, ...] = ("lstm", "gru")
-    """Cells: rnn, lstm, gru, layer_norm_lstm, layer_norm_gru (no other library's)."""
+    """Cells: rnn, lstm, gru; or of jaxtext alone layer_norm_lstm and so on."""
     shapes: tuple[str, ...] = (
         "16x128x128",
         "64x100x128",

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 from jaxtext.errors import InputError
 
-GATES = {"rnn": 1, "lstm": 4, "gru": 3, "layer_norm_lstm": 4, "layer_norm_gru": 3}
+GATES = {"rnn": 1, "lstm": 4, "gru": 3}
+GATES |= {f"layer_norm_{cell}": gates for cell, gates in GATES.items()}
 FORWARD, FORWARD_BACKWARD = "forward", "forward_backward"
 DIRECTIONS = (FORWARD, FORWARD_BACKWARD)
 

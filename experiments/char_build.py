@@ -17,7 +17,11 @@ from jaxtext.training import DataParallel, TrainState, checkpoint
 from jaxtext.types import Device, Key
 
 CELLS = {"rnn": jt.rnn, "lstm": jt.lstm, "gru": jt.gru}
-LAYER_NORM_CELLS = {"lstm": jt.layer_norm_lstm, "gru": jt.layer_norm_gru}
+LAYER_NORM_CELLS = {
+    "rnn": jt.layer_norm_rnn,
+    "lstm": jt.layer_norm_lstm,
+    "gru": jt.layer_norm_gru,
+}
 
 
 def build_batches(

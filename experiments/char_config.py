@@ -53,7 +53,7 @@ class Config:
     residual: bool = False
     """Add the input of each layer but the first to its output."""
     layer_norm: bool = False
-    """Normalise within each step (LSTM and GRU; Ba et al. 2016)."""
+    """Normalise within each step (Ba et al. 2016)."""
     embedding: int | None = None
     """Give each symbol a vector of this width. Default: the cell reads one-hot rows."""
     tied: bool = False

@@ -129,8 +129,6 @@ def _check_model(config):
                 f"{flag(name)}: expected --optimizer adamw, for rmsprop has none, got "
                 f"{value}; leave one of them out"
             )
-    if config.layer_norm and config.cell == "rnn":
-        raise InputError("--layer-norm: expected --cell lstm or gru, got rnn")
 
 
 def _check_batches(config):

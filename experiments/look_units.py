@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxtext as jt
-from jaxtext.cells.affine import affine, input_product
+from jaxtext.cells.affine import input_product
+from jaxtext.cells.layer_norm import layer_norm
 from jaxtext.types import Array, Params
 
 
@@ -36,7 +37,7 @@ def watch(
 
     Returns:
       States after each symbol, ``c`` and ``h``, and the gates that led to them: the
-      LSTM's ``i, f, o``, the GRU's ``r, z`` (not those of cells with layer norm).
+      LSTM's ``i, f, o``, the GRU's ``r, z``.
     """
 
     @jax.jit
@@ -58,8 +59,7 @@ def watch(
     for layer, (of_layer, state) in enumerate(layers, 1):
         h = state.h if isinstance(state, jt.LSTMState) else state
         parts = state._asdict() if isinstance(state, jt.LSTMState) else {"h": h}
-        if not identity.get("layer_norm"):
-            parts |= _gates(identity["cell"], of_layer, x, h)
+        parts |= _gates(identity["cell"], of_layer, x, h)
         for part, of_part in parts.items():
             names += [f"layer {layer}, {part}[{k}]" for k in range(of_part.shape[-1])]
             values.append(np.asarray(of_part, np.float32))
@@ -68,23 +68,34 @@ def watch(
 
 
 def _gates(cell: str, params: Params, x: Array, h: Array) -> dict[str, Array]:
-    """The gates of one layer at each step: equations of `jaxtext.lstm`, `jaxtext.gru`.
+    """The gates of one layer at each step, by the equations of `jaxtext.cells`.
 
     Args:
-      cell: Which one it is.
-      params: Its parameters.
+      cell: rnn, lstm or gru.
+      params: Its parameters, of the one with layer norm if they have its scales.
       x: ``[n]`` symbols or ``[n, D]``, what it read.
       h: ``[n, H]``, its hidden state after each of them.
     """
     h_tm1 = jnp.concatenate([jnp.zeros_like(h[:1]), h[:-1]])
     if cell == "rnn":
         return {}
+    from_x = input_product(x, params["kernel"], h.dtype)
+    from_h = h_tm1 @ params["recurrent_kernel"]
     if cell == "lstm":
-        i, f, _, o = jnp.split(affine(params, x, h_tm1, h.dtype), 4, axis=-1)
+        i, f, _, o = jnp.split(_sum(params, from_x, from_h), 4, axis=-1)
         gates = {"i": i, "f": f, "o": o}
     else:
-        z = input_product(x, params["kernel"], h.dtype) + params["bias"]
-        z += h_tm1 @ params["recurrent_kernel"]
-        r, z, _ = jnp.split(z, 3, axis=-1)
-        gates = {"r": r, "z": z}
+        # The candidate apart: what is normalised are the gates alone.
+        width = 2 * h.shape[-1]
+        of_gates = {k: v[..., :width] for k, v in params.items()}
+        z = _sum(of_gates, from_x[..., :width], from_h[..., :width])
+        gates = dict(zip("rz", jnp.split(z, 2, axis=-1), strict=True))
     return {name: jax.nn.sigmoid(gate) for name, gate in gates.items()}
+
+
+def _sum(params, from_x, from_h):
+    """What goes into gates: both products, normalised if the cell does so, and bias."""
+    if "input_scale" in params:
+        from_x = layer_norm(from_x, params["input_scale"])
+        from_h = layer_norm(from_h, params["recurrent_scale"])
+    return from_x + from_h + params["bias"]

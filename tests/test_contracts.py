@@ -24,6 +24,7 @@ CELLS = {
     "gru": lambda **t: jt.gru(H, **t),
     "gru, reset before": lambda **t: jt.gru(H, reset_after=False, **t),
     "one wide": lambda **t: jt.lstm(1, **t),
+    "layer_norm_rnn": lambda **t: jt.layer_norm_rnn(H, **t),
     "layer_norm_lstm": lambda **t: jt.layer_norm_lstm(H, **t),
     "layer_norm_gru": lambda **t: jt.layer_norm_gru(H, **t),
     "coupled_lstm": lambda **t: jt.coupled_lstm(H, **t),
@@ -60,7 +61,9 @@ BACKENDS = dict.fromkeys(CELLS, ("scan",)) | {
     "gru": ("scan", "fused", *KERNELS),
     "lstm": ("scan", "fused", *KERNELS, "cudnn"),
     **dict.fromkeys(("min_gru", "min_lstm"), ("scan", "parallel")),
-    **dict.fromkeys(("layer_norm_lstm", "layer_norm_gru"), ("scan", "fused")),
+    **dict.fromkeys(
+        ("layer_norm_rnn", "layer_norm_lstm", "layer_norm_gru"), ("scan", "fused")
+    ),
     **dict.fromkeys(("one wide", "stack", "stack in a stack"), ("fused",)),
     **dict.fromkeys(WHOLE_ONLY, ("fused",)),
 }

@@ -4,6 +4,7 @@ from jaxtext.cells.coupled_lstm import coupled_lstm
 from jaxtext.cells.gru import gru
 from jaxtext.cells.layer_norm_gru import layer_norm_gru
 from jaxtext.cells.layer_norm_lstm import layer_norm_lstm
+from jaxtext.cells.layer_norm_rnn import layer_norm_rnn
 from jaxtext.cells.lstm import LSTMState, lstm
 from jaxtext.cells.min_gru import min_gru
 from jaxtext.cells.min_lstm import min_lstm
@@ -19,6 +20,7 @@ __all__ = [
     "gru",
     "layer_norm_gru",
     "layer_norm_lstm",
+    "layer_norm_rnn",
     "lstm",
     "min_gru",
     "min_lstm",

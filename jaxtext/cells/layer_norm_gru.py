@@ -39,6 +39,7 @@ def layer_norm_gru(
       ``r, z, n``. Its state is ``h [B, H]``.
 
     Example:
+      >>> import jax
       >>> cell = layer_norm_gru(4)
       >>> params = cell.init(jax.random.key(0), 3)
       >>> h, y = cell.step(params, cell.initial_state((2,)), jnp.ones((2, 3)))

@@ -39,6 +39,7 @@ def layer_norm_lstm(
       ``α_h``, ``α_c`` and ``b_c`` above. Its state is an `LSTMState`.
 
     Example:
+      >>> import jax
       >>> cell = layer_norm_lstm(4)
       >>> params = cell.init(jax.random.key(0), 3)
       >>> state, y = cell.step(params, cell.initial_state((2,)), jnp.ones((2, 3)))

@@ -12,6 +12,7 @@ CELLS = {
     "lstm": jt.lstm(H),
     "gru": jt.gru(H),
     "gru, reset before": jt.gru(H, reset_after=False),
+    "layer_norm_rnn": jt.layer_norm_rnn(H),
     "layer_norm_lstm": jt.layer_norm_lstm(H),
     "layer_norm_gru": jt.layer_norm_gru(H),
     "coupled_lstm": jt.coupled_lstm(H),

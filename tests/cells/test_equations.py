@@ -65,6 +65,12 @@ def gru_reset_before(p, h, x):
     return h, h
 
 
+def layer_norm_rnn(p, h, x):
+    a = LN(x @ p["kernel"] + h @ p["recurrent_kernel"], p["scale"])
+    h = np.tanh(a + p["bias"])
+    return h, h
+
+
 def layer_norm_lstm(p, state, x):
     c, h = state
     a = LN(h @ p["recurrent_kernel"], p["recurrent_scale"])
@@ -155,6 +161,10 @@ CELLS = {
     "gru, reset before": (
         lambda **dtypes: jt.gru(H, reset_after=False, **dtypes),
         gru_reset_before,
+    ),
+    "layer_norm_rnn": (
+        lambda **dtypes: jt.layer_norm_rnn(H, **dtypes),
+        layer_norm_rnn,
     ),
     "layer_norm_lstm": (
         lambda **dtypes: jt.layer_norm_lstm(H, **dtypes),

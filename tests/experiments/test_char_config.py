@@ -43,6 +43,7 @@ SMALL = ("--hidden", 8, "--dropout", 0)
         ("--zoneout-hidden", 0.5),
         ("--cell", "gru", "--zoneout", 0.5),
         ("--cell", "gru", "--layer-norm", "--zoneout", 0.5),
+        ("--cell", "rnn", "--layer-norm", "--weight-drop", 0.5),
         ("--cell", "rnn", "--zoneout", 0.5),
     ],
 )
@@ -128,7 +129,6 @@ def test_several_lengths():
         ("--tied --embedding 3", "as wide as a layer, 256, got 3"),
         ("--dropout-hidden 0.1 --cell gru", "expected --cell lstm"),
         ("--zoneout-hidden 0.1 --cell gru", "expected --cell lstm"),
-        ("--layer-norm --cell rnn", "expected --cell lstm or gru, got rnn"),
         ("--residual", "--residual: expected --layers 2 or more"),
         ("--dropout-between 0.1", "--dropout-between: expected --layers 2 or more"),
         ("--optimizer rmsprop --clip 5", "--clip: expected --optimizer adamw"),

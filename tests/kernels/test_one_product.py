@@ -9,7 +9,11 @@ import pytest
 import jaxtext as jt
 
 H, D = 5, 3
-CELLS = {"lstm": jt.layer_norm_lstm(H), "gru": jt.layer_norm_gru(H)}
+CELLS = {
+    "rnn": jt.layer_norm_rnn(H),
+    "lstm": jt.layer_norm_lstm(H),
+    "gru": jt.layer_norm_gru(H),
+}
 
 
 def _loss(cell, backend):

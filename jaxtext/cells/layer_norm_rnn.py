@@ -1,0 +1,69 @@
+"""Plain recurrent network with layer normalisation (Ba, Kiros and Hinton, 2016)."""
+
+import jax.numpy as jnp
+
+from jaxtext.cells.affine import embed
+from jaxtext.cells.layer_norm import layer_norm
+from jaxtext.cells.rnn import rnn
+from jaxtext.kernels import one_product
+from jaxtext.kernels.products import product
+from jaxtext.types import Cell, DType
+
+
+def layer_norm_rnn(
+    hidden: int, *, dtype: DType = jnp.float32, param_dtype: DType = jnp.float32
+) -> Cell:
+    """Elman's recurrent network, what goes into its tanh being normalised.
+
+    ::
+
+        h_t = tanh(LN(x_t W + h_tm1 U; α) + b)
+        y_t = h_t
+
+    How large the weights are no longer decides whether a gradient explodes; it can
+    still vanish.
+
+    Args:
+      hidden: ``H``, the width of state and output.
+      dtype: The type to compute in, and that of state and output; what is normalised
+        is ``promote_types(dtype, float32)``.
+      param_dtype: The type of the parameters.
+
+    Returns:
+      A cell. Its parameters are those of `jaxtext.rnn` and ``scale [H]``, the ``α``
+      above. Its state is ``h [B, H]``.
+
+    Example:
+      >>> import jax
+      >>> cell = layer_norm_rnn(4)
+      >>> params = cell.init(jax.random.key(0), 3)
+      >>> h, y = cell.step(params, cell.initial_state((2,)), jnp.ones((2, 3)))
+      >>> y.shape
+      (2, 4)
+
+    References:
+      Ba, Kiros and Hinton, "Layer normalization", 2016, equation 4.
+    """
+    plain = rnn(hidden, dtype=dtype, param_dtype=param_dtype)
+    norm_dtype = jnp.promote_types(dtype, jnp.float32)
+
+    def init(key, input_size):
+        scale = jnp.ones(hidden, param_dtype)
+        return {**plain.init(key, input_size), "scale": scale}
+
+    def inputs(params, x):
+        return product(x, params["kernel"].astype(dtype))
+
+    def core(params, z, u, h_tm1):
+        del h_tm1
+        normalised = layer_norm(z + u, params["scale"])
+        return jnp.tanh(normalised + params["bias"].astype(norm_dtype)).astype(dtype)
+
+    def step(params, h_tm1, x, noise=None):
+        del noise
+        u = h_tm1 @ params["recurrent_kernel"].astype(dtype)
+        h = core(params, inputs(params, x), u, h_tm1)
+        return h, h
+
+    ways = (one_product.backend(core, inputs, ("scale", "bias"), dtype),)
+    return Cell(init, plain.initial_state, step, backends=ways, embed=embed)
