@@ -84,7 +84,7 @@ def test_a_file_is_added_to(tmp_path):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (("--cells", "lstm,ltsm"), "expected of rnn, lstm, gru; got 'ltsm'"),
+        (("--cells", "lstm,ltsm"), "expected of rnn, lstm, gru, layer_norm_rnn"),
         (("--libraries", "Keras"), "got 'Keras'"),
         (("--shapes", "1x2"), "expected BxTxH or BxTxDxH, got '1x2'"),
         (("--shapes", "1x0x2"), "expected BxTxH or BxTxDxH, got '1x0x2'"),

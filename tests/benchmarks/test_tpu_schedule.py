@@ -243,7 +243,7 @@ def test_what_does_not_compile_is_told(capsys):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ("--cells lstm,ltsm", "expected of rnn, lstm, gru; got 'ltsm'"),
+        ("--cells lstm,ltsm", "expected of rnn, lstm, gru, layer_norm_rnn"),
         ("--chips v4", "got 'v4'"),
         ("--hidden 0", "--hidden: expected sizes > 0, got 0"),
         ("--batch 8,x", "--batch: expected sizes > 0, got 8, x"),
