@@ -93,7 +93,7 @@ def test_cells_choose_for_the_tpu_and_not_for_this_machine(strategy, monkeypatch
         return data_parallel(*args, **options)
 
     monkeypatch.setattr("jaxtext.walk.choose", spy)
-    monkeypatch.setattr("tpu_program.data_parallel", spread)
+    monkeypatch.setattr("jaxtext.training.data_parallel", spread)
     devices, _ = tpu_chips.find_slice("v5e:2x2")
     config = compile_tpu.Config(
         hidden=8, seq_len=4, batch_size=8, data_parallel=strategy
