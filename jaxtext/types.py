@@ -112,7 +112,8 @@ class Cell(NamedTuple):
       embed: ``(params, vectors [V, D]) -> params`` with which the cell reads symbols as
         it would read the vectors that they stand for: a step with them takes ``s`` to
         where one with `params` takes ``vectors[s]``. For a cell that does nothing with
-        its input but multiply it. ``None``: it does, or does not say.
+        its input but multiply it. ``None``: it does, or does not say. Who replaces
+        ``step`` by one that does more with its input sets this to ``None``.
     """
 
     init: Callable[..., Params]
