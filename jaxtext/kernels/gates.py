@@ -157,10 +157,10 @@ def cast(weights: Weights, dtype: DType) -> Weights:
 
 
 def where(mask: Array, yes: Arrays, no: Arrays) -> Arrays:
-    """Rows of one state and of another; `mask` is ``[B]``."""
-    return jax.tree.map(lambda a, b: jnp.where(mask[:, None], a, b), yes, no)
+    """Rows of one state and of another; `mask` is ``[B]``, of any number of axes."""
+    return jax.tree.map(lambda a, b: jnp.where(mask[..., None], a, b), yes, no)
 
 
 def cleared(mask: Array, state: Arrays) -> Arrays:
-    """A state that is zero in some rows; `mask` is ``[B]``."""
+    """A state that is zero in some rows; `mask` as for `where`."""
     return where(mask, jax.tree.map(jnp.zeros_like, state), state)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 
-from jaxtext.kernels.gates import Arrays
+from jaxtext.kernels.gates import Arrays, cleared, where
 from jaxtext.kernels.products import outer
 from jaxtext.types import Array, Backend, DType, Params
 
@@ -95,7 +95,7 @@ def backend(
             masks.valid,
         )
         after, ys = scan(Around(of_tuple, dtype, keep), operands)
-        return tree.unflatten(after if last is None else _cleared(last, after)), ys
+        return tree.unflatten(after if last is None else cleared(last, after)), ys
 
     return Backend("fused", sequence)
 
@@ -112,13 +112,13 @@ def _run(what, operands, record) -> Any:
     def body(state, inputs):
         z, reset, valid = inputs
         if reset is not None:
-            state = _cleared(reset, state)
+            state = cleared(reset, state)
         u = state[-1] @ kernel
         after = what.core(params, z, u, state)
         kept = (state, u if what.keep else None) if record else None
         y = after[-1]
         if valid is not None:
-            after, y = _where(valid, after, state), _cleared(~valid, y)
+            after, y = where(valid, after, state), jnp.where(valid[..., None], y, 0)
         return after, (y, kept)
 
     state, (ys, tape) = jax.lax.scan(body, state, tuple(by_step))
@@ -143,16 +143,16 @@ def _backward(what, residuals, cotangents):
             u = state[-1] @ w
         dafter = (*dstate[:-1], dstate[-1] + dy)
         if valid is not None:
-            dafter = _cleared(~valid, dafter)
+            dafter = cleared(~valid, dafter)
         _, pullback = jax.vjp(what.core, params, z, u, state)
         dcore, dz, du, dbefore = pullback(dafter)
         through = (du @ w.T).astype(dy.dtype)
         dbefore = (*dbefore[:-1], dbefore[-1] + through)
         if valid is not None:
-            passed = _cleared(valid, dstate)
+            passed = cleared(valid, dstate)
             dbefore = jax.tree.map(jnp.add, dbefore, passed)
         if reset is not None:
-            dbefore = _cleared(reset, dbefore)
+            dbefore = cleared(reset, dbefore)
         return (dbefore, jax.tree.map(jnp.add, dparams, dcore)), (dz, du)
 
     def zero(x):
@@ -171,13 +171,3 @@ def _backward(what, residuals, cotangents):
 
 scan = jax.custom_vjp(_scan, nondiff_argnums=(0,))
 scan.defvjp(_forward, _backward)
-
-
-def _where(mask, yes, no):
-    """Rows of some arrays and of others."""
-    return jax.tree.map(lambda a, b: jnp.where(mask[..., None], a, b), yes, no)
-
-
-def _cleared(mask, arrays):
-    """Arrays that are zero in some rows."""
-    return _where(mask, jax.tree.map(jnp.zeros_like, arrays), arrays)
