@@ -142,6 +142,7 @@ def compare(config: Config) -> Iterator[Compared]:
 def size(cell: str, vocabulary: int, hidden: int) -> int:
     """How many parameters a network has."""
     words = ["--preset", "cpu-3min", "--cell", cell, "--hidden", str(hidden)]
+    words += ["--no-layer-norm"]
     model = build_model(dataclasses.asdict(parse(words)), vocabulary)
     start, ids = model.initial_state((1,)), np.zeros((1, 1), int)
     shapes = jax.eval_shape(model.init, jax.random.key(0), start, ids)
@@ -164,7 +165,7 @@ def _train(config, corpus, cell, seed, hidden):
     command = [
         *(sys.executable, str(Path(__file__).with_name("char_gen.py"))),
         *("--preset", "cpu-3min", "--corpus", corpus),
-        *("--cell", cell, "--learning-rate", str(RATES[cell])),
+        *("--cell", cell, "--learning-rate", str(RATES[cell]), "--no-layer-norm"),
         *("--hidden", str(hidden), "--minutes", str(config.minutes)),
         *("--seed", str(seed), "--sample-every", "0"),
         *("--workdir", str(config.out / name)),

@@ -19,6 +19,7 @@ VALUES = {
     "hidden": 384,
     "dropout": 0.2,
     "variational": True,
+    "layer_norm": True,
     "batch_size": 32,
     "seq_len": 32,
     "reset_probability": 0.05,

@@ -19,6 +19,7 @@ VALUES = {
     "hidden": 512,
     "dropout": 0.4,
     "variational": True,
+    "layer_norm": True,
     "weight_drop": 0.2,
     "batch_size": 32,
     "seq_len": 64,
