@@ -4,7 +4,7 @@
 
 The training step of each variant, as char_gen.py takes it, is timed in turns with those
 of all others. The last line on standard output is one JSON object: characters a second,
-and the time of a character relative to that of the preset as it is.
+and the time of a character relative to that of the base.
 """
 
 import sys
@@ -37,7 +37,7 @@ class Config:
     corpus: str = "tinyshakespeare"
     """Text to train on, as for char_gen.py."""
     variants: tuple[str, ...] = ()
-    """Only these, and the preset as it is. Default: all."""
+    """Only these, and the base. Default: all."""
     seconds: float = 240.0
     """How long to time, everybody together; five rounds at least."""
     out: Path | None = None
@@ -53,8 +53,8 @@ def measure(config: Config) -> dict:
     corpus = jt.text.load([config.corpus])
     visits, characters, parameters = {}, {}, {}
     say = partial(print, file=sys.stderr)
-    as_it_is = STUDY.variants[0]
-    for name, flags in dict([as_it_is, *chosen(STUDY, config.variants)]).items():
+    base = STUDY.variants[0]
+    for name, flags in dict([base, *chosen(STUDY, config.variants)]).items():
         of = parse(["--preset", STUDY.preset, *STUDY.flags.split(), *flags.split()])
         train, _ = jt.text.split(corpus.ids, of.val_fraction)
         batches = build_batches(of, train, say)

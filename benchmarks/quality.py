@@ -59,19 +59,29 @@ STUDIES = {
     "cpu-3min": Study(
         "cpu-3min",
         (0, 1, 2, 3, 4),
-        (Variant("as it is"), Variant("GRU", "--cell gru")),
+        (
+            Variant("as it is"),
+            Variant("GRU", "--cell gru"),
+            Variant("no layer norm", "--no-layer-norm"),
+            Variant("GRU, no layer norm", "--cell gru --no-layer-norm"),
+        ),
     ),
     "shakespeare": Study(
         "shakespeare",
         (0, 1, 2),
-        (Variant("lstm", "--cell lstm"), Variant("gru", "--cell gru")),
+        (
+            Variant("LSTM", "--cell lstm"),
+            Variant("GRU", "--cell gru"),
+            Variant("LSTM, no layer norm", "--cell lstm --no-layer-norm"),
+            Variant("GRU, no layer norm", "--cell gru --no-layer-norm"),
+        ),
         dynamic=True,
     ),
     "ablation": Study(
         "cpu-3min",
         (0, 1, 2),
         (
-            Variant("as it is"),
+            Variant("base"),
             Variant("GRU", "--cell gru"),
             Variant("rate 4e-3", "--learning-rate 4e-3"),
             Variant("no weight decay", "--weight-decay 0"),
@@ -96,7 +106,8 @@ STUDIES = {
             Variant("embedding of 384", "--embedding 384"),
             Variant("layer norm, tied", "--layer-norm --tied"),
         ),
-        # As many steps as three minutes have room for without layer norm.
+        # Without layer norm, which it showed to be worth having; as many steps as
+        # three minutes then have room for.
         flags="--steps 4096 --no-layer-norm",
     ),
 }

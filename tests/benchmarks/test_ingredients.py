@@ -1,4 +1,4 @@
-"""ingredients.py: each variant's own step is timed, beside the preset's."""
+"""ingredients.py: each variant's own step is timed, beside the base's."""
 
 import json
 import subprocess
@@ -11,9 +11,9 @@ import quality
 SMALL = "--batch-size 8 --hidden"
 
 
-def test_variants_are_timed_beside_the_preset_as_it_is(tmp_path, capsys, monkeypatch):
+def test_variants_are_timed_beside_the_base(tmp_path, capsys, monkeypatch):
     variants = (
-        quality.Variant("as it is", f"{SMALL} 8 --seq-len 8"),
+        quality.Variant("base", f"{SMALL} 8 --seq-len 8"),
         quality.Variant("left out", f"{SMALL} 9 --seq-len 8"),
         quality.Variant("wide, two lengths", f"{SMALL} 16 --seq-len 12 4"),
     )
@@ -36,7 +36,7 @@ def test_variants_are_timed_beside_the_preset_as_it_is(tmp_path, capsys, monkeyp
         assert read == pytest.approx(ingredients.STEPS * 8 * 8)  # 8 is the mean length
 
     assert ingredients.main([*command, "wider"]) == 2
-    assert "--variants: expected of ['as it is', 'left out'" in capsys.readouterr().err
+    assert "--variants: expected of ['base', 'left out'" in capsys.readouterr().err
 
 
 def test_it_is_found_from_where_one_is(tmp_path):
