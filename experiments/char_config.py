@@ -152,7 +152,8 @@ class Config:
     """Seed of parameters, batches, dropout and samples."""
 
     eval_every: int | None = None
-    """Validate after each so many steps. Default: 8 times in the run."""
+    """Validate after each so many steps. Default: 8 times in the run, less often if it
+    would take more than a tenth of the minutes."""
     eval_characters: int = 20_000
     """Characters that a validation within the run reads; the last one reads all."""
     eval_protocol: Literal["carried", "cold-256"] = "carried"

@@ -48,12 +48,17 @@ def plan(
     if minutes:
         budget = minutes * 60 - run.seconds_before
         once, at_the_end = _validation_seconds(run, state)
-        every = run.config.eval_every
-        on_the_way = 0.0 if every else 7 * once
-        step_seconds += once / every if every else 0.0
         # The rest is for the last checkpoint, the curve and a sample.
         run.deadline = run.started + budget - at_the_end - 2.0
-        left = run.deadline - time.monotonic() - on_the_way
+        left = run.deadline - time.monotonic()
+        if every := run.config.eval_every:
+            step_seconds += once / every
+        elif once:
+            # Seven before the last one, if a tenth of the time will do: with thousands
+            # of distinct characters, a validation is as slow as training is.
+            on_the_way = min(7, int(of_first(6 * minutes / once)))
+            run.validations = on_the_way + 1
+            left -= on_the_way * once
         # Speed varies, and a schedule cut short costs more than time left over. What
         # is found on the way mends either (`affordable_steps`).
         affordable = run.step + max(1, int(0.93 * left / step_seconds))

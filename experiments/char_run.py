@@ -57,6 +57,7 @@ class Run:
     saved_step: int | None = None
     resumed_from_step: int = 0
     deadline: float = math.inf
+    validations: int = 8  # evenly over the run, unless the configuration says how often
     compile_seconds: float = 0.0
     steps_taken: int = 0
     characters_read: int = 0

@@ -64,7 +64,7 @@ class _Training:
             run.records = self.log.records
             self.sinks = open_sinks(run.workdir, config.tensorboard, config.wandb)
         self.agree = agreement()
-        self.eval_every = config.eval_every or -(-run.steps // 8)
+        self.eval_every = config.eval_every or -(-run.steps // run.validations)
         self.sample_every = (
             self.eval_every if config.sample_every is None else config.sample_every
         )

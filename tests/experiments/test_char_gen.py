@@ -225,6 +225,22 @@ def test_a_plan_follows_the_speed(corpus, tmp_path, capsys, monkeypatch):
     assert found.about["plan"]["steps"] < 2 * result["steps"] + 2
 
 
+@pytest.mark.parametrize(("takes", "times"), [(1.0, 8), (12.0, 3), (100.0, 1)])
+def test_validating_takes_a_tenth_of_the_minutes_at_most(
+    takes, times, corpus, tmp_path, monkeypatch
+):
+    def validation_seconds(run, state):
+        return takes, takes
+
+    monkeypatch.setattr("char_plan._validation_seconds", validation_seconds)
+    sizes = [x for x in SMALL if x not in ("--eval-every", 10)]
+    command = ["--corpus", corpus, "--workdir", tmp_path / "run", *sizes]
+    assert gen(*command, "--steps", 48, "--minutes", 5) == 0
+    records = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    validated = [x["step"] for x in records if "val_nats_per_char" in x]
+    assert validated == [48 // times * k for k in range(1, times + 1)]
+
+
 def test_a_text_of_its_own_to_validate_on(corpus, tmp_path, capsys):
     other, workdir = tmp_path / "other.txt", tmp_path / "run"
     other.write_text("what a lazy dog!\n" * 9)
