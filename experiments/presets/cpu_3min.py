@@ -1,17 +1,19 @@
 """Three minutes on two cores.
 
 Text:     tiny Shakespeare, a million characters; or any text
-Model:    one LSTM (or ``--cell gru``) of 384 on one-hot characters, 0.7 million parameters
+Model:    one LSTM (or ``--cell gru``) of 384, with layer norm, on one-hot characters,
+          0.7 million parameters
 Training: AdamW at a high rate, variational dropout 0.2, the state begun
-          anew at every twentieth batch, about 4 passes
+          anew at every twentieth batch, 2 or 3 passes
 
 ::
 
     python experiments/char_gen.py --preset cpu-3min --corpus tinyshakespeare --seed 0
 
-Two cores of an Intel Xeon (virtual machine), 179 s from start to end of the process, compilation
-included: 1.500 ± 0.007 nats a character on the last tenth in cold windows of 256, 1.487 ± 0.008 with
-the state carried (mean and standard deviation of five seeds; RESULTS.md).
+Two cores of an Intel Xeon (virtual machine), 180 s from start to end of the process, compilation
+included: 1.466 ± 0.008 nats a character on the last tenth in cold windows of 256, 1.450 ± 0.008 with
+the state carried (mean and standard deviation of five seeds, of an hour when the machine was
+slow; RESULTS.md).
 """
 
 VALUES = {
