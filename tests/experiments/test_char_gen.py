@@ -232,6 +232,7 @@ def test_validating_takes_a_tenth_of_the_minutes_at_most(
     def validation_seconds(run, state):
         return takes, takes
 
+    monkeypatch.setattr("char_gen.STARTED", time.monotonic())
     monkeypatch.setattr("char_plan._validation_seconds", validation_seconds)
     sizes = [x for x in SMALL if x not in ("--eval-every", 10)]
     command = ["--corpus", corpus, "--workdir", tmp_path / "run", *sizes]
