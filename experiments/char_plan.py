@@ -54,11 +54,11 @@ def plan(
         if every := run.config.eval_every:
             step_seconds += once / every
         elif once:
-            # Seven before the last one, if a tenth of the time will do: with thousands
-            # of distinct characters, a validation is as slow as training is.
-            on_the_way = min(7, int(of_first(6 * minutes / once)))
-            run.validations = on_the_way + 1
-            left -= on_the_way * once
+            # Those before the last one have a tenth of the time: with thousands of
+            # distinct characters, a validation is as slow as training is.
+            in_a_tenth = int(of_first(6 * minutes / once))
+            run.validations = min(run.validations, 1 + in_a_tenth)
+            left -= (run.validations - 1) * once
         # Speed varies, and a schedule cut short costs more than time left over. What
         # is found on the way mends either (`affordable_steps`).
         affordable = run.step + max(1, int(0.93 * left / step_seconds))

@@ -40,6 +40,7 @@ from watch import screen
 import jaxtext as jt
 from jaxtext.errors import InputError
 
+PRESET = ("--preset", "cpu-3min", "--no-layer-norm")  # the cells as such
 RATES = {"lstm": 1.2e-2, "gru": 1.2e-2, "rnn": 2e-3}
 
 
@@ -141,8 +142,7 @@ def compare(config: Config) -> Iterator[Compared]:
 
 def size(cell: str, vocabulary: int, hidden: int) -> int:
     """How many parameters a network has."""
-    words = ["--preset", "cpu-3min", "--cell", cell, "--hidden", str(hidden)]
-    words += ["--no-layer-norm"]
+    words = [*PRESET, "--cell", cell, "--hidden", str(hidden)]
     model = build_model(dataclasses.asdict(parse(words)), vocabulary)
     start, ids = model.initial_state((1,)), np.zeros((1, 1), int)
     shapes = jax.eval_shape(model.init, jax.random.key(0), start, ids)
@@ -164,8 +164,8 @@ def _train(config, corpus, cell, seed, hidden):
     name = f"{Path(corpus).stem}-{cell}-{hidden}-{config.minutes:g}min-{seed}"
     command = [
         *(sys.executable, str(Path(__file__).with_name("char_gen.py"))),
-        *("--preset", "cpu-3min", "--corpus", corpus),
-        *("--cell", cell, "--learning-rate", str(RATES[cell]), "--no-layer-norm"),
+        *(*PRESET, "--corpus", corpus),
+        *("--cell", cell, "--learning-rate", str(RATES[cell])),
         *("--hidden", str(hidden), "--minutes", str(config.minutes)),
         *("--seed", str(seed), "--sample-every", "0"),
         *("--workdir", str(config.out / name)),
