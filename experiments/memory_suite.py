@@ -79,7 +79,7 @@ PROBLEMS = {
         "Which bracket is still open?",
         _THREE,
         5,
-        Protocol((1, 200), _DISTANCES, 1500),
+        Protocol((1, 200), _DISTANCES, 3000),
         Protocol((1, 200), _DISTANCES, 10_000, 128, 128, 1e-3),
     ),
     "adding-200": _adding(200, 1500),

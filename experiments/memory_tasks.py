@@ -47,28 +47,36 @@ class Task(NamedTuple):
 
 
 KINDS, LETTERS = 4, 8  # of brackets, and of what stands between them
+GROUP = 16  # characters, in which a bracket may open and close, and one within it
 
 
 def brackets(key: Key, distances: Array, longest: int) -> Examples:
     """Which bracket comes next, a distance after it was opened, if one closes?
 
-    Text of letters and brackets, such as ``ba[]h(cd{}ag``, in which one bracket is
-    open: as many characters ago as the distance says. All others are closed at once,
-    and so are not the answer. Letters are 0 … 7, openings 8 … 11, closings 12 … 15.
+    Text of letters and brackets, such as ``a[b{c}]ah(e<g[]fa>b``, in which one bracket
+    is open: as many characters ago as the distance says. Others that open after it
+    close again, and while they are open they are what a network has to know: seven of
+    ten groups of 16 characters have two, one within the other, each of a kind and at
+    places of its own. Letters are 0 … 7, openings 8 … 11, closings 12 … 15.
     """
-    batch, cells = distances.size, longest // 2 + 1
-    kind_key, letter_key, pair_key, inner_key = jax.random.split(key, 4)
-    kinds = jax.random.randint(kind_key, (batch, 1), 0, KINDS)
-    letters = jax.random.randint(letter_key, (batch, 2 * cells), 0, LETTERS)
-    inner = jax.random.randint(inner_key, (batch, cells), 0, KINDS)
-    at = 2 * cells - distances[:, None]
-    pairs = jax.random.bernoulli(pair_key, 0.2, (batch, cells))
-    pairs &= jnp.arange(cells) != at // 2  # which the open one would tear
-    pair = jnp.stack([LETTERS + inner, LETTERS + KINDS + inner], -1)
-    text = jnp.where(jnp.repeat(pairs, 2, 1), pair.reshape(batch, -1), letters)
-    steps = jnp.arange(2 * cells)
+    batch, groups = distances.size, longest // GROUP + 1
+    keys = jax.random.split(key, 5)
+    kinds = jax.random.randint(keys[0], (batch, 1), 0, KINDS)
+    letters = jax.random.randint(keys[1], (batch, groups, GROUP), 0, LETTERS)
+    inner = jax.random.randint(keys[2], (batch, groups, 2), 0, KINDS)
+    drawn = jax.random.uniform(keys[3], letters.shape).argsort(-1)
+    places = jnp.sort(drawn[..., :4])
+    opened, closed = LETTERS + inner, LETTERS + KINDS + inner[..., ::-1]
+    nested = jnp.put_along_axis(
+        letters, places, jnp.concatenate([opened, closed], -1), -1, inplace=False
+    )
+    at = groups * GROUP - distances[:, None]
+    chosen = jax.random.bernoulli(keys[4], 0.7, (batch, groups))
+    chosen &= jnp.arange(groups) != at // GROUP  # which the open one would tear
+    text = jnp.where(chosen[..., None], nested, letters).reshape(batch, -1)
+    steps = jnp.arange(groups * GROUP)
     text = jnp.where(steps == at, LETTERS + kinds, text)
-    return _examples(text, kinds, steps == 2 * cells - 1)
+    return _examples(text, kinds, steps == groups * GROUP - 1)
 
 
 def adding(key: Key, lengths: Array, longest: int) -> Examples:

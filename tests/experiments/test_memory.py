@@ -44,18 +44,25 @@ def _both(name):
 
 
 def test_brackets_leave_one_open_at_the_distance():
-    for distance, (text, answers) in _both("brackets"):
+    distances = np.arange(1, 101)
+    examples = TASKS["brackets"].draw(jax.random.key(0), jnp.asarray(distances), 100)
+    depths, kinds = set(), set()
+    for distance, text, answers, mask in zip(distances, *examples, strict=True):
         still_open = []
-        for at, symbol in enumerate(text):
+        for at, symbol in enumerate(text.tolist()):
             if symbol >= 12:
-                opened, kind = still_open.pop()
+                _, kind = still_open.pop()
                 assert kind == symbol - 12
-                assert at - opened == 1
             elif symbol >= 8:
                 still_open.append((at, symbol - 8))
+                depths.add(len(still_open))
         ((opened, kind),) = still_open
         assert len(text) - opened == distance
-        assert answers == [kind]
+        assert np.flatnonzero(mask).tolist() == [len(text) - 1]
+        assert answers[-1] == kind
+        kinds.add(kind)
+    assert depths == {1, 2, 3}
+    assert kinds == {0, 1, 2, 3}
 
 
 def test_adding_adds_one_number_of_each_half():
