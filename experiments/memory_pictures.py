@@ -52,7 +52,7 @@ def draw(lines: Sequence[Line], out: Path) -> Iterator[Path]:
         yield path
 
 
-# What is equal has to be seen beside one another.
+# What is equal has to be seen beside one another, or through it.
 _MARKERS = {"rnn": "o-", "lstm": "s-", "lstm-chrono": "d-", "gru": "x--"}
 
 
@@ -76,7 +76,8 @@ def _by_size(figure, lines):
     axes.yaxis.set_major_formatter(_percent)
     title = PROBLEMS[lines[0]["problem"]].title
     axes.set_title(f"{title} Median and range of the seeds")
-    _finish(axes)
+    axes.grid(alpha=0.25)
+    axes.legend()
 
 
 def _curves(figure, lines):
@@ -88,15 +89,17 @@ def _curves(figure, lines):
             for k, line in enumerate(of_cell):
                 label = None if k else NAMES[cell]
                 losses = _array(line["losses"])
-                axes.plot(line["steps"], losses, color=COLOURS[cell], label=label)
+                style, colour = _MARKERS[cell][1:], COLOURS[cell]
+                axes.plot(line["steps"], losses, style, color=colour, label=label)
         axes.set(yscale="log", xlabel="steps", title=PROBLEMS[problem].title)
         baseline = of_problem[0]["baseline"]
         if of_problem[0]["measure"] == "accuracy":
             baseline = -np.log(baseline)  # the picture is of nats
         axes.axhline(baseline, color="k", ls=":", lw=1, label="without memory")
-        _finish(axes)
+        axes.grid(alpha=0.25)
     of_numbers = lines[0]["measure"] != "accuracy"
     panels[0].set_ylabel("mean squared error" if of_numbers else "nats a symbol")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper")
 
 
 def _scores(figure, lines):
@@ -122,7 +125,8 @@ def _scores(figure, lines):
     axes.set(ylim=(0, 1.03), ylabel=f"accuracy, words of {tested[0]} to {tested[-1]}")
     axes.yaxis.set_major_formatter(_percent)
     axes.set_title(f"Learnt from words of up to {trained[1]} (dotted: without reading)")
-    _finish(axes)
+    axes.grid(alpha=0.25)
+    figure.legend(loc="outside right upper")
 
 
 _DRAW = {
@@ -140,11 +144,6 @@ def _array(numbers):
 
 def _percent(share, _):
     return f"{share:.0%}"
-
-
-def _finish(axes):
-    axes.grid(alpha=0.25)
-    axes.legend()
 
 
 def _by(lines, field):
