@@ -63,7 +63,7 @@ class Config:
     """Texts to compare on, one after the other, each as char_gen.py takes it."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """With which seeds."""
-    minutes: float = 2.0
+    minutes: float = 1.0
     """How long each run may take."""
     hidden: int = 256
     """Units of the LSTM, and of all cells where widths are equal."""
@@ -234,10 +234,11 @@ def draw(compared: Sequence[Compared]) -> Figure:
                     color=COLOURS[cell],
                     label=label,
                 )
-            axes.set(xlabel="characters a second", xlim=(0, None))
+            axes.set_xlabel("characters a second")
             axes.set_title(f"{text}, equal {what}, equal time", parse_math=False)
             axes.grid(alpha=0.25)
             if axes.collections:
+                axes.set_xlim(0, 1.1 * axes.dataLim.x1)
                 axes.legend(fontsize="small")
         row[0].set_ylabel("nats per character")
     return figure
