@@ -137,7 +137,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Trains what is not there yet, and returns the exit status."""
     config = tyro.cli(Config, args=argv)
     if config.study == "tables":
-        print(tables(config.results), end="")
+        print(tables(config.results, STUDIES), end="")
         return 0
     path = config.results / f"{config.study}.jsonl"
     study = STUDIES[config.study]

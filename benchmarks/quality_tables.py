@@ -10,10 +10,12 @@ from typing import Any
 Line = dict[str, Any]
 
 
-def tables(results: Path) -> str:
-    """All studies in a directory as Markdown, one after the other."""
-    paths = sorted(results.glob("*.jsonl"))
-    return "\n".join(f"### {path.stem}\n\n{table(read(path))}" for path in paths)
+def tables(results: Path, studies: Iterable[str]) -> str:
+    """Studies in a directory as Markdown, one after the other."""
+    found = {study: read(results / f"{study}.jsonl") for study in studies}
+    return "\n".join(
+        f"### {x}\n\n{table(lines)}" for x, lines in found.items() if lines
+    )
 
 
 def read(path: Path) -> list[Line]:

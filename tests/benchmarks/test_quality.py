@@ -36,6 +36,7 @@ def test_a_study_goes_on_where_it_stopped(tmp_path, capsys, monkeypatch):
     other = json.loads(capsys.readouterr().out)
     assert other["trained"]["corpus"] == "other"
 
+    (tmp_path / "lines" / "memory.jsonl").write_text('{"no": "study"}\n')
     assert quality.main(["tables", *where]) == 0
     table = capsys.readouterr().out
     assert f"| text | A | 1 | {line['trained']['parameters']:,} |" in table
