@@ -43,7 +43,7 @@ from jaxtext.types import Array, Params
 
 Curves = dict[str, Array]
 
-SCALES = {0.9: "#2f6f9f", 1.0: "#8a8f98", 1.1: "#c23b22"}  # and their colours
+SCALES = {0.9: "#3a7d44", 1.0: "#7b5ea7", 1.1: "#d9822b"}  # and their colours
 PROBLEM, EXAMPLES = "adding-200", 64
 
 

@@ -69,13 +69,15 @@ def _by_size(figure, lines):
     axes.set(
         xscale="log",
         xlabel="characters since the bracket was opened",
-        ylabel="right bracket closed",
+        ylabel="closed by the right kind",
         ylim=(0, 1.03),
     )
     axes.xaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_major_formatter(_percent)
     title = PROBLEMS[lines[0]["problem"]].title
-    axes.set_title(f"{title} Median and range of the seeds")
+    seeds = len({line["seed"] for line in lines})
+    of = f"Median and range of {seeds} seeds" if seeds > 1 else "One seed"
+    axes.set_title(f"{title} {of}")
     axes.grid(alpha=0.25)
     axes.legend()
 
@@ -99,7 +101,11 @@ def _curves(figure, lines):
         axes.grid(alpha=0.25)
     of_numbers = lines[0]["measure"] != "accuracy"
     panels[0].set_ylabel("mean squared error" if of_numbers else "nats a symbol")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper")
+    shown = {}
+    for axes in panels:
+        handles, labels = axes.get_legend_handles_labels()
+        shown |= dict(zip(labels, handles, strict=True))
+    figure.legend(shown.values(), shown.keys(), loc="outside right upper")
 
 
 def _scores(figure, lines):

@@ -54,10 +54,10 @@ def brackets(key: Key, distances: Array, longest: int) -> Examples:
     """Which bracket comes next, a distance after it was opened, if one closes?
 
     Text of letters and brackets, such as ``a[b{c}]ah(e<g[]fa>b``, in which one bracket
-    is open: as many characters ago as the distance says. Others that open after it
-    close again, and while they are open they are what a network has to know: seven of
-    ten groups of 16 characters have two, one within the other, each of a kind and at
-    places of its own. Letters are 0 … 7, openings 8 … 11, closings 12 … 15.
+    is open: as many characters ago as the distance says. Others close again, and while
+    they are open they are what a network has to know: seven of ten groups of 16
+    characters, but that of the open one, have two, one within the other, each of a kind
+    and at places of its own. Letters are 0 … 7, openings 8 … 11, closings 12 … 15.
     """
     batch, groups = distances.size, longest // GROUP + 1
     keys = jax.random.split(key, 5)
