@@ -176,19 +176,23 @@ def _make_all(missing, count, out, jobs, display: Screen):
         _begin_worker,
     )
     try:
-        # Workers begin here, and inherit it: this process alone hears Ctrl-C.
-        heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # Workers begin here, and inherit it: this process alone hears Ctrl-C, and what
+        # comes meanwhile, afterwards.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             under_way = {pool.submit(make, run, out): run.name for run in missing}
         finally:
-            signal.signal(signal.SIGINT, heard)
-        for future in concurrent.futures.as_completed(under_way):
-            line, name = future.result(), under_way[future]
-            text = json.dumps(line, indent=1, allow_nan=False) + "\n"
-            write_durably(out / f"{name}.json", text.encode())
-            done += 1
-            display.advance(done)
-            display.say(f"{name}: {line['measure']} {line['score']}")
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        while under_way:
+            # Not for ever, as a Ctrl-C that reached another thread wakes nobody.
+            ended, _ = concurrent.futures.wait(under_way, 1, "FIRST_COMPLETED")
+            for future in ended:
+                line, name = future.result(), under_way.pop(future)
+                text = json.dumps(line, indent=1, allow_nan=False) + "\n"
+                write_durably(out / f"{name}.json", text.encode())
+                done += 1
+                display.advance(done)
+                display.say(f"{name}: {line['measure']} {line['score']}")
     except BaseException:
         for child in multiprocessing.active_children():
             child.terminate()  # where its training is has been kept

@@ -1,10 +1,12 @@
 """Memory tasks against plain Python; learning them; what memory.py keeps."""
 
+import concurrent.futures
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import typing
 
@@ -265,6 +267,28 @@ def test_ctrl_c_ends_all_processes_and_keeps_what_is_done(tmp_path):
     assert "stopped; runs that are done are in" in said
     assert "Traceback" not in said
     assert not psutil.wait_procs(children, timeout=30)[1]
+
+
+def test_ctrl_c_while_workers_begin_is_heard(tmp_path, monkeypatch, capsys):
+    class Pool:
+        def __init__(self, *_):
+            pass
+
+        def submit(self, *_):
+            os.kill(os.getpid(), signal.SIGINT)
+            future = concurrent.futures.Future()
+            unheard = AssertionError("Ctrl-C was not heard")
+            late = threading.Timer(20, future.set_exception, [unheard])
+            late.daemon = True
+            late.start()
+            return future
+
+        def shutdown(self, **_):
+            pass
+
+    monkeypatch.setattr(concurrent.futures, "ProcessPoolExecutor", Pool)
+    assert memory.main([*PARITY, "--out", str(tmp_path)]) == 130
+    assert "stopped; runs that are done are in" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("flag", ["--steps", "--hidden", "--jobs"])
