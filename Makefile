@@ -1,64 +1,84 @@
-# Everything happens in .venv, which each command sets up for itself.
+# Everything happens in .venv, which each command sets up for itself. With another Python:
+#     make test PYTHON=python3.13 VENV=.venv-3.13
 PYTHON ?= python3
-BIN := .venv/bin
+VENV ?= .venv
+BIN := $(VENV)/bin
 
-.PHONY: demo test contracts resume test-peers test-tpu format clean
+.PHONY: demo test smoke contracts resume test-peers test-tpu test-versions dist format clean
 
 ## Train an LSTM on Python's own source for three minutes, and let it write.
-demo: .venv/installed
+demo: $(VENV)/installed
 	$(BIN)/python experiments/char_gen.py --preset cpu-3min
 
 ## Lint, types, and the whole suite with its coverage.
-test: .venv/installed-test
+test: $(VENV)/installed-test
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
 	$(BIN)/python -m pytest -n 2 --dist worksteal --cov=jaxtext
 
+## The part that shows in minutes whether an environment works: what is imported, the
+## contract of every cell, the main job, and a run that is killed and goes on.
+smoke: $(VENV)/installed-test
+	$(BIN)/python -m pytest -n 2 --dist worksteal tests/test_imports.py tests/test_versions.py \
+		tests/test_contracts.py tests/experiments/test_char_gen.py tests/training/test_resume.py
+
+## The suite on every Python here, with the newest packages and with the oldest allowed.
+test-versions: $(VENV)/installed-test
+	$(BIN)/python tools/version_matrix.py
+
+## Builds the wheel and the source distribution, and tries the wheel outside the checkout.
+dist: $(VENV)/installed-test
+	$(BIN)/python tools/release.py
+
 ## What every cell keeps to, in ten drawn cases each instead of one.
-contracts: .venv/installed-test
+contracts: $(VENV)/installed-test
 	$(BIN)/python -m pytest -n 2 --hypothesis-profile=thorough tests/test_contracts.py
 
 ## Killed after any step and gone on: each cell, on one device and eight, both strategies.
-resume: .venv/installed-test
+resume: $(VENV)/installed-test
 	$(BIN)/python -m pytest -n 2 --hypothesis-profile=thorough tests/training/test_resume.py
 
 ## Weights to and from other libraries, which this installs: torch, Keras, Haiku, Equinox
 ## (Flax is there anyway), and that none of them is imported before it is asked for.
+## torch comes first and in one version: without it, pip takes the newest, which on Linux
+## brings gigabytes of CUDA.
+TORCH ?= torch==2.13.0
 PEERS := torch keras haiku equinox
-test-peers: .venv/installed-peers
+test-peers: $(VENV)/installed-peers
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests/interop/test_layers.py \
 		$(PEERS:%=tests/interop/test_%.py) $(PEERS:%=jaxtext/interop/%.py)
 
 ## Training steps compiled for TPUs, without one, by the compiler that this installs.
-test-tpu: .venv/installed-tpu
+test-tpu: $(VENV)/installed-tpu
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests/experiments/test_compile_tpu.py \
 		tests/kernels/test_mosaic_compiled.py tests/benchmarks/test_tpu_schedule.py \
 		tests/benchmarks/test_scaling.py
 
-format: .venv/installed-test
+format: $(VENV)/installed-test
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
 clean:
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .coverage*
+	rm -rf $(VENV) dist .pytest_cache .ruff_cache .hypothesis .coverage*
 
-.venv/bin/python:
-	$(PYTHON) -m venv .venv
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
-.venv/installed: .venv/bin/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable .
+$(VENV)/installed: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[experiments]'
 	touch $@
 
-.venv/installed-test: .venv/bin/python pyproject.toml
+$(VENV)/installed-test: $(VENV)/bin/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	touch $@
 
-.venv/installed-peers: .venv/installed-test
+$(VENV)/installed-peers: $(VENV)/installed-test
+	$(BIN)/python -m pip install --quiet '$(TORCH)'
 	$(BIN)/python -m pip install --quiet --editable '.[test,peers]'
 	touch $@
 
-.venv/installed-tpu: .venv/installed-test
+$(VENV)/installed-tpu: $(VENV)/installed-test
 	$(BIN)/python -m pip install --quiet --editable '.[test,tpu]'
 	touch $@

@@ -10,6 +10,8 @@ last line on standard output is one JSON object; all else goes to standard error
 Exit status: 0 finished; 2 bad input; 130 Ctrl-C, with what was finished in ``--out``.
 """
 
+import jaxtext.needs_experiments  # noqa: F401 (first)
+
 import contextlib
 import sys
 from collections.abc import Callable, Sequence

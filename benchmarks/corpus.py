@@ -11,6 +11,8 @@ beside the same batches from a memory map. The last line on standard output is o
 object.
 """
 
+import jaxtext.needs_experiments
+
 import json
 import subprocess
 import sys

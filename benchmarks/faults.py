@@ -16,6 +16,8 @@ JSON object.
 Exit status: 0 if nothing failed, else 1.
 """
 
+import jaxtext.needs_experiments  # noqa: F401 (first)
+
 import os
 import shutil
 import signal

@@ -15,9 +15,11 @@ set -eu
 out=${1:?expected a directory for the results}
 shift
 here=$(dirname "$0")
+python=${PYTHON:-python}
 flags=${XLA_FLAGS-}
-graphs="--xla_gpu_enable_command_buffer=+WHILE,+CONDITIONAL,+DYNAMIC_SLICE_FUSION"
-graphs="$graphs --xla_gpu_graph_min_graph_size=1"
+graphs=$("$python" -m jaxtext.versions \
+    --xla_gpu_enable_command_buffer=+WHILE,+CONDITIONAL,+DYNAMIC_SLICE_FUSION \
+    --xla_gpu_graph_min_graph_size=1)
 # JAX would take most of the memory for itself, and torch computes beside it.
 export XLA_PYTHON_CLIENT_PREALLOCATE=false
 
@@ -25,7 +27,7 @@ measure() { # name, flags, type, options
     name=$1 XLA_FLAGS=$2 type=$3
     shift 3
     export XLA_FLAGS
-    "${PYTHON:-python}" "$here/cells.py" --dtype "$type" \
+    "$python" "$here/cells.py" --dtype "$type" \
         --shapes 16x1024x768,128x128x1024,16x1024x128 \
         --backends scan,fused,triton,cudnn \
         --libraries flax-linen,flax-linen-optimized,flax-nnx,torch \
@@ -34,5 +36,5 @@ measure() { # name, flags, type, options
 
 for type in ${TYPES-float32 float16 bfloat16}; do
     measure "$type" "$flags" "$type" "$@"
-    measure "$type-graphs" "$flags $graphs" "$type" "$@"
+    measure "$type-graphs" "$graphs" "$type" "$@"
 done

@@ -7,6 +7,8 @@ of all others. The last line on standard output is one JSON object: characters a
 and the time of a character relative to that of the base.
 """
 
+import jaxtext.needs_experiments
+
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -9,6 +9,8 @@ gradients together. The last line on standard output is one JSON object; all els
 to standard error.
 """
 
+import jaxtext.needs_experiments
+
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass

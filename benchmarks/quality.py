@@ -19,6 +19,8 @@ with a core each, and ``--variants`` or ``--seeds`` of their own, train more tha
     taskset -c 1 python benchmarks/quality.py ablation --seeds 1
 """
 
+import jaxtext.needs_experiments  # noqa: F401 (first)
+
 import itertools
 import json
 import subprocess

@@ -8,6 +8,8 @@ plain scan is `jax.lax.scan` with JAX's own gradient (backend ``scan``). All are
 in turns. The last line on standard output is one JSON object.
 """
 
+import jaxtext.needs_experiments
+
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ import tyro
 from timing import interleave, spread, visit
 
 import jaxtext as jt
+from jaxtext.types import BackendName
 
 CELLS = {"rnn": jt.rnn, "lstm": jt.lstm, "gru": jt.gru}
 PLAIN = "scan, all kept"
@@ -49,7 +52,7 @@ class Config:
     """Also write the JSON to this file."""
 
 
-def compile_step(config: Config, backend: str, remat):
+def compile_step(config: Config, backend: BackendName, remat):
     """A compiled training step with its arguments, as a function that runs it."""
     cell = CELLS[config.cell](config.hidden)
     model = jt.LanguageModel(
@@ -69,7 +72,7 @@ def compile_step(config: Config, backend: str, remat):
 
 def measure(config: Config) -> dict:
     """Compiles and times every way, and returns the result."""
-    ways: dict[str, tuple[str, Any]] = {PLAIN: ("scan", None)}
+    ways: dict[str, tuple[BackendName, Any]] = {PLAIN: ("scan", None)}
     ways["auto, all kept"] = "auto", None
     ways["auto, gates again"] = "auto", "gates"
     ways |= {f"auto, every {k}": ("auto", k) for k in config.every}

@@ -7,6 +7,8 @@ on the host, compilation apart. What the weights are makes no difference to the 
 they are drawn and not trained. The last line on standard output is one JSON object.
 """
 
+import jaxtext.needs_experiments
+
 import sys
 import time
 from collections.abc import Sequence

@@ -17,10 +17,10 @@ import os
 
 # Before JAX is imported. More threads than cores: devices that wait for one another
 # starve on fewer.
-_COUNT = "--xla_force_host_platform_device_count"
-if _COUNT not in os.environ.get("XLA_FLAGS", ""):
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_COUNT}=8".strip()
+os.environ.setdefault("JAX_NUM_CPU_DEVICES", "8")
 os.environ.setdefault("NPROC", "32")
+
+import jaxtext.needs_experiments
 
 import json
 import subprocess

@@ -17,6 +17,9 @@ from typing import Any, NamedTuple
 
 from workload import FORWARD, Workload
 
+from jaxtext.types import BackendName
+from jaxtext.versions import known_flags
+
 
 class Chip(NamedTuple):
     """A TPU with one core, and what its maker says of it (cloud.google.com/tpu/docs).
@@ -49,7 +52,7 @@ class Layer(NamedTuple):
 
     work: Workload
     direction: str
-    backend: str
+    backend: BackendName
     chip: str
 
     def name(self) -> str:
@@ -66,14 +69,18 @@ def environment(chip: str, dump: str | Path | None = None) -> dict[str, str]:
     """
     # What XLA_FLAGS say to CPUs would be said to the TPU too.
     own = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
-    dumping = f"--xla_jf_dump_to={dump} --xla_jf_dump_llo_text=true"
+    dumping = known_flags(
+        f"--xla_jf_dump_to={dump}",
+        "--xla_jf_dump_llo_text=true",
+        variable="LIBTPU_INIT_ARGS",
+    )
     return own | {
         "JAX_PLATFORMS": "cpu",
         "TPU_SKIP_MDS_QUERY": "1",
         "TPU_ACCELERATOR_TYPE": CHIPS[chip].accelerator,
         "TPU_WORKER_HOSTNAMES": "localhost",
         "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
-        "LIBTPU_INIT_ARGS": "" if dump is None else dumping,
+        "LIBTPU_INIT_ARGS": "" if dump is None else " ".join(dumping),
     }
 
 

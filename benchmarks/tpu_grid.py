@@ -9,6 +9,8 @@ object; all else goes to standard error.
 Exit status: 0 everything compiles; 1 something does not; 2 bad input.
 """
 
+import jaxtext.needs_experiments  # noqa: F401 (first)
+
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -23,6 +25,7 @@ from tpu_layers import layers
 from workload import DIRECTIONS
 
 from jaxtext.errors import InputError
+from jaxtext.types import BackendName
 
 KERNEL, FALLBACK, FAILED = "kernel", "fallback", "failed"
 
@@ -46,7 +49,7 @@ class Config:
     """Chips: v5e, v6e."""
     directions: tuple[str, ...] = DIRECTIONS
     """Directions: forward, forward_backward."""
-    backend: str = "auto"
+    backend: BackendName = "auto"
     """Backend of jaxtext."""
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     """Type of the computation and the inputs; parameters are float32."""

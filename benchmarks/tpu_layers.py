@@ -3,13 +3,20 @@
 import importlib.metadata
 from collections.abc import Iterable
 from itertools import product
+from typing import cast, get_args
 
 from tpu_compile import CHIPS, Layer
 from workload import DIRECTIONS, GATES, Workload
 
 from jaxtext.errors import InputError
+from jaxtext.types import BackendName
 
-KNOWN = {"chips": CHIPS, "cells": GATES, "directions": DIRECTIONS}
+KNOWN = {
+    "chips": CHIPS,
+    "cells": GATES,
+    "directions": DIRECTIONS,
+    "backends": get_args(BackendName),
+}
 
 
 def layers(
@@ -28,7 +35,12 @@ def layers(
     Raises:
       InputError: If a value is not one that is known, or libtpu is not installed.
     """
-    given = {"chips": chips, "cells": cells, "directions": directions}
+    given = {
+        "chips": chips,
+        "cells": cells,
+        "directions": directions,
+        "backends": backends,
+    }
     given = {field: listed(names) for field, names in given.items()}
     for field, names in given.items():
         for name in names:
@@ -41,10 +53,15 @@ def layers(
     if libtpu() is None:
         raise InputError("the compiler is libtpu: pip install libtpu")
     return [
-        Layer(Workload(cell, b, time, h, h, dtype), direction, backend, chip)
+        Layer(
+            Workload(cell, b, time, h, h, dtype),
+            direction,
+            cast(BackendName, backend),
+            chip,
+        )
         for chip, cell, direction, h, b, backend in product(
             *(given["chips"], given["cells"], given["directions"]),
-            *(widths, batches, listed(backends)),
+            *(widths, batches, given["backends"]),
         )
     ]
 

@@ -11,6 +11,8 @@ goes to standard error.
 Exit status: 0 finished; 1 something did not compile; 2 bad input.
 """
 
+import jaxtext.needs_experiments  # noqa: F401 (first)
+
 import json
 import sys
 from collections.abc import Sequence

@@ -8,6 +8,8 @@ dropout, the number of parameters give or take biases), on one device, and are t
 turns. The last line on standard output is one JSON object.
 """
 
+import jaxtext.needs_experiments
+
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

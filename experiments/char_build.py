@@ -14,7 +14,7 @@ from char_config import Config
 import jaxtext as jt
 from jaxtext.text import Vocabulary
 from jaxtext.training import DataParallel, TrainState, checkpoint
-from jaxtext.types import Device, Key
+from jaxtext.types import BackendName, Device, Key
 
 CELLS = {"rnn": jt.rnn, "lstm": jt.lstm, "gru": jt.gru}
 LAYER_NORM_CELLS = {
@@ -113,7 +113,7 @@ def build_model(
     identity: dict[str, Any],
     vocab_size: int,
     *,
-    backend: str = "auto",
+    backend: BackendName = "auto",
     remat: int | Literal["gates"] | None = None,
 ) -> jt.LanguageModel:
     """The model of a configuration: layers of the cell, noise around each."""

@@ -1,7 +1,6 @@
 """The command line: flags to a configuration, and what no run could have."""
 
 import argparse
-import importlib.util
 import math
 from collections.abc import Sequence
 from typing import TypeVar
@@ -11,6 +10,7 @@ from char_config import Config
 from presets import PRESETS
 
 from jaxtext.errors import InputError
+from jaxtext.versions import lacking
 
 C = TypeVar("C", bound=Config)
 
@@ -90,12 +90,10 @@ def check(config: Config) -> None:
         )
     if config.eval_characters < 2:
         raise InputError("--eval-characters: expected at least 2, got 1")
-    for extra, module in (("tensorboard", "tensorboardX"), ("wandb", "wandb")):
-        if getattr(config, extra) and importlib.util.find_spec(module) is None:
-            raise InputError(
-                f"--{extra} needs {module}, which is not installed; run: pip install "
-                f"'jaxtext[{extra}]'"
-            )
+    for extra in ("tensorboard", "wandb"):
+        lack = lacking(extra) if getattr(config, extra) else None
+        if lack is not None:
+            raise InputError(f"--{extra}: {lack}")
 
 
 def _check_model(config):

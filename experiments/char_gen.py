@@ -27,18 +27,21 @@ if __name__ == "__main__":
     # While modules are imported there is nothing to save, nor to say.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
+import jaxtext.needs_experiments  # noqa: F401 (first)
+
 import json
 import logging
 import shlex
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import jax
 from char_config import Config
 from char_flags import parse
 from char_open import open_run
-from char_run import DivergedError, Run, summary
+from char_run import Clock, DivergedError, Run, summary
 from char_samples import print_samples
 from char_train import train
 from watch import Screen, screen
@@ -49,17 +52,28 @@ from jaxtext.training.interrupt import Request, Stopped, requests_to_stop
 from jaxtext.training.workdir import write_json
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the experiment and returns the exit status."""
+def since_start() -> float:
+    """Seconds since this process began."""
+    return time.monotonic() - STARTED
+
+
+def main(argv: Sequence[str] | None = None, clock: Clock = since_start) -> int:
+    """Runs the experiment and returns the exit status.
+
+    Args:
+      argv: The command line. Default: that of this process.
+      clock: Tells the seconds since the experiment began. Budgets go by it.
+    """
     argv = sys.argv[1:] if argv is None else argv
     # What Orbax logs as errors, and at length, reaches us as exceptions too.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
     try:
         config = parse(argv)
+        work = partial(attempt, config, argv, clock)
         if not config.distributed:
-            return attempt(config, argv)
+            return work()
         return distributed.run(
-            lambda: attempt(config, argv),
+            work,
             config.coordinator,
             config.num_processes,
             config.process_id,
@@ -70,11 +84,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
-def attempt(config: Config, argv: Sequence[str]) -> int:
+def attempt(config: Config, argv: Sequence[str], clock: Clock) -> int:
     """Runs the experiment, says what ended it, and returns the exit status."""
     try:
         with requests_to_stop() as stop, screen(jax.process_index() > 0) as display:
-            experiment(config, display, stop, argv)
+            experiment(config, display, stop, argv, clock)
     except Stopped as stopped:
         (number,) = stopped.args
         print(
@@ -95,10 +109,10 @@ def attempt(config: Config, argv: Sequence[str]) -> int:
 
 
 def experiment(
-    config: Config, display: Screen, stop: Request, argv: Sequence[str]
+    config: Config, display: Screen, stop: Request, argv: Sequence[str], clock: Clock
 ) -> None:
     """Opens the run, takes it to its end or to a signal, and reports."""
-    with open_run(config, display, STARTED, stop) as run:
+    with open_run(config, display, clock, stop) as run:
         if run.result is None:
             train(run, display)
             print_samples(run, display)

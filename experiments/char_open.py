@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from char_config import Config
 from char_plan import asked_steps, plan
-from char_run import Run
+from char_run import Clock, Run
 from watch import Screen
 
 import jaxtext as jt
@@ -31,7 +31,7 @@ from jaxtext.training.workdir import check_identity, claim
 
 @contextlib.contextmanager
 def open_run(
-    config: Config, display: Screen, started: float, stop: Request
+    config: Config, display: Screen, clock: Clock, stop: Request
 ) -> Iterator[Run]:
     """Opens the run that a configuration names, new or where it stopped.
 
@@ -41,7 +41,7 @@ def open_run(
     Args:
       config: The configuration.
       display: Is told what happens.
-      started: When the process began, by `time.monotonic`.
+      clock: Tells the seconds since the process began.
       stop: Is polled meanwhile.
 
     Raises:
@@ -73,7 +73,7 @@ def open_run(
             trainer.model,
             trainer.parallel,
             checkpoints,
-            started,
+            clock,
             stop,
         )
         result = _finished_result(run)

@@ -1,6 +1,5 @@
 """How long a run will be: in steps, or in minutes by the speed of its steps."""
 
-import time
 from typing import Any
 
 import jax
@@ -49,8 +48,8 @@ def plan(
         budget = minutes * 60 - run.seconds_before
         once, at_the_end = _validation_seconds(run, state)
         # The rest is for the last checkpoint, the curve and a sample.
-        run.deadline = run.started + budget - at_the_end - 2.0
-        left = run.deadline - time.monotonic()
+        run.deadline = budget - at_the_end - 2.0
+        left = run.deadline - run.clock()
         if every := run.config.eval_every:
             step_seconds += once / every
         elif once:
@@ -82,7 +81,7 @@ def plan_is_due(run: Run, since: float) -> bool:
     """
     if asked_steps(run) is not None:
         return False
-    return time.monotonic() - since > 60 * (run.config.minutes or 0) / 16
+    return run.clock() - since > 60 * (run.config.minutes or 0) / 16
 
 
 def affordable_steps(run: Run, began: float) -> int:
@@ -91,7 +90,7 @@ def affordable_steps(run: Run, began: float) -> int:
     That is of the steps of this process, and whatever came between them counts as
     theirs.
     """
-    now = time.monotonic()
+    now = run.clock()
     each = (now - began) / max(1, run.steps_taken)
     return run.step + max(0, int(0.98 * (run.deadline - now) / each))
 
@@ -103,7 +102,7 @@ def _measure(run, state, seconds):
     """
     placed, metrics, step = run.parallel.place(state), None, run.step
     lengths, cycle = set(run.batches.lengths), len(run.batches.lengths)
-    begin = time.monotonic()
+    begin = run.clock()
 
     def take_one():
         """Begins a step; returns its length, and the metrics of the one before."""
@@ -117,14 +116,14 @@ def _measure(run, state, seconds):
         lengths.discard(take_one()[0])
         jax.block_until_ready(metrics)
         run.stop.check()
-    ticks = [time.monotonic()]
+    ticks = [run.clock()]
 
     def take(cycles):
         for _ in range(cycles * cycle):
             _, before = take_one()
             jax.block_until_ready(before)  # as in training, one step is under way
             if (step - 1) % cycle == 0:  # the last of a cycle is done
-                ticks.append(time.monotonic())
+                ticks.append(run.clock())
             run.stop.check()
 
     def median():
@@ -142,9 +141,9 @@ def _validation_seconds(run, state):
         return 0.0, 0.0
     part = run.validation[: run.config.eval_characters]
     run.evaluate(state.params, part[:10_000])  # compiles
-    begin = time.monotonic()
+    begin = run.clock()
     run.evaluate(state.params, part)
-    once = time.monotonic() - begin
+    once = run.clock() - begin
     if len(part) == len(run.validation):
         return once, once  # the last one has read it all
     return once, once + once * len(run.validation) / len(part)

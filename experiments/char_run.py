@@ -4,10 +4,10 @@ import hashlib
 import math
 import resource
 import sys
-import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import numpy as np
@@ -19,6 +19,8 @@ from jaxtext.training import DataParallel, evaluate
 from jaxtext.training.checkpoint import Checkpoint, Checkpoints, restore_params
 from jaxtext.training.interrupt import Request
 from jaxtext.types import Params
+
+Clock: TypeAlias = Callable[[], float]  # seconds since the process began
 
 
 class DivergedError(Exception):
@@ -38,7 +40,7 @@ class Run:
     model: jt.LanguageModel
     parallel: DataParallel
     checkpoints: Checkpoints
-    started: float  # time.monotonic() when the process began
+    clock: Clock
     stop: Request
     result: dict[str, Any] | None = None  # once it is finished
 
@@ -76,7 +78,7 @@ class Run:
 
     def seconds(self) -> float:
         """Wall-clock seconds of this run, those of earlier processes included."""
-        return self.seconds_before + time.monotonic() - self.started
+        return self.seconds_before + self.clock()
 
     def chars_per_second(self) -> float:
         """Training speed of this process: compilation, validation, saving left out."""

@@ -1,7 +1,6 @@
 """The training of a run: its steps, and what is due between them."""
 
 import math
-import time
 from collections.abc import Iterator
 
 import jax
@@ -16,7 +15,7 @@ from jaxtext.errors import InputError
 from jaxtext.training import Metrics, predicting
 from jaxtext.training.agreement import agreement, of_first
 from jaxtext.training.interrupt import Stopped
-from jaxtext.training.log import MetricsLog, draw_curve
+from jaxtext.training.log import MetricsLog
 from jaxtext.training.loop import Progress
 from jaxtext.training.loop import run as run_steps
 from jaxtext.training.state import Skipped
@@ -50,6 +49,8 @@ def train(run: Run, display: Screen) -> None:
     finally:
         run.checkpoints.finish()
         if jax.process_index() == 0:
+            from curve import draw_curve  # Matplotlib takes a second to import
+
             draw_curve(run.records, run.workdir / "curve.png", run.workdir.name)
     of_first(0)  # what is read from now on has been written
 
@@ -68,7 +69,7 @@ class _Training:
         self.sample_every = (
             self.eval_every if config.sample_every is None else config.sample_every
         )
-        self.saved_at = time.monotonic()
+        self.saved_at = run.clock()
         self.began = self.planned_at = self.saved_at
         self.in_a_row = 0  # steps skipped, up to the last whose metrics are known
         self.why = ""
@@ -94,14 +95,14 @@ class _Training:
                 self.save()
             if plan:
                 steps = self.plan_anew(steps)
-            begin = time.monotonic()
+            begin = run.clock()
             progress = next(steps)
             run.step, run.state = progress.step, progress.state
             self.settle = progress.settle
             self.take_in(progress.metrics)
             run.steps_taken += 1
             run.characters_read += run.batches.characters(run.config.seed, run.step - 1)
-            run.training_seconds += time.monotonic() - begin
+            run.training_seconds += run.clock() - begin
             if self.in_a_row >= run.config.max_skips:
                 self.go_back()
                 steps = self.steps_from_here()
@@ -110,7 +111,7 @@ class _Training:
 
     def wishes(self):
         """What depends on a signal or on time; all processes have to agree on it."""
-        run, now = self.run, time.monotonic()
+        run, now = self.run, self.run.clock()
         return (
             run.stop.signal or 0,
             now > run.deadline and run.steps_taken > 0,
@@ -126,7 +127,7 @@ class _Training:
         """Fits the schedule to the time that is left; returns the steps from here."""
         run = self.run
         affordable = int(of_first(affordable_steps(run, self.began)))
-        self.planned_at = time.monotonic()
+        self.planned_at = run.clock()
         if abs(affordable - run.steps) < run.steps / 100 or affordable <= run.step:
             return steps
         self.take_in(self.settle())
@@ -216,7 +217,7 @@ class _Training:
         # from there the same steps come to the same end.
         if self.run.step != self.run.saved_step and not self.in_a_row:
             self.run.save()
-        self.saved_at = time.monotonic()
+        self.saved_at = self.run.clock()
 
     def go_back(self):
         """Goes back to before the skipped steps, and on with a lower learning rate."""

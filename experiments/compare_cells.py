@@ -15,6 +15,8 @@ OUT/compare-cells.png; the last line of standard output is JSON. Exit status: 0 
 bad input, 130 stopped by Ctrl-C; that of char_gen.py if a run fails.
 """
 
+import jaxtext.needs_experiments
+
 import dataclasses
 import json
 import math

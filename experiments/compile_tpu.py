@@ -29,6 +29,8 @@ os.environ.update(
     TPU_WORKER_HOSTNAMES="localhost",
 )
 
+import jaxtext.needs_experiments  # noqa: F401 (first)
+
 import importlib.metadata
 import json
 import sys

@@ -19,6 +19,8 @@ says character.
 Exit status: 0 done, 2 bad input, 130 stopped by Ctrl-C.
 """
 
+import jaxtext.needs_experiments
+
 import dataclasses
 import math
 import sys

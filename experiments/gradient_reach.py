@@ -17,6 +17,8 @@ The picture is OUT/gradient-reach.png; the last line of standard output is JSON.
 status: 0 done, 2 bad input, 130 stopped by Ctrl-C.
 """
 
+import jaxtext.needs_experiments
+
 import math
 import sys
 from collections.abc import Sequence

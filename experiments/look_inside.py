@@ -14,6 +14,8 @@ The last line of standard output is JSON. Exit status: 0 done, 2 bad input, 130 
 by Ctrl-C.
 """
 
+import jaxtext.needs_experiments  # noqa: F401 (first)
+
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass

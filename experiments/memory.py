@@ -15,6 +15,8 @@ The last line of standard output is JSON. Exit status: 0 done, 2 bad input, 75 a
 was lost (the same command goes on), 130 stopped by Ctrl-C.
 """
 
+import jaxtext.needs_experiments  # noqa: F401 (first)
+
 import concurrent.futures
 import dataclasses
 import json
@@ -38,6 +40,7 @@ from watch import Screen, screen
 
 from jaxtext.errors import InputError
 from jaxtext.training.files import write_durably
+from jaxtext.versions import with_flags
 
 
 def _cores() -> int:
@@ -212,8 +215,7 @@ def _begin_worker():
 
     threading.Thread(target=follow, daemon=True).start()
     # Products of this size gain nothing from two. Read when JAX first computes.
-    flags = os.environ.get("XLA_FLAGS", "")
-    os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false"
+    os.environ["XLA_FLAGS"] = with_flags("--xla_cpu_multi_thread_eigen=false")
 
 
 if __name__ == "__main__":

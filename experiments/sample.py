@@ -9,6 +9,8 @@ nothing but the run's directory. The same seed writes the same text.
 Exit status: 0 done, 2 bad input.
 """
 
+import jaxtext.needs_experiments  # noqa: F401 (first)
+
 import os
 import sys
 from collections.abc import Sequence

@@ -7,68 +7,14 @@
 >>> state, ys = jt.unroll(cell, params, state, jax.numpy.zeros((8, 100), int))
 >>> ys.shape
 (8, 100, 256)
+
+Names are loaded on first use, from the list in ``__init__.pyi``. So ``import jaxtext``
+takes milliseconds, a program that trains nothing never loads Flax and Orbax, and
+`jaxtext.versions` can set XLA's flags before JAX is imported.
 """
 
-from jaxtext import dispatch, text, training
-from jaxtext.cells import (
-    LSTMState,
-    coupled_lstm,
-    gru,
-    layer_norm_gru,
-    layer_norm_lstm,
-    layer_norm_rnn,
-    lstm,
-    min_gru,
-    min_lstm,
-    minimal_gated_unit,
-    mogrifier,
-    peephole_lstm,
-    projected_lstm,
-    rnn,
-)
-from jaxtext.compose import bidirectional, dropout, residual, stack
-from jaxtext.model import LanguageModel
-from jaxtext.noise import (
-    recurrent_dropout,
-    variational_dropout,
-    weight_drop,
-    zoneout,
-)
-from jaxtext.types import Backend, Cell, Masks, Noise, Target
-from jaxtext.unroll import explain_backend, unroll
+import lazy_loader
 
-__all__ = [
-    "Backend",
-    "Cell",
-    "LSTMState",
-    "LanguageModel",
-    "Masks",
-    "Noise",
-    "Target",
-    "bidirectional",
-    "coupled_lstm",
-    "dispatch",
-    "dropout",
-    "explain_backend",
-    "gru",
-    "layer_norm_gru",
-    "layer_norm_lstm",
-    "layer_norm_rnn",
-    "lstm",
-    "min_gru",
-    "min_lstm",
-    "minimal_gated_unit",
-    "mogrifier",
-    "peephole_lstm",
-    "projected_lstm",
-    "recurrent_dropout",
-    "residual",
-    "rnn",
-    "stack",
-    "text",
-    "training",
-    "unroll",
-    "variational_dropout",
-    "weight_drop",
-    "zoneout",
-]
+__version__ = "0.1.0"
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

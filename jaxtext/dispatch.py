@@ -4,13 +4,21 @@ from typing import NamedTuple
 
 from jaxtext.errors import InputError
 from jaxtext.target import target as current_target
-from jaxtext.types import Array, Backend, Cell, Masks, Params, State, Target
+from jaxtext.types import (
+    Array,
+    Backend,
+    BackendName,
+    Cell,
+    Masks,
+    Params,
+    State,
+    Target,
+)
 
 STEP_BY_STEP = "scan"
-BACKENDS = ("fused", "mosaic", "triton", "cudnn", "parallel")
 
 # What is tried first to last on a platform, and the evidence for it; then the scan.
-EVIDENCE = {
+EVIDENCE: dict[str, dict[BackendName, str]] = {
     "cpu": {"fused": "measured faster than scan (benchmarks/results/cpu-2-cores.json)"},
     "tpu": {
         "mosaic": "fewer cycles a step than scan in the compiler's schedule; not "
@@ -38,7 +46,7 @@ def choose(
     state: State,
     xs: Array,
     masks: Masks,
-    backend: str = "auto",
+    backend: BackendName = "auto",
     target: Target | None = None,
 ) -> Choice:
     """Chooses among the backends of a cell, going by shapes and types.

@@ -8,7 +8,7 @@ from flax import linen as nn
 
 from jaxtext.compose import output_size
 from jaxtext.noise import weight_drop
-from jaxtext.types import Array, Cell, DType, Params, Shape, State
+from jaxtext.types import Array, BackendName, Cell, DType, Params, Shape, State
 from jaxtext.unroll import typed_key, unroll
 from jaxtext.walk import Remat
 
@@ -58,7 +58,7 @@ class LanguageModel(nn.Module):
     cell: Cell
     vocab_size: int
     dtype: DType = jnp.float32
-    backend: str = "auto"
+    backend: BackendName = "auto"
     remat: Remat = None
     embedding: int | None = None
     tied: bool = False
@@ -68,21 +68,22 @@ class LanguageModel(nn.Module):
         init: ClassVar[Any]
         apply: ClassVar[Any]
 
-    def setup(self):
+    def setup(self) -> None:
         """Declares the parameters, which a pass and a single step share."""
-        width, self.vectors = self.input_size, None
+        width = self.input_size
+        self.vectors: Array | None = None
         if width is not None:
             # Rows of length one, so that logits of what is tied are about one.
             normal = nn.initializers.normal(width**-0.5)
             self.vectors = self.param("embedding", normal, (self.vocab_size, width))
-        self.recurrent = self.param(
+        self.recurrent: Params = self.param(
             "recurrent", self.cell.init, self.vocab_size if width is None else width
         )
         if self.tied:
             zeros = nn.initializers.zeros
-            self.bias = self.param("bias", zeros, (self.vocab_size,))
+            self.bias: Array = self.param("bias", zeros, (self.vocab_size,))
         else:
-            self.output = nn.Dense(self.vocab_size, dtype=self.dtype)
+            self.output: nn.Dense = nn.Dense(self.vocab_size, dtype=self.dtype)
 
     def __call__(
         self,

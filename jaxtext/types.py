@@ -16,7 +16,7 @@ before it, ``σ`` the logistic sigmoid and ``⊙`` the elementwise product.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax
 
@@ -27,6 +27,10 @@ DType: TypeAlias = Any
 Device: TypeAlias = Any  # a jax.Device, which type checkers do not take for a class
 Params: TypeAlias = Any  # a pytree of arrays
 State: TypeAlias = Any  # a pytree of arrays, each with the batch axes first
+# What `jaxtext.unroll` takes as `backend`.
+BackendName: TypeAlias = Literal[
+    "auto", "scan", "fused", "mosaic", "triton", "cudnn", "parallel"
+]
 
 
 class Noise(NamedTuple):

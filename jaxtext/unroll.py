@@ -7,12 +7,23 @@ alone.
 
 import math
 from functools import partial
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
 
-from jaxtext.dispatch import BACKENDS, STEP_BY_STEP, choose
-from jaxtext.types import Array, Cell, Key, Masks, Noise, Params, State, Target
+from jaxtext.dispatch import choose
+from jaxtext.types import (
+    Array,
+    BackendName,
+    Cell,
+    Key,
+    Masks,
+    Noise,
+    Params,
+    State,
+    Target,
+)
 from jaxtext.walk import Remat, backwards, over_time, select, step_by_step
 
 
@@ -27,7 +38,7 @@ def unroll(
     resets: Array | None = None,
     reverse: bool = False,
     time_major: bool = False,
-    backend: str = "auto",
+    backend: BackendName = "auto",
     remat: Remat = None,
 ) -> tuple[State, Array]:
     """Runs a cell over a sequence.
@@ -111,7 +122,7 @@ def explain_backend(
     lengths: Array | jax.ShapeDtypeStruct | None = None,
     resets: Array | jax.ShapeDtypeStruct | None = None,
     time_major: bool = False,
-    backend: str = "auto",
+    backend: BackendName = "auto",
     target: Target | None = None,
 ) -> list[str]:
     """Says how `unroll` would take each cell over a sequence, and why.
@@ -168,10 +179,9 @@ def explain_backend(
 
 def _check_backend(cell, backend):
     own = [other.name for other in cell.backends]
-    if backend not in ("auto", STEP_BY_STEP, *BACKENDS, *own):
-        raise ValueError(
-            f"backend: expected auto, scan, {', '.join(BACKENDS)}, got {backend!r}"
-        )
+    known = get_args(BackendName)
+    if backend not in (*known, *own):
+        raise ValueError(f"backend: expected {', '.join(known)}, got {backend!r}")
 
 
 def _walked(walk, cell, params, state, xs, key, lengths, resets, reverse, time_major):

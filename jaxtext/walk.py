@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxtext.dispatch import choose
-from jaxtext.types import Array, Cell, Masks, Noise, Params, State
+from jaxtext.types import Array, BackendName, Cell, Masks, Noise, Params, State
 
 Remat: TypeAlias = int | Literal["gates"] | None
 Walk: TypeAlias = Callable[..., tuple[State, Array]]
@@ -25,7 +25,7 @@ def over_time(
     masks: Masks,
     noise: Noise,
     *,
-    backend: str = "auto",
+    backend: BackendName = "auto",
     remat: Remat = None,
 ) -> tuple[State, Array]:
     """Walks time-major ``xs`` forwards; see `jaxtext.unroll` for `backend`, `remat`."""

@@ -7,6 +7,8 @@ import jaxtext
 
 LAYERS = [
     "errors",
+    "versions",
+    "needs_experiments",
     "types",
     "target",
     "kernels",

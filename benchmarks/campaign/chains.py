@@ -3,7 +3,6 @@
 import functools
 import itertools
 import json
-import os
 import random
 import threading
 import time
@@ -46,10 +45,8 @@ class Plan:
         self.corpus = self.scratch / "text.txt"
         self.corpus.write_text(text, "utf-8")
         self._flags = (*_FLAGS, *flags)
-        flags_of_xla = os.environ.get("XLA_FLAGS", "")
-        count = f"--xla_force_host_platform_device_count={devices}"
         self.environment = environment(
-            setting.scratch, XLA_FLAGS=f"{flags_of_xla} {count}"
+            setting.scratch, JAX_NUM_CPU_DEVICES=str(devices)
         )
         self._expected: dict[str, Any] = {}
         self._records: list[dict[str, Any]] = []

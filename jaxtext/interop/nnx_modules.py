@@ -30,7 +30,7 @@ class NNXCell(nnx.RNNCellBase):
     def __init__(self, cell: Cell, in_features: int, *, rngs: nnx.Rngs):
         self.cell = cell
         params = cell.init(rngs.params(), in_features)
-        self.params = nnx.data(jax.tree.map(nnx.Param, params))
+        self.params: Params = nnx.data(jax.tree.map(nnx.Param, params))
 
     def __call__(self, carry: State, inputs: Array) -> tuple[State, Array]:
         """One step: ``carry, y``."""

@@ -83,7 +83,7 @@ class Streams:
     seq_len: int | tuple[int, ...]
     reset_probability: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.lengths:
             raise InputError("expected at least one seq_len, got (); 64 is usual")
         _check_sizes(batch_size=self.batch_size, seq_len=min(self.lengths))
@@ -199,7 +199,7 @@ class Windows:
     seq_len: int
     stride: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_sizes(
             batch_size=self.batch_size, seq_len=self.seq_len, stride=self.stride
         )

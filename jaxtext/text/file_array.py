@@ -12,7 +12,7 @@ import os
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -48,7 +48,7 @@ class FileArray:
         self._file = _OpenFile(path)
         self._begin = 0  # in bytes
         self._length = os.fstat(self._file.descriptor).st_size
-        self.dtype = np.dtype(np.uint8)
+        self.dtype: np.dtype[Any] = np.dtype(np.uint8)
 
     @property
     def path(self) -> Path:

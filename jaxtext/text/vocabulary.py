@@ -46,7 +46,7 @@ class Vocabulary:
     kind: Kind
     characters: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise InputError(
                 f"expected a vocabulary of {' or '.join(KINDS)}, got {self.kind!r}"

@@ -42,7 +42,7 @@ class DynamicRule:
     decay: float = 2e-3
     epsilon: float = 2e-5
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.segment < 1:
             raise InputError(
                 f"expected a segment of at least 1 symbol, got {self.segment}"

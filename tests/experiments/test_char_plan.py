@@ -37,9 +37,9 @@ class Device:
 def test_a_step_takes_the_mean_over_a_cycle(seq_len, start, monkeypatch):
     device = Device()
     monkeypatch.setattr("char_plan.jax.block_until_ready", device.wait)
-    monkeypatch.setattr("char_plan.time.monotonic", lambda: device.now)
     streams = Streams(np.arange(1000), 2, seq_len)
     run = SimpleNamespace(
+        clock=lambda: device.now,
         step=start,
         batches=streams,
         batch=lambda k: streams.batch(0, k),

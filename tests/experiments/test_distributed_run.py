@@ -35,10 +35,7 @@ def pair(workdir, *flags):
     """Two processes that train together; their outputs are files beside `workdir`."""
     flags = ["--workdir", workdir, *FLAGS, *flags, "--coordinator"]
     flags += [f"127.0.0.1:{free_port()}", "--num-processes", 2, "--process-id"]
-    environment = os.environ | {
-        "XLA_FLAGS": os.environ["XLA_FLAGS"].replace("count=8", "count=4"),
-        "NPROC": "32",
-    }
+    environment = os.environ | {"JAX_NUM_CPU_DEVICES": "4"}
     with contextlib.ExitStack() as stack:
         processes = []
         for i in range(2):

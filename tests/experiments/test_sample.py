@@ -75,7 +75,7 @@ def test_a_directory_without_a_run(tmp_path, capfdbinary):
 
 def test_a_reader_that_has_enough(workdir):
     command = [sys.executable, SCRIPT, "--workdir", workdir, "--length", "100000"]
-    environment = os.environ | {"XLA_FLAGS": ""}
+    environment = os.environ | {"JAX_NUM_CPU_DEVICES": "1", "XLA_FLAGS": ""}
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
     ) as process:

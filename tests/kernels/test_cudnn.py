@@ -154,8 +154,8 @@ def calls(jaxpr):
     ],
 )
 @pytest.mark.parametrize("wrap", [jax.jit, jax.vmap], ids=["jit", "vmap"])
-def test_a_gpu_gets_cudnn(wrap, options, expected, monkeypatch):
-    monkeypatch.setattr(cudnn, "target", lambda: GPU)
+def test_a_gpu_gets_cudnn(wrap, options, expected, monkeypatch, pretend):
+    pretend(cudnn, GPU)
     sizes = "compute_rnn_workspace_reserve_space_sizes"  # only cuDNN itself knows
     monkeypatch.setattr(rnn.gpu_rnn, sizes, lambda *_: (1, 2), raising=False)
     cell = jt.lstm(4)

@@ -5,11 +5,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 
 import jaxtext as jt
 from jaxtext.kernels.triton import operands
 from jaxtext.types import Masks, Target
+from jaxtext.versions import pallas_triton_is_deprecated
 
 CELLS = {"rnn": jt.rnn, "lstm": jt.lstm, "gru": jt.gru}
 GPU = Target("gpu", "NVIDIA H100 80GB HBM3")
@@ -77,14 +79,14 @@ def test_types_that_a_gpu_has(name, dtype):
 
 
 @pytest.mark.skipif(
-    jax.__version_info__ >= (0, 11),
+    pallas_triton_is_deprecated(),
     reason="lowering is compiling too, for which the plugin for CUDA has to be there",
 )
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("name", CELLS)
-def test_triton_takes_the_kernels(name, dtype, monkeypatch):
+def test_triton_takes_the_kernels(name, dtype, pretend):
     """Down to what a GPU's plugin compiles, which needs none to be there."""
-    monkeypatch.setattr(operands, "target", lambda: GPU)
+    pretend(operands, GPU)
     cell = CELLS[name](72, dtype=dtype)
     case = contracts.Case(17, 7, 5, dtype, "triton")
     arrays = contracts.make(cell, case)
@@ -121,12 +123,12 @@ def test_what_it_lacks(name, hidden, dtype, device, reason):
             jt.dispatch.choose(*asked)
 
 
-def test_within_shard_map_a_gpu_gets_the_kernels(monkeypatch):
+def test_within_shard_map_a_gpu_gets_the_kernels(pretend):
     """Where masks are the same on all devices, and where they differ."""
-    monkeypatch.setattr(operands, "target", lambda: GPU)
+    pretend(operands, GPU)
     cell = jt.gru(4)
     params, _, xs = contracts.make(cell)
-    mesh = jax.sharding.AbstractMesh((3,), ("data",))
+    mesh = jax.sharding.AbstractMesh((3,), ("data",), axis_types=(AxisType.Auto,))
 
     def loss(params, xs, resets):
         start = cell.initial_state(xs.shape[:1])

@@ -7,19 +7,18 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from conftest import TINY_SHAKESPEARE
 from jaxtext.errors import InputError
 from jaxtext.text import FileArray, Vocabulary, entry, load, reader
 from jaxtext.text import corpus as corpus_module
 from jaxtext.text.vocabulary import MAX_CHARACTERS
 
 TEXT = "\ufeffThe quick brown fox\r\njumps over\0 the lazy dog: é€😀\n" * 10
-SHAKESPEARE = Path("/work/shared/data/tinyshakespeare.txt")
 
 
 @pytest.fixture
@@ -470,9 +469,9 @@ def test_memory_stays_flat(tmp_path, cache):
     assert growth < 40  # MiB
 
 
-@pytest.mark.skipif(not SHAKESPEARE.exists(), reason="no copy on this machine")
+@pytest.mark.skipif(not TINY_SHAKESPEARE.exists(), reason="no copy on this machine")
 def test_tinyshakespeare(cache):
-    corpus = load([str(SHAKESPEARE)], cache=cache)
+    corpus = load([str(TINY_SHAKESPEARE)], cache=cache)
     assert corpus.ids.shape == (1_115_394,)
     assert len(corpus.vocabulary) == 65
     assert corpus.vocabulary.decode(corpus.ids[:14]) == "First Citizen:"

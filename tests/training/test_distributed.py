@@ -34,8 +34,7 @@ class Scene:
     """One or two processes, under way; see two_processes.py."""
 
     def __init__(self, name, directory, processes):
-        flags = os.environ["XLA_FLAGS"].replace("device_count=8", "device_count=4")
-        environment = os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": str(ROOT)}
+        environment = os.environ | {"JAX_NUM_CPU_DEVICES": "4", "PYTHONPATH": str(ROOT)}
         coordinator = f"127.0.0.1:{free_port()}"
         self.files = [directory / f"{name}-{i}.json" for i in processes]
         self.stderr = [file.with_suffix(".err") for file in self.files]

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from jaxtext.errors import InputError
-from jaxtext.training.log import MetricsLog, draw_curve, read_metrics
+from jaxtext.training.log import MetricsLog, read_metrics
 from jaxtext.training.workdir import claim
 
 
@@ -48,11 +48,6 @@ def test_log_drops_what_lies_ahead_and_half_lines(tmp_path):
     log.append({"step": 21, "loss": 0.5})
     lines = log.path.read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [10, 20, 21]
-
-
-def test_curve_without_records_is_a_picture_too(tmp_path):
-    draw_curve([], tmp_path / "curve.png", "nothing yet")
-    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_record_that_could_not_be_written_comes_with_the_next(tmp_path):

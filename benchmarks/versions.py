@@ -1,0 +1,104 @@
+"""One JAX beside another: cells and a training step, in the environments of two Pythons.
+
+    python benchmarks/versions.py OLD/bin/python NEW/bin/python \
+        --out benchmarks/results/versions-cpu-2-cores.json
+
+Two versions of JAX cannot be in one process. So cells.py and train.py are run in each
+environment in turn, round after round, and the medians of the rounds are compared. The
+last line on standard output is one JSON object; all else goes to standard error.
+"""
+
+import jaxtext.needs_experiments  # noqa: F401 (first)
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import record
+import tyro
+
+HERE = Path(__file__).parent
+COMMANDS = (
+    ("cells.py", "--backends", "auto", "--libraries"),
+    ("train.py", "--cells", "lstm", "gru"),
+)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Compare the speed of jaxtext in several environments."""
+
+    pythons: tyro.conf.Positional[tuple[Path, ...]]
+    """The Pythons of the environments. Ratios are to the first one."""
+    rounds: int = 3
+    """How often each is run."""
+    seconds: float = 3.0
+    """How long each workload is timed in a round."""
+    out: Path | None = None
+    """Also write the JSON to this file."""
+
+
+def measure(config: Config) -> dict[str, Any]:
+    """Runs everything in turns, and returns the result."""
+    times: dict[str, list[list[float]]] = {}
+    versions: list[dict[str, str]] = [{} for _ in config.pythons]
+    for number in range(config.rounds):
+        for place, python in enumerate(config.pythons):
+            print(f"round {number + 1}: {python}", file=sys.stderr, flush=True)
+            for script, *flags in COMMANDS:
+                command = [python, HERE / script, *flags, "--seconds", config.seconds]
+                done = subprocess.run(
+                    [str(word) for word in command],
+                    check=True,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    text=True,
+                )
+                result = json.loads(done.stdout.splitlines()[-1])
+                versions[place] = result["versions"]
+                for name, milliseconds in _times(script, result):
+                    found = times.setdefault(name, [[] for _ in config.pythons])
+                    found[place].append(milliseconds)
+    rows = []
+    for name, found in times.items():
+        medians = [median(each) for each in found]
+        ratios = [each / medians[0] for each in medians]
+        rows.append({"what": name, "ms": medians, "ratios": ratios, "rounds": found})
+    return {"rows": rows, "environments": versions, **record.environment()}
+
+
+def _times(script, result):
+    for row in result["rows"]:
+        if script == "cells.py":
+            sizes = "x".join(str(row[axis]) for axis in ("batch", "time", "hidden"))
+            yield f"{row['cell']} {sizes} {row['direction']}", row["median_ms"]
+        elif row["library"] == "jaxtext":
+            yield f"{row['cell']} training step", row["median_ms"]
+
+
+def table(result: dict[str, Any]) -> str:
+    """The result in Markdown."""
+    heads = [f"JAX {found['jax']}, ms" for found in result["environments"]]
+    lines = [f"| | {' | '.join(heads)} | ratio |", "| --- " * (len(heads) + 2) + "|"]
+    for row in result["rows"]:
+        times = " | ".join(f"{ms:.2f}" for ms in row["ms"])
+        lines.append(f"| {row['what']} | {times} | {row['ratios'][-1]:.2f} |")
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measures, and prints the result as the last line."""
+    config = tyro.cli(Config, args=argv)
+    result = measure(config)
+    print(table(result), file=sys.stderr)
+    record.print_last_line(result, config.out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,171 @@
+"""What depends on the versions of installed packages.
+
+No other file decides by a version. This one imports no JAX, because XLA reads its flags
+when JAX starts.
+
+What differs between the versions that jaxtext supports:
+
+====== ===================================================================
+JAX    difference
+====== ===================================================================
+0.11   Needs Python 3.12. Pallas' Triton backend is deprecated: lowering a
+       kernel warns, and needs the plugin for CUDA.
+0.11.1 XLA no longer has the flag ``xla_cpu_use_fusion_emitters``.
+====== ===================================================================
+
+On the command line it prints which of some XLA flags are safe to set::
+
+    XLA_FLAGS="$(python -m jaxtext.versions --xla_gpu_graph_min_graph_size=1)"
+"""
+
+import importlib.metadata
+import os
+import re
+import sys
+from typing import Literal, TypeAlias
+
+Version: TypeAlias = tuple[int, ...]
+Variable: TypeAlias = Literal["XLA_FLAGS", "LIBTPU_INIT_ARGS"]
+
+# The newest release of each package that passed ``make test-versions``, as far as it
+# matters: a later patch of it counts as tried.
+TRIED: dict[str, Version] = {
+    "jax": (0, 12),
+    "jaxlib": (0, 12),
+    "libtpu": (0, 0, 50),
+    "flax": (0, 12),
+    "optax": (0, 2),
+    "orbax-checkpoint": (0, 12),
+    "numpy": (2, 5),
+    "matplotlib": (3, 11),
+}
+
+# Every flag that this project sets, with the first version that no longer has it. None:
+# the newest tried version has it.
+_FLAGS: dict[Variable, tuple[str, dict[str, Version | None]]] = {
+    "XLA_FLAGS": (
+        "jaxlib",
+        {
+            "xla_backend_optimization_level": None,
+            "xla_cpu_multi_thread_eigen": None,
+            "xla_cpu_parallel_codegen_split_count": None,
+            "xla_cpu_use_fusion_emitters": (0, 11, 1),
+            "xla_gpu_enable_command_buffer": None,
+            "xla_gpu_graph_min_graph_size": None,
+            "xla_llvm_disable_expensive_passes": None,
+        },
+    ),
+    "LIBTPU_INIT_ARGS": (
+        "libtpu",
+        {"xla_jf_dump_to": None, "xla_jf_dump_llo_text": None},
+    ),
+}
+
+
+def installed(package: str) -> Version | None:
+    """The release number of an installed package, ``None`` if it is not installed.
+
+    Example:
+      >>> installed("jax") >= (0, 10)
+      True
+      >>> installed("no-such-package") is None
+      True
+    """
+    try:
+        version = importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    release = re.match(r"\d+(\.\d+)*", version)
+    return tuple(map(int, release[0].split("."))) if release else None
+
+
+def lacking(extra: str) -> str | None:
+    """Says what is missing of one of jaxtext's extras, and what to type.
+
+    Args:
+      extra: Its name, such as ``"experiments"``.
+
+    Returns:
+      One line, or ``None`` if nothing is missing.
+    """
+    try:
+        requirements = importlib.metadata.requires("jaxtext") or []
+    except importlib.metadata.PackageNotFoundError:  # found by PYTHONPATH alone
+        return None
+    names = [
+        re.split(r"[^\w.-]", requirement)[0]
+        for requirement in requirements
+        if re.search(rf"""extra == ['"]{extra}['"]""", requirement)
+    ]
+    missing = [name for name in names if installed(name) is None]
+    if not missing:
+        return None
+    verb = "is" if len(missing) == 1 else "are"
+    return (
+        f"{', '.join(missing)} {verb} not installed; run: pip install "
+        f"'jaxtext[{extra}]'"
+    )
+
+
+def newer_than_tried() -> list[str]:
+    """The packages that are installed in a version newer than any tried one."""
+    return [package for package in TRIED if _is_newer(package)]
+
+
+def known_flags(*flags: str, variable: Variable = "XLA_FLAGS") -> list[str]:
+    """Leaves out the flags that the installed compiler may not know.
+
+    XLA and libtpu end the process at a flag that they do not know. A flag is kept if
+    the installed version is known to have it. With a version newer than any tried one,
+    none is kept.
+
+    Args:
+      *flags: Flags that this project sets, such as
+        ``"--xla_cpu_multi_thread_eigen=false"``.
+      variable: The environment variable that they are for.
+
+    Raises:
+      KeyError: If a flag is not in the table of this module.
+
+    Example:
+      >>> known_flags("--xla_cpu_multi_thread_eigen=false")
+      ['--xla_cpu_multi_thread_eigen=false']
+    """
+    package, last = _FLAGS[variable]
+    version = installed(package)
+
+    def is_known(flag: str) -> bool:
+        end = last[flag.removeprefix("--").partition("=")[0]]
+        if version is None or _is_newer(package):
+            return False
+        return end is None or version < end
+
+    return [flag for flag in flags if is_known(flag)]
+
+
+def with_flags(*flags: str, variable: Variable = "XLA_FLAGS") -> str:
+    """The value of an environment variable with the known ones of `flags` added.
+
+    Set the variable to it before JAX is imported. Arguments and errors are those of
+    `known_flags`.
+    """
+    before = os.environ.get(variable, "")
+    ours = " ".join(known_flags(*flags, variable=variable))
+    if before and not before.lstrip().startswith("-"):
+        return before  # the name of a file that holds flags, which cannot be added to
+    return f"{before} {ours}".strip()
+
+
+def pallas_triton_is_deprecated() -> bool:
+    """Whether JAX deprecates Pallas' Triton backend (0.11 and newer)."""
+    version = installed("jax")
+    return version is not None and version >= (0, 11)
+
+
+def _is_newer(package: str) -> bool:
+    version, tried = installed(package), TRIED[package]
+    return version is not None and version[: len(tried)] > tried
+
+
+if __name__ == "__main__":
+    print(with_flags(*sys.argv[1:]))
