@@ -1,4 +1,4 @@
-"""One JAX beside another: cells and a training step, in the environments of two Pythons.
+"""One JAX beside another: cells and training steps in two environments.
 
     python benchmarks/versions.py OLD/bin/python NEW/bin/python \
         --out benchmarks/results/versions-cpu-2-cores.json

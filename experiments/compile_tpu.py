@@ -1,6 +1,6 @@
 """Compile the training step for a TPU slice, on a machine that has no TPU.
 
-    pip install 'jaxtext[tpu]'
+    pip install '.[experiments,tpu]'
     python experiments/compile_tpu.py --topology v5e:4x4
     python experiments/compile_tpu.py --topology v5e:16x16 --cell lstm --hidden 1024 \
         --layers 2 --batch-size 2048 --dtype bfloat16
