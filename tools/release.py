@@ -87,9 +87,9 @@ def attempt(wheel: Path, version: str) -> None:
     with tempfile.TemporaryDirectory() as directory:
         env = Path(directory, "env")
         _run(*UV, "venv", "--quiet", "--python", sys.executable, env)
-        own = os.environ | {"VIRTUAL_ENV": str(env), "JAX_PLATFORMS": "cpu"}
+        own = os.environ | {"JAX_PLATFORMS": "cpu"}
         own.pop("PYTHONPATH", None)
-        _run(*UV, "pip", "install", "--quiet", wheel, env=own)
+        _run(*UV, "pip", "install", "--quiet", "--python", env, wheel)
         python = env / "bin" / "python"
         for what in (program, _CHECKPOINT, _HELP):
             _run(python, "-W", "error", "-c", what, version, cwd=directory, env=own)

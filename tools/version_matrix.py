@@ -65,10 +65,7 @@ def test(python: Path, resolution: str, words: list[str], log: Path) -> list[str
         shared = ROOT.parent / "shared"
         if shared.exists():  # texts that some tests read
             Path(directory, "shared").symlink_to(shared)
-        environment = os.environ | {
-            "VIRTUAL_ENV": str(env),
-            "UV_PYTHON_DOWNLOADS": "never",
-        }
+        environment = os.environ | {"UV_PYTHON_DOWNLOADS": "never"}
 
         def succeeds(*command: str | Path, where: Path = clone) -> bool:
             print("$", *command, file=file, flush=True)
@@ -78,11 +75,11 @@ def test(python: Path, resolution: str, words: list[str], log: Path) -> list[str
             return run.returncode == 0
 
         uv = sys.executable, "-m", "uv"
-        install = *uv, "pip", "install", "--resolution", resolution, "-e", ".[test]"
+        install = *uv, "pip", "install", "--resolution", resolution, "--python", env
         ready = (
             succeeds("git", "clone", "--quiet", ROOT, clone, where=ROOT)
             and succeeds(*uv, "venv", "--quiet", "--python", python, env)
-            and succeeds(*install)
+            and succeeds(*install, "--editable", ".[test]")
         )
         if not ready:
             return []
