@@ -103,7 +103,10 @@ def test_flags_are_set_before_jax_is_imported():
 
 
 def test_no_other_file_decides_by_a_version():
-    asking = re.compile(r"__version_info__|sys\.version_info|__version__ *(<|>|==|!=)")
+    asking = re.compile(
+        r"__version_info__|sys\.version_info|"
+        r"\b(jax|jaxlib|flax|optax|orbax\w*|np)\.__version__ *(<|>|==|!=)"
+    )
     setting = re.compile(r"""XLA_FLAGS["']?\] *=(?! *(versions\.)?with_flags)""")
     for folder in ("jaxtext", "experiments", "benchmarks", "tests", "tools"):
         for path in (ROOT / folder).rglob("*.py"):
