@@ -23,7 +23,7 @@ import jax
 Array: TypeAlias = jax.Array
 Key: TypeAlias = jax.Array  # a typed PRNG key, from jax.random.key
 Shape: TypeAlias = tuple[int, ...]
-DType: TypeAlias = Any
+DType: TypeAlias = jax.typing.DTypeLike
 Device: TypeAlias = Any  # a jax.Device, which type checkers do not take for a class
 Params: TypeAlias = Any  # a pytree of arrays
 State: TypeAlias = Any  # a pytree of arrays, each with the batch axes first

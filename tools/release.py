@@ -72,7 +72,7 @@ def check(wheel: Path, sdist: Path) -> str:
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert [name for name in names if not _INSIDE.match(name)] == []
     assert not [name for name in names if "test" in Path(name).name]
-    relative = [x for x in _LINK.findall(about.get_payload()) if "://" not in x]
+    relative = [x for x in _LINK.findall(str(about.get_payload())) if "://" not in x]
     assert relative == [], f"links that PyPI cannot follow: {relative}"
     with tarfile.open(sdist) as archive:
         inside = {name.partition("/")[2] for name in archive.getnames()}

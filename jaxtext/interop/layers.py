@@ -52,7 +52,9 @@ class Layer(NamedTuple):
         return self.params["kernel"].dtype
 
 
-def layer(kind: Kind, params: Mapping[str, Array], dtype: DType = None) -> Network:
+def layer(
+    kind: Kind, params: Mapping[str, Array], dtype: DType | None = None
+) -> Network:
     """A cell around parameters that are there already.
 
     Args:
@@ -70,8 +72,8 @@ def layer(kind: Kind, params: Mapping[str, Array], dtype: DType = None) -> Netwo
       >>> cell.initial_state(()).shape
       (3,)
     """
-    this = Layer(kind, params, dtype)
-    types = {"dtype": dtype or this.param_dtype, "param_dtype": this.param_dtype}
+    this = Layer(kind, params, dtype or params["kernel"].dtype)
+    types = {"dtype": this.dtype, "param_dtype": this.param_dtype}
     copies = {name: jnp.array(x) for name, x in params.items()}  # may yet be donated
     return _CELLS[kind](this.sizes[1], **types), copies
 

@@ -27,7 +27,7 @@ class Part(NamedTuple):
 
     spec: pl.BlockSpec
     shape: Shape
-    dtype: DType = None
+    dtype: DType | None = None
 
 
 class Grid(NamedTuple):
@@ -67,7 +67,7 @@ class Grid(NamedTuple):
         for first in range(0, hidden, width):
             yield lambda gate=0, first=first: pl.ds(gate * hidden + first, width)
 
-    def stream(self, width: int, dtype: DType = None) -> Part:
+    def stream(self, width: int, dtype: DType | None = None) -> Part:
         """``[T, B, width]``, of which a block of time of a tile of the batch."""
         spec = pl.BlockSpec(
             (self.tiles.steps, self.tiles.rows, width),
@@ -75,7 +75,7 @@ class Grid(NamedTuple):
         )
         return Part(spec, (self.sizes.length, self.tiles.batch, width), dtype)
 
-    def rows(self, width: int, dtype: DType = None) -> Part:
+    def rows(self, width: int, dtype: DType | None = None) -> Part:
         """``[B, width]``, of which a tile of the batch."""
         spec = pl.BlockSpec((self.tiles.rows, width), lambda tile, place: (tile, 0))
         return Part(spec, (self.tiles.batch, width), dtype)
@@ -126,7 +126,9 @@ class Grid(NamedTuple):
             grid=(self.tiles.batch // self.tiles.rows, self.blocks),
             in_specs=of_parts(lambda part: part.spec, parts),
             out_specs=[of_parts(lambda part: part.spec, outputs)],
-            scratch_shapes=[pltpu.VMEM(shape, dtype) for shape, dtype in scratch],
+            scratch_shapes=[
+                pltpu.VMEM(shape, jnp.dtype(dtype)) for shape, dtype in scratch
+            ],
             compiler_params=pltpu.CompilerParams(
                 dimension_semantics=("parallel", "arbitrary"),
                 vmem_limit_bytes=self.tiles.bytes,
