@@ -11,6 +11,8 @@ JAX    difference
 0.11   Needs Python 3.12. Pallas' Triton backend is deprecated: lowering a
        kernel warns, and needs the plugin for CUDA.
 0.11.1 XLA no longer has the flag ``xla_cpu_use_fusion_emitters``.
+0.12   The axes of an ``AbstractMesh`` are ``Explicit`` unless it is told
+       otherwise. More traces are kept by the function that was traced.
 ====== ===================================================================
 
 On the command line it prints which of some XLA flags are safe to set::
