@@ -5,7 +5,9 @@ from importlib.util import find_spec
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
-collect_ignore = [
+# typed/calls.py is for type checkers alone.
+collect_ignore = ["tests/typed/calls.py"]
+collect_ignore += [
     f"jaxtext/interop/{module}.py"
     for module in ("torch", "keras", "haiku", "equinox")
     if find_spec(module) is None

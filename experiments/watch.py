@@ -76,7 +76,8 @@ def screen(quiet: bool = False) -> Iterator[Screen]:
         disable=quiet or not console.is_terminal,
         refresh_per_second=4,
     )
-    with progress:
+    # Even one that is disabled prints an empty line, before rich 15.
+    with contextlib.nullcontext() if progress.disable else progress:
         yield Screen(progress)
 
 

@@ -164,6 +164,12 @@ def pallas_triton_is_deprecated() -> bool:
     return version is not None and version >= (0, 11)
 
 
+def numpy_types_are_known() -> bool:
+    """Whether NumPy's stubs say what a ``dtype`` is of (2.3 and newer)."""
+    version = installed("numpy")
+    return version is not None and version >= (2, 3)
+
+
 def _is_newer(package: str) -> bool:
     version, tried = installed(package), TRIED[package]
     return version is not None and version[: len(tried)] > tried
