@@ -23,10 +23,6 @@ import record
 import tyro
 
 HERE = Path(__file__).parent
-COMMANDS = (
-    ("cells.py", "--backends", "auto", "--libraries"),
-    ("train.py", "--cells", "lstm", "gru"),
-)
 
 
 @dataclass(frozen=True)
@@ -35,6 +31,8 @@ class Config:
 
     pythons: tyro.conf.Positional[tuple[Path, ...]]
     """The Pythons of the environments. Ratios are to the first one."""
+    shapes: tuple[str, ...] = ("64x100x128", "64x100x512", "1x1000x256")
+    """Shapes of the cells, as for cells.py."""
     rounds: int = 3
     """How often each is run."""
     seconds: float = 3.0
@@ -45,12 +43,16 @@ class Config:
 
 def measure(config: Config) -> dict[str, Any]:
     """Runs everything in turns, and returns the result."""
+    commands = (
+        ("cells.py", "--backends", "auto", "--libraries", "--shapes", *config.shapes),
+        ("train.py", "--cells", "lstm", "gru"),
+    )
     times: dict[str, list[list[float]]] = {}
     versions: list[dict[str, str]] = [{} for _ in config.pythons]
     for number in range(config.rounds):
         for place, python in enumerate(config.pythons):
             print(f"round {number + 1}: {python}", file=sys.stderr, flush=True)
-            for script, *flags in COMMANDS:
+            for script, *flags in commands:
                 command = [python, HERE / script, *flags, "--seconds", config.seconds]
                 done = subprocess.run(
                     [str(word) for word in command],
