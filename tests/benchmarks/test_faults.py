@@ -29,7 +29,8 @@ def test_a_short_campaign_finds_nothing(tmp_path, capsys):
     for name, counts in result["families"].items():
         assert counts["tried"] == counts["survived"] + counts["refused"] > 0, name
     assert result["silently_wrong"] == result["failed"] == 0
-    assert result["families"]["kill"]["also"]["runs that ended as if unhurt"] == 1
+    ended = result["families"]["kill"]["also"]["runs that ended as if unhurt"]
+    assert ended >= 1  # more, where a kill comes too late to hurt
     assert result["families"]["bits"]["also"]["files"] > 20
 
 
