@@ -5,11 +5,13 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+from jaxtext.constructor import constructor
 from jaxtext.types import Cell, Noise
 from jaxtext.unroll import unroll
 from jaxtext.walk import backwards
 
 
+@constructor
 def stack(*cells: Cell) -> Cell:
     """Layers, each reading what the one below it writes. A stack is itself a cell.
 
@@ -110,6 +112,7 @@ def stack(*cells: Cell) -> Cell:
     )
 
 
+@constructor
 def bidirectional(forward: Cell, backward: Cell | None = None) -> Cell:
     """Reads a sequence in both directions, and puts the two outputs side by side.
 
@@ -181,6 +184,7 @@ def bidirectional(forward: Cell, backward: Cell | None = None) -> Cell:
     return Cell(init, initial_state, None, noise, sequence)
 
 
+@constructor
 def residual(cell: Cell) -> Cell:
     """Adds a cell's input to its output: ``y_t = x_t + cell(x_t)``.
 
@@ -227,6 +231,7 @@ def residual(cell: Cell) -> Cell:
     return Cell(cell.init, cell.initial_state, one_step and step, cell.noise, sequence)
 
 
+@constructor
 def dropout(rate: float) -> Cell:
     """Sets each input to zero with probability `rate`, and scales up the others.
 

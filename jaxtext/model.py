@@ -2,14 +2,17 @@
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxtext.checks import count, decided, integers, shown
 from jaxtext.compose import output_size
+from jaxtext.errors import InputError
+from jaxtext.expected import check_cell
+from jaxtext.keys import folded, typed_key
 from jaxtext.noise import weight_drop
 from jaxtext.types import Array, BackendName, Cell, DType, Params, Shape, State
-from jaxtext.unroll import typed_key, unroll
+from jaxtext.unroll import unroll
 from jaxtext.walk import Remat
 
 
@@ -70,6 +73,8 @@ class LanguageModel(nn.Module):
 
     def setup(self) -> None:
         """Declares the parameters, which a pass and a single step share."""
+        check_cell(self.cell)
+        count("vocab_size", self.vocab_size)
         width = self.input_size
         self.vectors: Array | None = None
         if width is not None:
@@ -107,9 +112,17 @@ class LanguageModel(nn.Module):
         Returns:
           The state after it, and logits ``[B, T, V]`` (``[B, last, V]``), float32.
         """
+        ids = integers("ids", ids)
+        if last is not None:
+            last = count("last", last)
+            if decided(lambda: last > ids.shape[-1], otherwise=False):
+                raise InputError(
+                    f"last: expected at most as many as there are ids, got {last} of "
+                    f"{shown(ids)}"
+                )
         key = self.make_rng("dropout") if self.has_rng("dropout") else None
         if key is not None and streams is not None:
-            key = jax.vmap(jax.random.fold_in, (None, 0))(typed_key(key), streams)
+            key = folded(typed_key(key), integers("streams", streams))
         params, xs = self._read(self._thinned(), ids)
         state, hs = unroll(
             self.cell,
@@ -142,7 +155,7 @@ class LanguageModel(nn.Module):
                 "expected a cell that reads forwards, to generate with; got one that "
                 "has to see the whole sequence (is part of it bidirectional?)"
             )
-        params, x = self._read(self.recurrent, ids)
+        params, x = self._read(self.recurrent, integers("ids", ids))
         state, h = self.cell.step(params, state, x)
         return state, self._logits(h)
 
@@ -154,7 +167,9 @@ class LanguageModel(nn.Module):
     def input_size(self) -> int | None:
         """``D``, the width of the cell's input; ``None`` where it reads symbols."""
         if not self.tied:
-            return self.embedding
+            return (
+                None if self.embedding is None else count("embedding", self.embedding)
+            )
         # The width of a cell's output does not depend on that of its input, unless it
         # passes on what it reads; then only a width that is said can be right.
         guess = self.embedding or 1
@@ -174,7 +189,8 @@ class LanguageModel(nn.Module):
         """
         if self.vectors is None:
             return params, ids
-        if self.cell.embed is not None and ids.size >= self.vocab_size:
+        many = decided(lambda: ids.size >= self.vocab_size, otherwise=True)
+        if self.cell.embed is not None and many:
             return self.cell.embed(params, self.vectors), ids
         return params, self.vectors.astype(self.dtype)[ids]
 

@@ -8,9 +8,11 @@ import jax
 import jax.numpy as jnp
 
 from jaxtext.cells.hidden import hidden_size
+from jaxtext.constructor import constructor
 from jaxtext.types import Cell, Key, Noise, Params, State
 
 
+@constructor
 def variational_dropout(rate: float) -> Cell:
     """Dropout with one mask for all steps of a sequence.
 
@@ -75,6 +77,7 @@ def variational_dropout(rate: float) -> Cell:
     return Cell(init, initial_state, step, noise, sequence)
 
 
+@constructor
 def recurrent_dropout(cell: Cell, rate: float) -> Cell:
     """Dropout on the hidden state that goes into each step, one mask a sequence.
 
@@ -136,6 +139,7 @@ def recurrent_dropout(cell: Cell, rate: float) -> Cell:
     return Cell(cell.init, cell.initial_state, step, noise, embed=cell.embed)
 
 
+@constructor
 def zoneout(cell: Cell, rate: float | State) -> Cell:
     """Keeps each unit of the state as it was with probability `rate`, step by step.
 

@@ -6,13 +6,19 @@ alone.
 """
 
 import math
-from functools import partial
-from typing import get_args
+from functools import lru_cache, partial
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec
 
+from jaxtext.checks import count, flags, inputs, integers, shown
 from jaxtext.dispatch import choose
+from jaxtext.errors import InputError
+from jaxtext.expected import check_cell, fitted_params, fitted_state
+from jaxtext.kernels.products import is_symbols
+from jaxtext.keys import folded, of_each, typed_key
 from jaxtext.types import (
     Array,
     BackendName,
@@ -103,14 +109,23 @@ def unroll(
       >>> ys.shape, bool((ys[1, 1:] == 0).all()), bool((state[1] == ys[1, 0]).all())
       ((2, 3, 4), True, True)
     """
+    check_cell(cell)
     _check_backend(cell, backend)
-    count = isinstance(remat, int) and not isinstance(remat, bool) and remat > 0
-    if not (count or remat is None or remat == "gates"):
-        raise ValueError(f"remat: expected None, 'gates' or a count, got {remat!r}")
+    if not (remat is None or remat == "gates"):
+        remat = count("remat", remat, or_else="None, 'gates'")
+    operands = _operands(cell, params, state, xs, key, lengths, resets, time_major)
+    return _compiled(cell, backend, remat, bool(reverse), bool(time_major))(*operands)
+
+
+@lru_cache(maxsize=256)
+def _compiled(cell, backend, remat, reverse, time_major):
+    """What `unroll` does with its operands, compiled once for each of their shapes.
+
+    Within another compiled function nothing is left of this one.
+    """
     walk = partial(over_time, backend=backend, remat=remat)
-    return _walked(
-        walk, cell, params, state, xs, key, lengths, resets, reverse, time_major
-    )
+    walk = partial(_walked, walk, cell, reverse=reverse, time_major=time_major)
+    return jax.jit(partial(_in_any_mesh, walk, time_major))
 
 
 def explain_backend(
@@ -160,6 +175,7 @@ def explain_backend(
       fused: measured faster than scan (benchmarks/results/cpu-2-cores.json)
       scan: nothing else has been shown faster on cpu
     """
+    check_cell(cell)
     _check_backend(cell, backend)
     reasons = []
 
@@ -170,10 +186,12 @@ def explain_backend(
         reasons.append(choice.reason)
         return step_by_step(cell, params, state, xs, masks, noise)
 
-    walk = partial(
-        _walked, noting, cell, key=None, reverse=False, time_major=time_major
-    )
-    jax.eval_shape(walk, params, state, xs, lengths=lengths, resets=resets)
+    def walk(params, state, xs, lengths, resets):
+        operands = params, state, xs, None, lengths, resets
+        operands = _operands(cell, *operands, time_major)
+        return _walked(noting, cell, *operands, reverse=False, time_major=time_major)
+
+    jax.eval_shape(walk, params, state, xs, lengths, resets)
     return reasons
 
 
@@ -181,43 +199,102 @@ def _check_backend(cell, backend):
     own = [other.name for other in cell.backends]
     known = get_args(BackendName)
     if backend not in (*known, *own):
-        raise ValueError(f"backend: expected {', '.join(known)}, got {backend!r}")
+        raise InputError(f"backend: expected {', '.join(known)}, got {backend!r}")
 
 
-def _walked(walk, cell, params, state, xs, key, lengths, resets, reverse, time_major):
-    """Takes `walk` over the sequence: checks, masks and layout done."""
-    lengths = None if lengths is None else jnp.asarray(lengths)
-    resets = None if resets is None else jnp.asarray(resets)
-    symbols = jnp.issubdtype(xs.dtype, jnp.integer)
+def _operands(cell, params, state, xs, key, lengths, resets, time_major):
+    """The arrays that a caller gave, as all that follows expects them."""
+    xs = inputs("xs", xs)
+    symbols = is_symbols(xs)
     if xs.ndim < (1 if symbols else 2):
-        raise ValueError(
-            f"unroll expects xs [..., T, D], or integers [..., T]; got {xs.shape}"
+        raise InputError(
+            "xs: expected vectors [..., T, D], or integers [..., T] that stand for "
+            f"symbols, got {shown(xs)}"
         )
+    over_time = xs.shape if symbols else xs.shape[:-1]
+    batch_shape = over_time[1:] if time_major else over_time[:-1]
+    if lengths is not None:
+        lengths = integers("lengths", lengths)
+        _check_shape("lengths", lengths, batch_shape)
+    if resets is not None:
+        resets = flags("resets", resets)
+        _check_shape("resets", resets, over_time)
+    if key is not None:
+        key = typed_key(key)
+        if key.shape not in ((), batch_shape):
+            raise InputError(
+                f"key: expected one key, or one for each sequence {batch_shape}, got "
+                f"keys {key.shape}"
+            )
+    params = fitted_params(cell, params, xs, symbols)
+    try:
+        state = fitted_state(cell, state, batch_shape)
+    except InputError as error:
+        of = f"integer xs {xs.shape} are symbols and have no axis D" if symbols else ""
+        of = of or f"xs {xs.shape} have the batch axes {batch_shape}"
+        raise InputError(f"{error} ({of})") from None
+    return params, state, xs, key, lengths, resets
+
+
+def _check_shape(name, array, shape):
+    if array.shape != shape:
+        raise InputError(f"{name}: expected shape {shape} as in xs, got {array.shape}")
+
+
+def _walked(
+    walk, cell, params, state, xs, key, lengths, resets, *, reverse, time_major
+):
+    """Takes `walk` over the sequence: masks and layout done."""
+    symbols = is_symbols(xs)
     if not time_major:
-        time_axis = xs.ndim - (1 if symbols else 2)
-        xs = jnp.moveaxis(xs, time_axis, 0)
+        xs = jnp.moveaxis(xs, xs.ndim - (1 if symbols else 2), 0)
         resets = None if resets is None else jnp.moveaxis(resets, -1, 0)
     length, *batch = xs.shape if symbols else xs.shape[:-1]
     batch_shape = tuple(batch)
-    _check_shapes(xs, symbols, batch_shape, state, lengths, resets)
 
-    valid = None
+    valid, before = None, state
     if lengths is not None:
         steps = jnp.arange(length).reshape(length, *(1 for _ in batch_shape))
-        valid = steps < lengths
+        valid = steps < lengths[None]
         # The gradient through a step that is masked out is 0 times its slope, and
-        # that is NaN where the padding is not finite: no mask after it would help.
+        # that is NaN where the padding, or the state of a sequence without any steps,
+        # is not finite: no mask after it would help.
         xs = select(valid, xs, jnp.zeros_like(xs))
+        state = select(lengths > 0, state, cell.initial_state(batch_shape))
         resets = None if resets is None else resets & valid
     if resets is not None:
         resets = jnp.concatenate([resets, jnp.zeros((1, *batch_shape), bool)])
 
-    key = None if key is None else typed_key(key)
     params, state, xs = _varying_alike((params, state, xs), (resets, key))
     noise = _draw_noise(cell, key, 1 if symbols else xs.shape[-1], batch_shape, length)
     walk = partial(backwards, walk) if reverse else walk
     state, ys = walk(cell, params, state, xs, Masks(resets, valid), noise)
+    if lengths is not None:
+        state = select(lengths > 0, state, before)
     return state, ys if time_major else jnp.moveaxis(ys, 0, -2)
+
+
+def _in_any_mesh(walk, time_major, params, state, xs, key, lengths, resets):
+    """Takes `walk` where the types of arrays say how they are divided, and elsewhere.
+
+    With explicit axes a loop would have to be told the division of all that it carries
+    or writes into; within, XLA finds it. Batches come out divided as they are in `xs`,
+    and the other axes of a state as they came in.
+    """
+    operands = params, state, xs, key, lengths, resets
+    axes = jax.sharding.get_abstract_mesh().explicit_axes
+    if not axes:
+        return walk(*operands)
+    spec = jax.typeof(xs).sharding.spec
+    over_time = spec if is_symbols(xs) else spec[:-1]
+    batch = over_time[1:] if time_major else over_time[:-1]
+
+    def of_state(x):
+        return PartitionSpec(*batch, *jax.typeof(x).sharding.spec[len(batch) :])
+
+    out = jax.tree.map(of_state, state), PartitionSpec(*over_time, None)
+    divided: Any = jax.sharding.auto_axes(walk, axes=axes, out_sharding=out)
+    return divided(*operands)
 
 
 def _varying_alike(operands, others):
@@ -245,45 +322,11 @@ def _draw_noise(cell, key, input_size, batch_shape, length):
     """A `Noise` with the batch axes first, behind the time axis of what has one."""
     if cell.noise is None or key is None:
         return Noise()
-    if key.shape not in ((), batch_shape):
-        raise ValueError(
-            f"key: expected one key or one per sequence {batch_shape}, got {key.shape}"
-        )
+    if key.shape != batch_shape:
+        index = jnp.arange(math.prod(batch_shape)).reshape(batch_shape)
+        key = folded(key, index)
 
     def draw(key):
         return cell.noise(key, input_size, length)
 
-    fold = jax.random.fold_in
-    if key.shape != batch_shape:
-        index = jnp.arange(math.prod(batch_shape)).reshape(batch_shape)
-        for _ in batch_shape:
-            fold = jax.vmap(fold, (None, 0))
-        key = fold(key, index)
-    for _ in batch_shape:
-        draw = jax.vmap(draw, out_axes=Noise(0, 1))
-    return draw(key)
-
-
-def typed_key(key: Key) -> Key:
-    """A key as `jax.random.key` makes it, also of one that `PRNGKey` made."""
-    if jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
-        return key
-    return jax.random.wrap_key_data(key)
-
-
-def _check_shapes(xs, symbols, batch_shape, state, lengths, resets):
-    """Raises where a shape disagrees with the batch that `xs` has, naming it."""
-    expected = {
-        "lengths": (lengths, batch_shape),
-        "resets (time first)": (resets, (xs.shape[0], *batch_shape)),
-    }
-    for name, (array, shape) in expected.items():
-        if array is not None and array.shape != shape:
-            raise ValueError(f"{name}: expected shape {shape}, got {array.shape}")
-    for leaf in jax.tree.leaves(state):
-        if leaf.shape[: len(batch_shape)] != batch_shape:
-            hint = " (integer xs are symbols and have no axis D)" if symbols else ""
-            raise ValueError(
-                f"state: expected batch axes {batch_shape} as in xs{hint}, got an "
-                f"array of shape {leaf.shape}"
-            )
+    return of_each(draw, key, out_axes=Noise(0, 1))

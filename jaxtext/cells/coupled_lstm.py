@@ -5,9 +5,11 @@ import jax.numpy as jnp
 
 from jaxtext.cells.affine import affine, embed, glorot, orthogonal
 from jaxtext.cells.lstm import LSTMState, lstm
+from jaxtext.constructor import constructor
 from jaxtext.types import Cell, DType
 
 
+@constructor
 def coupled_lstm(
     hidden: int, *, dtype: DType = jnp.float32, param_dtype: DType = jnp.float32
 ) -> Cell:

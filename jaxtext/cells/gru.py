@@ -5,10 +5,12 @@ import jax.numpy as jnp
 
 from jaxtext.cells.affine import embed, glorot, input_product, orthogonal
 from jaxtext.cells.backends import backends
+from jaxtext.constructor import constructor
 from jaxtext.kernels.gru import GRU
 from jaxtext.types import Array, Cell, DType
 
 
+@constructor
 def gru(
     hidden: int,
     *,

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from jaxtext.checks import decided
 from jaxtext.kernels.products import is_symbols, product
 from jaxtext.types import Array
 
@@ -52,6 +53,6 @@ def of_product(x: Array, kernel: Array, function: Callable[[Array], Array]) -> A
     Returns:
       ``[…, F]``.
     """
-    if is_symbols(x) and x.size > len(kernel):
+    if is_symbols(x) and decided(lambda: x.size > len(kernel), otherwise=True):
         return function(kernel)[x]
     return function(product(x, kernel))

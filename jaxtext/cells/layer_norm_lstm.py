@@ -5,11 +5,13 @@ import jax.numpy as jnp
 from jaxtext.cells.affine import embed
 from jaxtext.cells.layer_norm import layer_norm, of_product
 from jaxtext.cells.lstm import LSTMState, lstm
+from jaxtext.constructor import constructor
 from jaxtext.kernels import one_product
 from jaxtext.kernels.gates import activations
 from jaxtext.types import Cell, DType
 
 
+@constructor
 def layer_norm_lstm(
     hidden: int, *, dtype: DType = jnp.float32, param_dtype: DType = jnp.float32
 ) -> Cell:

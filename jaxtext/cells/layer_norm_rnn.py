@@ -5,11 +5,13 @@ import jax.numpy as jnp
 from jaxtext.cells.affine import embed
 from jaxtext.cells.layer_norm import layer_norm
 from jaxtext.cells.rnn import rnn
+from jaxtext.constructor import constructor
 from jaxtext.kernels import one_product
 from jaxtext.kernels.products import product
 from jaxtext.types import Cell, DType
 
 
+@constructor
 def layer_norm_rnn(
     hidden: int, *, dtype: DType = jnp.float32, param_dtype: DType = jnp.float32
 ) -> Cell:

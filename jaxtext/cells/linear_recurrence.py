@@ -49,7 +49,12 @@ def linear_recurrence(
             ys = jnp.where(masks.valid[..., None], ys, 0)
         return final, ys
 
-    ways = (Backend("parallel", parallel),)
+    def lacks(target, params, state, xs, masks):
+        del target, params, state, masks
+        known = isinstance(xs.shape[0], int)
+        return None if known else "it needs a length that is not symbolic"
+
+    ways = (Backend("parallel", parallel, lacks),)
     return Cell(init, initial_state, step, backends=ways, embed=embed)
 
 
@@ -93,11 +98,13 @@ def linear_scan(a: Array, b: Array, h_0: Array, masks: Masks) -> tuple[Array, Ar
         after_cut = jax.tree.map(partial(jnp.where, cut_2), (a_2, b_2), both)
         return *after_cut, cut | cut_2
 
+    before = h_0
     from_h_0, from_bs, cut = jax.lax.associative_scan(after, (a, b, resets))
-    hs = from_h_0 * h_0 + from_bs
     if cut is not None:
-        hs = jnp.where(cut, from_bs, hs)
-    final = jnp.concatenate([h_0[None], hs])[-1]  # `h_0` if there is no step
+        # Before the product, whose gradient would be zero times what was cut off.
+        h_0 = jnp.where(cut, 0, h_0[None])
+    hs = from_h_0 * h_0 + from_bs
+    final = jnp.concatenate([before[None], hs])[-1]  # `before` if there is no step
     if masks.resets is not None:
         final = jnp.where(masks.resets[-1, ..., None], 0, final)
     return final, hs

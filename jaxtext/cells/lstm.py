@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from jaxtext.cells.affine import affine, embed, glorot, orthogonal
 from jaxtext.cells.backends import backends
+from jaxtext.constructor import constructor
 from jaxtext.kernels.cudnn import CUDNN
 from jaxtext.kernels.lstm import LSTM
 from jaxtext.types import Array, Cell, DType
@@ -19,6 +20,7 @@ class LSTMState(NamedTuple):
     h: Array
 
 
+@constructor
 def lstm(
     hidden: int,
     *,

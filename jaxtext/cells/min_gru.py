@@ -5,9 +5,11 @@ import jax.numpy as jnp
 
 from jaxtext.cells.affine import glorot, input_product
 from jaxtext.cells.linear_recurrence import linear_recurrence
+from jaxtext.constructor import constructor
 from jaxtext.types import Cell, DType
 
 
+@constructor
 def min_gru(
     hidden: int, *, dtype: DType = jnp.float32, param_dtype: DType = jnp.float32
 ) -> Cell:

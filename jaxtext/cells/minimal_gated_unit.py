@@ -4,9 +4,11 @@ import jax
 import jax.numpy as jnp
 
 from jaxtext.cells.affine import embed, glorot, input_product, orthogonal
+from jaxtext.constructor import constructor
 from jaxtext.types import Array, Cell, DType
 
 
+@constructor
 def minimal_gated_unit(
     hidden: int, *, dtype: DType = jnp.float32, param_dtype: DType = jnp.float32
 ) -> Cell:

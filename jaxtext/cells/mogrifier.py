@@ -5,10 +5,12 @@ import jax.numpy as jnp
 
 from jaxtext.cells.affine import glorot
 from jaxtext.cells.hidden import hidden_size
+from jaxtext.constructor import constructor
 from jaxtext.kernels.products import one_hot
 from jaxtext.types import Cell, DType
 
 
+@constructor
 def mogrifier(cell: Cell, rounds: int = 5, *, param_dtype: DType = jnp.float32) -> Cell:
     """Lets input and hidden state gate each other before a cell takes both.
 

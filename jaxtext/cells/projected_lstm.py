@@ -5,9 +5,11 @@ import jax.numpy as jnp
 
 from jaxtext.cells.affine import affine, embed, glorot
 from jaxtext.cells.lstm import LSTMState, lstm
+from jaxtext.constructor import constructor
 from jaxtext.types import Cell, DType
 
 
+@constructor
 def projected_lstm(
     hidden: int,
     projection: int,

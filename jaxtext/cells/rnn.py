@@ -5,10 +5,12 @@ import jax.numpy as jnp
 
 from jaxtext.cells.affine import affine, embed, glorot, orthogonal
 from jaxtext.cells.backends import backends
+from jaxtext.constructor import constructor
 from jaxtext.kernels.rnn import RNN
 from jaxtext.types import Array, Cell, DType
 
 
+@constructor
 def rnn(
     hidden: int, *, dtype: DType = jnp.float32, param_dtype: DType = jnp.float32
 ) -> Cell:

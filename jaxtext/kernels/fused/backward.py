@@ -5,6 +5,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+from jaxtext.checks import decided
 from jaxtext.kernels.gates import (
     Arrays,
     Operands,
@@ -135,11 +136,13 @@ def backward(
 def _chunk_length(length, most):
     """Steps in a chunk: at most about `most`, and a divisor of `length` if one is near.
 
+    All of them where the length is symbolic, since chunks have to be counted.
+
     Example:
       >>> _chunk_length(50, 30), _chunk_length(100, 30), _chunk_length(101, 30)
       (50, 25, 30)
     """
-    if length <= 2 * most:
+    if decided(lambda: length <= 2 * most, otherwise=True):
         return length
     most = max(1, most)
     divisor = max(n for n in range(1, most + 1) if length % n == 0)

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxtext.checks import decided
 from jaxtext.kernels.gates import (
     Arrays,
     Operands,
@@ -96,4 +97,8 @@ def _is_hoisted(xs, kernel):
     length, batch, _ = xs.shape
     itemsize = kernel.dtype.itemsize
     written = length * batch * kernel.shape[1] * itemsize
-    return batch < 8 or kernel.size * itemsize >= 8 * MIB or written <= 4 * MIB
+    return (
+        decided(lambda: batch < 8, otherwise=False)
+        or decided(lambda: kernel.size * itemsize >= 8 * MIB, otherwise=False)
+        or decided(lambda: written <= 4 * MIB, otherwise=False)
+    )

@@ -1,0 +1,308 @@
+"""Arguments as people have them: taken for what they plainly mean, or refused by name.
+
+An error says which argument it is about, what was expected, what came and what to do.
+"""
+
+import contextlib
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxtext.errors import InputError
+from jaxtext.types import Array, DType, Shape
+
+
+def count(name: str, value: Any, least: int = 1, *, or_else: str = "") -> int:
+    """A whole number, also one of NumPy's.
+
+    Args:
+      name: What to call it in an error.
+      value: The number.
+      least: The least that it may be.
+      or_else: What else may stand in its place, in words.
+
+    Raises:
+      InputError: If it is none, or less than `least`.
+
+    Example:
+      >>> import numpy as np
+      >>> count("hidden", np.int64(8))
+      8
+    """
+    number = least - 1
+    if not isinstance(value, bool):
+        with contextlib.suppress(TypeError, jax.errors.TracerIntegerConversionError):
+            number = operator.index(value)
+    if number < least:
+        among = f"{or_else} or " if or_else else ""
+        raise InputError(
+            f"{name}: expected {among}a whole number of at least {least}, got "
+            f"{shown(value)}"
+        )
+    return number
+
+
+def floating(name: str, dtype: DType) -> DType:
+    """A floating-point type, also by its name.
+
+    Raises:
+      InputError: If it is none.
+
+    Example:
+      >>> floating("dtype", "bfloat16")
+      dtype(bfloat16)
+    """
+    try:
+        found = jnp.dtype(dtype)
+    except TypeError:
+        found = None
+    if found is None or not jnp.issubdtype(found, jnp.floating):
+        raise InputError(
+            f"{name}: expected a floating-point type such as jnp.float32 or "
+            f"'bfloat16', got {shown(dtype)}"
+        )
+    return found
+
+
+def array(name: str, value: Any) -> Array:
+    """An array of numbers, also of a list of them.
+
+    Raises:
+      InputError: If no array can be made of it.
+
+    Example:
+      >>> array("ids", [[1, 2], [3, 4]]).shape
+      (2, 2)
+    """
+    if isinstance(value, jax.Array):
+        return value
+    try:
+        return jnp.asarray(value)
+    except (TypeError, ValueError):
+        raise InputError(
+            f"{name}: expected an array of numbers, or lists of equal lengths, got "
+            f"{shown(value)}"
+        ) from None
+
+
+def integers(name: str, value: Any) -> Array:
+    """An array of integers, also of a list of them.
+
+    Raises:
+      InputError: If it is of another type.
+
+    Example:
+      >>> integers("lengths", [3, 1]).shape
+      (2,)
+    """
+    found = array(name, value)
+    if not jnp.issubdtype(found.dtype, jnp.integer):
+        raise InputError(f"{name}: expected integers, got {found.dtype}")
+    return found
+
+
+def inputs(name: str, value: Any) -> Array:
+    """What a cell reads: floating-point vectors, or integers that stand for symbols.
+
+    Booleans are vectors of zeros and ones.
+
+    Raises:
+      InputError: If it is of another type.
+
+    Example:
+      >>> inputs("xs", [[0.5, 1.0]]).dtype, inputs("xs", [3, 1]).dtype
+      (dtype('float32'), dtype('int32'))
+    """
+    found = array(name, value)
+    if found.dtype == bool:
+        return found.astype(float)
+    if not _is_real(found.dtype):
+        raise InputError(
+            f"{name}: expected floating-point vectors, or integers that stand for "
+            f"symbols, got {found.dtype}"
+        )
+    return found
+
+
+def shape(name: str, value: Any) -> Shape:
+    """A shape; a number is that of one axis.
+
+    Raises:
+      InputError: If it is none.
+
+    Example:
+      >>> shape("batch_shape", 3), shape("batch_shape", [2, 3])
+      ((3,), (2, 3))
+    """
+    if isinstance(value, tuple | list):
+        return tuple(value)
+    return (count(name, value, 0),)
+
+
+def flags(name: str, value: Any) -> Array:
+    """Booleans of numbers: whatever is not zero is true, as in Python.
+
+    Raises:
+      InputError: If they are no numbers.
+
+    Example:
+      >>> flags("resets", [0, 2, 255]).tolist()
+      [False, True, True]
+    """
+    found = array(name, value)
+    if found.dtype == bool:
+        return found
+    if not _is_real(found.dtype):
+        raise InputError(
+            f"{name}: expected booleans, or numbers that are zero for false, got "
+            f"{found.dtype}"
+        )
+    return found != 0
+
+
+def fitted(
+    name: str, expected: Any, given: Any, batch_shape: Shape = (), *, cast: bool = True
+) -> Any:
+    """A pytree in the structure, the shapes and the types of another.
+
+    Lists stand for arrays and for tuples, any mapping for a dict. Real numbers of
+    another type are cast, unless integers are expected and others come.
+
+    Args:
+      name: What to call it in an error.
+      expected: A pytree of arrays or ``jax.ShapeDtypeStruct``.
+      given: What to fit.
+      batch_shape: Axes in front of each expected shape.
+      cast: Whether one floating-point type is cast to another.
+
+    Returns:
+      `given`, as arrays in the structure of `expected`.
+
+    Raises:
+      InputError: If structures or shapes differ, or a type cannot be cast.
+
+    Example:
+      >>> fitted("state", jnp.zeros(2), [1, 2])
+      Array([1., 2.], dtype=float32)
+    """
+
+    def part(path, expected, given):
+        return fitted(f"{name}{path}", expected, given, batch_shape, cast=cast)
+
+    if hasattr(expected, "dtype"):
+        return _fitted_leaf(name, expected, given, batch_shape, cast)
+    if isinstance(expected, Mapping):
+        _check_keys(name, expected, given)
+        return {k: part(f"[{k!r}]", v, given[k]) for k, v in expected.items()}
+    fields = getattr(expected, "_fields", None)
+    if fields is not None:
+        if type(given) is not type(expected):
+            raise InputError(_other_fields(name, expected, given))
+        parts = zip(fields, expected, given, strict=True)
+        return type(expected)(*(part(f".{f}", e, g) for f, e, g in parts))
+    if isinstance(expected, tuple):
+        plain = isinstance(given, tuple | list) and not hasattr(given, "_fields")
+        if not plain or len(given) != len(expected):
+            raise InputError(f"{name}: expected {shown(expected)}, got {shown(given)}")
+        parts = enumerate(zip(expected, given, strict=True))
+        return tuple(part(f"[{i}]", e, g) for i, (e, g) in parts)
+    # A node of some other type, which knows itself how it is flattened.
+    leaves, structure = jax.tree.flatten(expected)
+    if jax.tree.structure(given) != structure:
+        raise InputError(f"{name}: expected {shown(expected)}, got {shown(given)}")
+    parts = enumerate(zip(leaves, jax.tree.leaves(given), strict=True))
+    return structure.unflatten(part(f", leaf {i}", e, g) for i, (e, g) in parts)
+
+
+def _fitted_leaf(name, expected, given, batch_shape, cast):
+    shape, dtype = (*batch_shape, *expected.shape), expected.dtype
+    if given is None or isinstance(given, tuple | Mapping):
+        raise InputError(
+            f"{name}: expected one array of shape {shape}, got {shown(given)}"
+        )
+    found = array(name, given)
+    if found.shape != shape:
+        raise InputError(f"{name}: expected shape {shape}, got {found.shape}")
+    if found.dtype == dtype:
+        return found
+    inexact = jnp.issubdtype(dtype, jnp.floating)
+    if not (_is_real(found.dtype) and _is_real(dtype)) or not (
+        inexact or jnp.issubdtype(found.dtype, jnp.integer)
+    ):
+        raise InputError(f"{name}: expected {dtype}, got {found.dtype}")
+    if inexact and not cast and jnp.issubdtype(found.dtype, jnp.floating):
+        return found
+    return found.astype(dtype)
+
+
+def _check_keys(name, expected, given):
+    if not isinstance(given, Mapping):
+        raise InputError(
+            f"{name}: expected a dict of {_listed(expected)}, got {shown(given)}"
+        )
+    missing = [key for key in expected if key not in given]
+    more = [key for key in given if key not in expected]
+    if missing or more:
+        raise InputError(
+            f"{name}: expected {_listed(expected)}, got {_listed(given)}"
+            + (f"; {_listed(missing)} is missing" if missing else "")
+            + (f"; there is no place for {_listed(more)}" if more else "")
+        )
+
+
+def _other_fields(name, expected, given):
+    kind, fields = type(expected).__name__, expected._fields
+    hint = f"write {kind}({', '.join(f'{f}=…' for f in fields)})"
+    if fields == ("c", "h"):
+        hint = (
+            "whose order cannot be told: it is c, h here, and h, c in torch; "
+            f"write jt.{kind}(c=…, h=…)"
+        )
+    return f"{name}: expected {kind}, got {shown(given)}, {hint}"
+
+
+def _listed(names):
+    return ", ".join(map(str, names)) or "nothing"
+
+
+def decided(question: Callable[[], Any], *, otherwise: bool) -> bool:
+    """The answer to a question about shapes, which may be symbolic (``jax.export``).
+
+    Args:
+      question: Compares sizes.
+      otherwise: The answer if the sizes are not known.
+    """
+    try:
+        return bool(question())
+    except jax.errors.InconclusiveDimensionOperation:
+        return otherwise
+
+
+def _is_real(dtype):
+    return jnp.isdtype(dtype, ("bool", "real floating", "integral"))
+
+
+def shown(value: Any) -> str:
+    """A value in a few words, for an error: arrays by type and shape.
+
+    Example:
+      >>> shown((jnp.zeros((2, 3)), None))
+      'a tuple of float32[2,3], None'
+    """
+    if hasattr(value, "dtype") and hasattr(value, "shape"):
+        return f"{value.dtype}[{','.join(map(str, value.shape))}]"
+    if isinstance(value, Mapping):
+        return f"a dict of {_listed(value)}"
+    if isinstance(value, tuple | list):
+        kind = type(value).__name__
+        fields = getattr(value, "_fields", None)
+        if fields is not None:
+            return f"{kind}({', '.join(fields)})"
+        if len(value) > 4:
+            return f"a {kind} of {len(value)}"
+        return f"a {kind} of {', '.join(map(shown, value)) or 'nothing'}"
+    said = repr(value)
+    return said if len(said) <= 60 else f"{said[:57]}…"

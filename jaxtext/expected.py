@@ -1,0 +1,115 @@
+"""The state and the parameters that a cell expects."""
+
+import functools
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxtext.checks import fitted, shown
+from jaxtext.errors import InputError
+from jaxtext.types import Array, Cell, Params, Shape, State
+
+
+def check_cell(cell: Any) -> None:
+    """Refuses what is no `Cell`.
+
+    Raises:
+      InputError: If it is something else.
+    """
+    if not isinstance(cell, Cell):
+        hint = "; call it with a width" if callable(cell) else ""
+        raise InputError(
+            f"cell: expected a Cell such as jt.lstm(128), got {shown(cell)}{hint}"
+        )
+
+
+def fitted_state(cell: Cell, state: State, batch_shape: Shape) -> State:
+    """A state as ``cell.initial_state(batch_shape)`` makes it.
+
+    Structure and shapes have to be its own; numbers of another type are cast to its
+    types, as `jaxtext.checks.fitted` says. ``None`` stands for that state itself.
+
+    Raises:
+      InputError: If the state does not fit.
+    """
+    if state is None:
+        return cell.initial_state(batch_shape)
+    expected = _state_of_one(cell.initial_state, _default_float())
+    return fitted("state", expected, state, batch_shape)
+
+
+def fitted_params(cell: Cell, params: Params, xs: Array, symbols: bool) -> Params:
+    """Parameters as ``cell.init(key, D)`` makes them, of any floating-point types.
+
+    Raises:
+      InputError: If they have another structure or other shapes, or if the inputs are
+        not as wide as they are made for.
+    """
+    width = None if symbols else xs.shape[-1]
+    made_for = _width(cell.init, params)
+    if made_for is None:
+        made_for = width
+    elif width is not None and made_for != width:
+        raise InputError(
+            f"xs: expected vectors of width {made_for}, which params are for, got "
+            f"{shown(xs)}; cell.init(key, {width}) makes params for these"
+        )
+    if made_for is None:  # symbols, and a cell that does not take any
+        return params
+    expected = _params_for(cell.init, made_for, _default_float())
+    return fitted("params", expected, params, cast=False)
+
+
+def _default_float() -> Hashable:
+    """What types a cell makes by default depends on ``jax_enable_x64`` alone."""
+    return jax.dtypes.canonicalize_dtype(float)
+
+
+@functools.lru_cache(maxsize=512)
+def _state_of_one(initial_state: Callable[[Shape], State], _: Hashable) -> State:
+    """Shapes and types of the state of one sequence."""
+    return jax.eval_shape(lambda: initial_state(()))
+
+
+@functools.lru_cache(maxsize=512)
+def _params_for(init: Callable[..., Params], width: int, _: Hashable) -> Params:
+    """Shapes and types of the parameters for inputs of a width."""
+    return jax.eval_shape(lambda: init(jax.random.key(0), width))
+
+
+@functools.lru_cache(maxsize=512)
+def _where_width_shows(init: Callable[..., Params], _: Hashable) -> Any:
+    """A leaf's path and axis, that axis for a width of one, and its growth with it.
+
+    ``None`` if no shape depends on the width, or the cell does not take every width.
+    """
+    try:
+        one, two = (_params_for(init, width, _) for width in (1, 2))
+    except Exception:
+        return None
+    pairs = zip(jax.tree.leaves_with_path(one), jax.tree.leaves(two), strict=True)
+    for (path, a), b in pairs:
+        for axis, (m, n) in enumerate(zip(a.shape, b.shape, strict=True)):
+            if m != n:
+                return path, axis, m, n - m
+    return None
+
+
+def _width(init, params) -> int | None:
+    """The width that parameters were made for, as far as can be told."""
+    shows = _where_width_shows(init, _default_float())
+    if shows is None:
+        return None
+    path, axis, first, growth = shows
+    for key in path:
+        name = getattr(key, "key", getattr(key, "idx", getattr(key, "name", None)))
+        try:
+            params = params[name]
+        except (KeyError, IndexError, TypeError):
+            return 1  # another structure, which will be told
+    shape = jnp.shape(params)
+    if axis >= len(shape):
+        return 1
+    return max(1, 1 + (shape[axis] - first) // growth)

@@ -1,0 +1,70 @@
+"""Keys for random numbers that belong to a sequence, whatever batch it is in."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxtext.checks import shown
+from jaxtext.errors import InputError
+from jaxtext.types import Array, Key
+
+
+def typed_key(key: Any, name: str = "key") -> Key:
+    """A key as `jax.random.key` makes it, also of one that `PRNGKey` made.
+
+    Raises:
+      InputError: If it is no key.
+    """
+    dtype = getattr(key, "dtype", None)
+    if dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key):
+        return key
+    if dtype is None or not jnp.issubdtype(dtype, np.uint32):
+        raise InputError(
+            f"{name}: expected a key such as jax.random.key(0), got {shown(key)}"
+        )
+    return jax.random.wrap_key_data(key)
+
+
+def folded(key: Key, data: Array) -> Key:
+    """``fold_in(key, d)`` for each ``d`` of an array of any shape."""
+    fold = jax.random.fold_in
+    for _ in data.shape:
+        fold = jax.vmap(fold, (None, 0))
+    return fold(key, data)
+
+
+def of_each(draw: Callable[[Key], Any], keys: Key, out_axes: Any = 0) -> Any:
+    """What is drawn for each key, which is what is drawn for it alone.
+
+    ``jax.vmap`` keeps that for JAX's default keys. By others, such as ``"rbg"``, what
+    is drawn within it depends on the other keys, so they go one after the other.
+
+    Args:
+      draw: ``(key) -> pytree``.
+      keys: ``[…]``, of any number of axes.
+      out_axes: Where the axes of `keys` go, as in ``jax.vmap``.
+
+    Returns:
+      What `draw` returns, with the axes of `keys`.
+    """
+    together = jax.random.key_impl(keys) == "threefry2x32"
+    for _ in keys.shape:
+        if together:
+            draw = jax.vmap(draw, out_axes=out_axes)
+        else:
+            draw = _one_after_the_other(draw, out_axes)
+    return draw(keys)
+
+
+def _one_after_the_other(draw, out_axes):
+    def drawn(keys):
+        return jax.vmap(_as_is, out_axes=out_axes)(jax.lax.map(draw, keys))
+
+    return drawn
+
+
+def _as_is(tree):
+    return tree
