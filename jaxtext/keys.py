@@ -1,6 +1,7 @@
 """Keys for random numbers that belong to a sequence, whatever batch it is in."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -30,17 +31,14 @@ def typed_key(key: Any, name: str = "key") -> Key:
 
 def folded(key: Key, data: Array) -> Key:
     """``fold_in(key, d)`` for each ``d`` of an array of any shape."""
-    fold = jax.random.fold_in
+    fold = partial(jax.random.fold_in, key)
     for _ in data.shape:
-        fold = jax.vmap(fold, (None, 0))
-    return fold(key, data)
+        fold = _mapped(fold, key)
+    return fold(data)
 
 
 def of_each(draw: Callable[[Key], Any], keys: Key, out_axes: Any = 0) -> Any:
     """What is drawn for each key, which is what is drawn for it alone.
-
-    ``jax.vmap`` keeps that for JAX's default keys. By others, such as ``"rbg"``, what
-    is drawn within it depends on the other keys, so they go one after the other.
 
     Args:
       draw: ``(key) -> pytree``.
@@ -50,20 +48,24 @@ def of_each(draw: Callable[[Key], Any], keys: Key, out_axes: Any = 0) -> Any:
     Returns:
       What `draw` returns, with the axes of `keys`.
     """
-    together = jax.random.key_impl(keys) == "threefry2x32"
     for _ in keys.shape:
-        if together:
-            draw = jax.vmap(draw, out_axes=out_axes)
-        else:
-            draw = _one_after_the_other(draw, out_axes)
+        draw = _mapped(draw, keys, out_axes)
     return draw(keys)
 
 
-def _one_after_the_other(draw, out_axes):
-    def drawn(keys):
-        return jax.vmap(_as_is, out_axes=out_axes)(jax.lax.map(draw, keys))
+def _mapped(function, key, out_axes=0):
+    """``jax.vmap`` where that keeps what is drawn for each key.
 
-    return drawn
+    It does for JAX's default keys. By others, such as ``"rbg"``, what is drawn within
+    it depends on the other keys, so they go one after the other.
+    """
+    if jax.random.key_impl(key) == "threefry2x32":
+        return jax.vmap(function, out_axes=out_axes)
+
+    def one_after_the_other(xs):
+        return jax.vmap(_as_is, out_axes=out_axes)(jax.lax.map(function, xs))
+
+    return one_after_the_other
 
 
 def _as_is(tree):

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax.nn import initializers
 
-from jaxtext.kernels.products import product
+from jaxtext.kernels.products import along, product
 from jaxtext.types import Array, DType, Key, Params
 
 
@@ -46,7 +46,7 @@ def affine(params: Params, x: Array, h_tm1: Array, dtype: DType) -> Array:
     """
     z = input_product(x, params["kernel"], dtype)
     z += h_tm1 @ params["recurrent_kernel"].astype(dtype)
-    return z + params["bias"].astype(dtype)
+    return z + along(params["bias"], z).astype(dtype)
 
 
 def embed(params: Params, vectors: Array) -> Params:

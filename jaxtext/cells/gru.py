@@ -7,6 +7,7 @@ from jaxtext.cells.affine import embed, glorot, input_product, orthogonal
 from jaxtext.cells.backends import backends
 from jaxtext.constructor import constructor
 from jaxtext.kernels.gru import GRU
+from jaxtext.kernels.products import along
 from jaxtext.types import Array, Cell, DType
 
 
@@ -75,13 +76,15 @@ def gru(
 
     def step(params, h_tm1, x, noise=None):
         del noise
-        xs = input_product(x, params["kernel"], dtype) + params["bias"].astype(dtype)
+        xs = input_product(x, params["kernel"], dtype)
+        xs += along(params["bias"], xs).astype(dtype)
         x_rz, x_n = jnp.split(xs, [2 * hidden], axis=-1)
         u = params["recurrent_kernel"].astype(dtype)
         if reset_after:
             h_rz, h_n = jnp.split(h_tm1 @ u, [2 * hidden], axis=-1)
             r, z = jnp.split(jax.nn.sigmoid(x_rz + h_rz), 2, axis=-1)
-            n = jnp.tanh(x_n + r * (h_n + params["recurrent_bias"].astype(dtype)))
+            h_n += along(params["recurrent_bias"], h_n).astype(dtype)
+            n = jnp.tanh(x_n + r * h_n)
         else:
             u_rz, u_n = jnp.split(u, [2 * hidden], axis=-1)
             r, z = jnp.split(jax.nn.sigmoid(x_rz + h_tm1 @ u_rz), 2, axis=-1)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxtext.checks import decided
-from jaxtext.kernels.products import is_symbols, product
+from jaxtext.kernels.products import along, is_symbols, product
 from jaxtext.types import Array
 
 
@@ -39,7 +39,7 @@ def layer_norm(x: Array, scale: Array) -> Array:
     x = x.astype(dtype)
     x -= x.mean(-1, keepdims=True)
     variance = jnp.square(x).mean(-1, keepdims=True)
-    return scale.astype(dtype) * x * jax.lax.rsqrt(variance + 1e-5)
+    return along(scale, x).astype(dtype) * x * jax.lax.rsqrt(variance + 1e-5)
 
 
 def of_product(x: Array, kernel: Array, function: Callable[[Array], Array]) -> Array:

@@ -8,6 +8,7 @@ from jaxtext.cells.layer_norm import layer_norm, of_product
 from jaxtext.constructor import constructor
 from jaxtext.kernels import one_product
 from jaxtext.kernels.gates import activations
+from jaxtext.kernels.products import along
 from jaxtext.types import Cell, DType
 
 
@@ -72,7 +73,7 @@ def layer_norm_gru(
     def inputs(params, x):
         def of_row(z):
             z = jnp.concatenate(normalised(z, params["input_scale"]), axis=-1)
-            return z + params["bias"].astype(norm_dtype)
+            return z + along(params["bias"], z).astype(norm_dtype)
 
         return of_product(x, params["kernel"].astype(dtype), of_row)
 
@@ -80,7 +81,8 @@ def layer_norm_gru(
         x_rz, x_n = apart(z)
         h_rz, h_n = normalised(u, params["recurrent_scale"])
         r, z = activations(x_rz + h_rz, (True, True))
-        n = jnp.tanh(x_n + r * (h_n + params["recurrent_bias"].astype(norm_dtype)))
+        h_n += along(params["recurrent_bias"], h_n).astype(norm_dtype)
+        n = jnp.tanh(x_n + r * h_n)
         return ((1 - z) * n + z * h_tm1).astype(dtype)
 
     def step(params, h_tm1, x, noise=None):

@@ -8,6 +8,7 @@ from jaxtext.cells.lstm import LSTMState, lstm
 from jaxtext.constructor import constructor
 from jaxtext.kernels import one_product
 from jaxtext.kernels.gates import activations
+from jaxtext.kernels.products import along
 from jaxtext.types import Cell, DType
 
 
@@ -67,7 +68,7 @@ def layer_norm_lstm(
     def inputs(params, x):
         def normalised(z):
             z = layer_norm(z, params["input_scale"])
-            return z + params["bias"].astype(cell_dtype)
+            return z + along(params["bias"], z).astype(cell_dtype)
 
         return of_product(x, params["kernel"].astype(dtype), normalised)
 
@@ -76,7 +77,7 @@ def layer_norm_lstm(
         i, f, g, o = activations(z, (True, True, False, True))
         c = f * state.c + i * g
         read = layer_norm(c, params["cell_scale"])
-        read += params["cell_bias"].astype(cell_dtype)
+        read += along(params["cell_bias"], read).astype(cell_dtype)
         h = (o * jnp.tanh(read)).astype(dtype)
         return LSTMState(c, h)
 

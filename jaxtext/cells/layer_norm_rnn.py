@@ -7,7 +7,7 @@ from jaxtext.cells.layer_norm import layer_norm
 from jaxtext.cells.rnn import rnn
 from jaxtext.constructor import constructor
 from jaxtext.kernels import one_product
-from jaxtext.kernels.products import product
+from jaxtext.kernels.products import along, product
 from jaxtext.types import Cell, DType
 
 
@@ -59,7 +59,8 @@ def layer_norm_rnn(
     def core(params, z, u, h_tm1):
         del h_tm1
         normalised = layer_norm(z + u, params["scale"])
-        return jnp.tanh(normalised + params["bias"].astype(norm_dtype)).astype(dtype)
+        normalised += along(params["bias"], normalised).astype(norm_dtype)
+        return jnp.tanh(normalised).astype(dtype)
 
     def step(params, h_tm1, x, noise=None):
         del noise

@@ -98,13 +98,13 @@ def linear_scan(a: Array, b: Array, h_0: Array, masks: Masks) -> tuple[Array, Ar
         after_cut = jax.tree.map(partial(jnp.where, cut_2), (a_2, b_2), both)
         return *after_cut, cut | cut_2
 
-    before = h_0
     from_h_0, from_bs, cut = jax.lax.associative_scan(after, (a, b, resets))
+    seen = h_0[None]
     if cut is not None:
         # Before the product, whose gradient would be zero times what was cut off.
-        h_0 = jnp.where(cut, 0, h_0[None])
-    hs = from_h_0 * h_0 + from_bs
-    final = jnp.concatenate([before[None], hs])[-1]  # `before` if there is no step
+        seen = jnp.where(cut, 0, seen)
+    hs = from_h_0 * seen + from_bs
+    final = jnp.concatenate([h_0[None], hs])[-1]  # `h_0` if there is no step
     if masks.resets is not None:
         final = jnp.where(masks.resets[-1, ..., None], 0, final)
     return final, hs

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtext.cells.affine import glorot, input_product
 from jaxtext.cells.linear_recurrence import linear_recurrence
 from jaxtext.constructor import constructor
+from jaxtext.kernels.products import along
 from jaxtext.types import Cell, DType
 
 
@@ -62,7 +63,8 @@ def min_gru(
         }
 
     def coefficients(params, x):
-        xs = input_product(x, params["kernel"], dtype) + params["bias"].astype(dtype)
+        xs = input_product(x, params["kernel"], dtype)
+        xs += along(params["bias"], xs).astype(dtype)
         z, n = jnp.split(xs.astype(state_dtype), 2, axis=-1)
         return jax.nn.sigmoid(-z), jax.nn.sigmoid(z) * n
 

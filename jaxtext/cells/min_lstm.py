@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtext.cells.affine import glorot, input_product
 from jaxtext.cells.linear_recurrence import linear_recurrence
 from jaxtext.constructor import constructor
+from jaxtext.kernels.products import along
 from jaxtext.types import Cell, DType
 
 
@@ -61,7 +62,8 @@ def min_lstm(
         }
 
     def coefficients(params, x):
-        xs = input_product(x, params["kernel"], dtype) + params["bias"].astype(dtype)
+        xs = input_product(x, params["kernel"], dtype)
+        xs += along(params["bias"], xs).astype(dtype)
         f, i, n = jnp.split(xs.astype(state_dtype), 3, axis=-1)
         # f / (f + i) from the logarithm of f / i: both gates may be as good as zero.
         log_ratio = jax.nn.log_sigmoid(f) - jax.nn.log_sigmoid(i)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from jaxtext.cells.affine import embed, glorot, input_product, orthogonal
 from jaxtext.constructor import constructor
+from jaxtext.kernels.products import along
 from jaxtext.types import Array, Cell, DType
 
 
@@ -59,7 +60,8 @@ def minimal_gated_unit(
 
     def step(params, h_tm1, x, noise=None):
         del noise
-        xs = input_product(x, params["kernel"], dtype) + params["bias"].astype(dtype)
+        xs = input_product(x, params["kernel"], dtype)
+        xs += along(params["bias"], xs).astype(dtype)
         x_f, x_n = jnp.split(xs, 2, axis=-1)
         u_f, u_n = jnp.split(params["recurrent_kernel"].astype(dtype), 2, axis=-1)
         f = jax.nn.sigmoid(x_f + h_tm1 @ u_f)

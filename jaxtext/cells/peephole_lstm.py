@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtext.cells.affine import affine, embed
 from jaxtext.cells.lstm import LSTMState, lstm
 from jaxtext.constructor import constructor
+from jaxtext.kernels.products import along
 from jaxtext.types import Cell, DType
 
 
@@ -63,7 +64,8 @@ def peephole_lstm(
         del noise
         z = affine(params, x, state.h, dtype)
         i, f, g, o = jnp.split(z.astype(cell_dtype), 4, axis=-1)
-        p_i, p_f, p_o = jnp.split(params["peephole"].astype(cell_dtype), 3)
+        peephole = along(params["peephole"], z).astype(cell_dtype)
+        p_i, p_f, p_o = jnp.split(peephole, 3, axis=-1)
         i = jax.nn.sigmoid(i + p_i * state.c)
         f = jax.nn.sigmoid(f + p_f * state.c)
         c = f * state.c + i * jnp.tanh(g)

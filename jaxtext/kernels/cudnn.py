@@ -186,8 +186,8 @@ def _first(valid):
 def _rolled(xs, steps):
     """``[T, B, …]`` with each sequence that many steps earlier, and round the end."""
     length, batch = xs.shape[:2]
-    index = (jnp.arange(length)[:, None] + steps) % length
-    return xs[index, jnp.arange(batch)]
+    index = (jnp.arange(length)[:, None] + steps[None]) % length
+    return xs[index, jnp.arange(batch)[None]]
 
 
 # cuDNN has no batching rule: what `jax.vmap` maps over goes one after the other. Batch

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtext.kernels.gates import Arrays, Operands, Recurrence, Weights, activations
 from jaxtext.kernels.padding import pad, unpad_gradients
 from jaxtext.kernels.products import (
+    along,
     is_symbols,
     one_hot,
     outer,
@@ -89,7 +90,8 @@ def gates_again(
       h_tm1: Likewise ``h``.
     """
     wide = jnp.promote_types(what.dtype, jnp.float32)
-    z = (product(xs, weights.kernel) + weights.bias).astype(wide)
+    z = product(xs, weights.kernel)
+    z = (z + along(weights.bias, z)).astype(wide)
     u = jnp.matmul(h_tm1, weights.recurrent_kernel, preferred_element_type=wide)
     bias = weights.recurrent_bias
     bias = None if bias is None else bias.astype(wide)

@@ -126,6 +126,7 @@ def activations(z: Array, sigmoid: tuple[bool, ...]) -> list[Array]:
     scale = np.repeat(np.where(sigmoid, 0.5, 1.0), hidden)
     offset = np.repeat(np.where(sigmoid, 0.5, 0.0), hidden)
     scale, offset = scale.astype(z.dtype), offset.astype(z.dtype)
+    scale, offset = (x.reshape((1,) * (z.ndim - 1) + x.shape) for x in (scale, offset))
     return jnp.split(jnp.tanh(z * scale) * scale + offset, len(sigmoid), axis=-1)
 
 

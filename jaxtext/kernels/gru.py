@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxtext.kernels.gates import Gates, last_apart
+from jaxtext.kernels.products import along
 
 
 def _forward(z, u, recurrent_bias, state, activate):
@@ -11,7 +12,7 @@ def _forward(z, u, recurrent_bias, state, activate):
     hidden = h_tm1.shape[-1]
     (z_rz, z_n), (u_rz, u_n) = last_apart(z, hidden), last_apart(u, hidden)
     r, z = activate(jax.tree.map(jnp.add, z_rz, u_rz), (True, True))
-    u_n = u_n + recurrent_bias
+    u_n = u_n + along(recurrent_bias, u_n)
     n = jnp.tanh(z_n + r * u_n)
     return ((1 - z) * n + z * h_tm1,), (r, z, n, u_n)
 

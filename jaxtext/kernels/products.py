@@ -44,3 +44,16 @@ def outer(x: Array, dz: Array, total: DType) -> Array:
     """``xᵀ dz``, summed over rows."""
     axes = ((0,), (0,)), ((), ())
     return jax.lax.dot_general(x, dz, axes, preferred_element_type=total)
+
+
+def along(vector: Array, x: Array) -> Array:
+    """A vector with axes of one in front, as many as `x` has, so that both broadcast.
+
+    Said rather than left to JAX, which may have been told to refuse it
+    (``jax_numpy_rank_promotion``).
+
+    Args:
+      vector: ``[F]``, or of more axes.
+      x: ``[…, F]``.
+    """
+    return vector.reshape((1,) * (x.ndim - vector.ndim) + vector.shape)

@@ -15,7 +15,7 @@ from jaxtext.kernels.gates import (
     cast,
     cleared,
 )
-from jaxtext.kernels.products import outer, product, product_gradients
+from jaxtext.kernels.products import along, outer, product, product_gradients
 from jaxtext.types import Array
 
 # Of gradients `dz` that should still be in the cache when read; up to twice as much
@@ -66,7 +66,8 @@ def backward(
             slots = range(len(state), tape.shape[1])
             gates = tuple(load(slot, tape.dtype) for slot in slots)
         else:
-            z, u = product(at(xs), w.kernel) + w.bias, before[-1] @ w.recurrent_kernel
+            z, u = product(at(xs), w.kernel), before[-1] @ w.recurrent_kernel
+            z += along(w.bias, z)
             _, gates = what.gates.forward(z, u, w.recurrent_bias, before, activations)
         dafter = (*dstate[:-1], dstate[-1] + at(dys))
         if valid is not None:

@@ -15,7 +15,7 @@ from jaxtext.kernels.gates import (
     cleared,
     where,
 )
-from jaxtext.kernels.products import is_symbols, product
+from jaxtext.kernels.products import along, is_symbols, product
 from jaxtext.types import Array
 
 MIB = 2**20
@@ -57,12 +57,14 @@ def _run(what, operands, tape) -> Any:
         if reset is not None:
             state = cleared(reset, state)
         if at_once is None:
-            z = product(x, weights.kernel) + weights.bias
+            z = product(x, weights.kernel)
         else:
             # The next step's row is taken out here, by itself: within the gates' loop
             # it would keep XLA from vectorising that.
-            z = of_input + weights.bias
-            of_input = jax.lax.dynamic_index_in_dim(at_once, t + 1, keepdims=False)
+            z = of_input
+            following = jnp.minimum(t + 1, at_once.shape[0] - 1)
+            of_input = jax.lax.dynamic_index_in_dim(at_once, following, keepdims=False)
+        z += along(weights.bias, z)
         u = state[-1] @ weights.recurrent_kernel
         after, gates = what.gates.forward(
             z, u, weights.recurrent_bias, state, activations

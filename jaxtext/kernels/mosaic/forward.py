@@ -11,7 +11,7 @@ from jaxtext.kernels.gates import Arrays, Operands, Recurrence, gate_by_gate
 from jaxtext.kernels.masks import cleared, where
 from jaxtext.kernels.mosaic.grid import precision
 from jaxtext.kernels.mosaic.operands import Padded, padded
-from jaxtext.kernels.products import product
+from jaxtext.kernels.products import along, product
 from jaxtext.types import Array
 
 
@@ -62,7 +62,8 @@ def _results(operands: Padded, written: Written):
 def _run(what: Recurrence, operands: Padded, recorded: bool) -> Written:
     grid, weights = operands.grid, operands.weights
     hidden, dtype, wide = grid.tiles.hidden, grid.sizes.dtype, grid.sizes.wide
-    z = product(operands.xs, weights.kernel) + weights.bias
+    z = product(operands.xs, weights.kernel)
+    z += along(weights.bias, z)
     inner = weights.recurrent_bias
     inner = None if inner is None else inner[None]
     memories = operands.start[:-1]

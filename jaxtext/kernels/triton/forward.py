@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from jaxtext.kernels.gates import Arrays, Operands, Recurrence, gate_by_gate
 from jaxtext.kernels.masks import cleared, where
-from jaxtext.kernels.products import product
+from jaxtext.kernels.products import along, product
 from jaxtext.kernels.triton.operands import (
     Padded,
     Tiles,
@@ -74,7 +74,8 @@ def _results(state: Arrays, operands: Padded, written: Written):
 
 def _run(what: Recurrence, operands: Padded, recorded: bool) -> Written:
     weights, tiles = operands.weights, operands.tiles
-    z = product(operands.xs, weights.kernel) + weights.bias
+    z = product(operands.xs, weights.kernel)
+    z += along(weights.bias, z)
     length, batch, _ = z.shape
     every = length, batch, tiles.hidden
     saved = what.gates.saved if recorded and what.keep else 0

@@ -1,0 +1,182 @@
+"""JAX as people configure it: every cell computes the same under each of its modes."""
+
+import contextlib
+from functools import partial
+
+import contracts
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.experimental import checkify
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+from test_contracts import CELLS, MEETINGS
+
+import jaxtext as jt
+
+KINDS = {"dtype": "float32", "param_dtype": "float32"}
+CASE = contracts.Case(batch=2)
+CHECKS = checkify.index_checks | checkify.nan_checks | checkify.div_checks
+
+
+def everything(cell, backend, *, key=None):
+    """A loss with its gradient, of all that can be asked for, and its operands."""
+    case = CASE._replace(backend=backend)
+    operands = contracts.make(cell, case)
+    lengths, resets = case.lengths(), case.resets()
+    masks = jnp.asarray(lengths), None if resets is None else jnp.asarray(resets)
+
+    def loss(params, state, xs, lengths, resets):
+        return contracts.total(
+            case.unroll(
+                cell, params, state, xs, lengths=lengths, resets=resets, key=key
+            )
+        )
+
+    return jax.value_and_grad(loss, argnums=(0, 1, 2)), (*operands, *masks)
+
+
+@contextlib.contextmanager
+def strictly():
+    """What a careful program switches on, all of it."""
+    with (
+        jax.numpy_rank_promotion("raise"),
+        jax.debug_nans(True),
+        jax.checking_leaks(),
+        jax.transfer_guard("disallow"),
+    ):
+        yield
+
+
+@pytest.mark.parametrize(("name", "backend"), MEETINGS)
+def test_nothing_is_complained_of(name, backend):
+    function, operands = everything(CELLS[name](**KINDS), backend)
+    expected = jax.jit(function)(*operands)
+    with strictly():
+        found = jax.jit(function)(*operands)
+    CASE.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_checkify_raises_no_false_alarm(name):
+    function, operands = everything(CELLS[name](**KINDS), "auto")
+    error, found = jax.jit(checkify.checkify(function, CHECKS))(*operands)
+    error.throw()
+    CASE.assert_close(found, jax.jit(function)(*operands))
+
+
+@pytest.mark.parametrize("axes", [AxisType.Auto, AxisType.Explicit])
+@pytest.mark.parametrize("name", CELLS)
+def test_a_batch_may_be_divided_by_a_mesh(name, axes):
+    function, operands = everything(CELLS[name](**KINDS), "auto")
+    expected = jax.jit(function)(*operands)
+    mesh = jax.make_mesh((2,), ("data",), (axes,), devices=jax.devices()[:2])
+    everywhere, split = NamedSharding(mesh, P()), NamedSharding(mesh, P("data"))
+    where = everywhere, split, split, split, split
+    with jax.set_mesh(mesh):
+        divided = jax.device_put(operands, where)
+        value, gradients = jax.jit(function)(*divided)
+    found = jax.tree.map(np.asarray, (value, gradients))
+    CASE.assert_close(found, jax.tree.map(np.asarray, expected), times=10)
+
+
+def exported_and_back(function, *shapes):
+    blob = jax.export.export(jax.jit(function))(*shapes).serialize()
+    return jax.export.deserialize(blob).call
+
+
+def shapes_of(tree):
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tree)
+
+
+SYMBOLIC = [
+    (name, backend) for name, backend in MEETINGS if backend in ("scan", "fused")
+]
+
+
+@pytest.mark.parametrize(("name", "backend"), SYMBOLIC)
+def test_batch_and_length_of_what_is_exported_are_free(name, backend):
+    cell = CELLS[name](**KINDS)
+    params, *_ = contracts.make(cell, CASE)
+
+    def gradient(params, xs, lengths):
+        def loss(params):
+            start = cell.initial_state(xs.shape[:1])
+            return contracts.total(
+                jt.unroll(cell, params, start, xs, lengths=lengths, backend=backend)
+            )
+
+        return jax.value_and_grad(loss)(params)
+
+    b, t = jax.export.symbolic_shape("b, t")
+    call = exported_and_back(
+        gradient,
+        shapes_of(params),
+        jax.ShapeDtypeStruct((b, t, CASE.input), "float32"),
+        jax.ShapeDtypeStruct((b,), "int32"),
+    )
+    for batch, length in [(1, 1), (3, 5), (9, 2)]:
+        _, _, xs = contracts.make(cell, CASE._replace(batch=batch, length=length))
+        lengths = jnp.arange(batch, dtype="int32") % (length + 1)
+        found, expected = call(params, xs, lengths), gradient(params, xs, lengths)
+        CASE.assert_close(found, expected, times=10)
+
+
+@pytest.mark.parametrize("options", [{}, {"embedding": 3}, {"tied": True}])
+def test_a_model_that_is_exported_reads_any_batch_of_any_length(options):
+    model = jt.LanguageModel(jt.stack(jt.lstm(4), jt.gru(4)), 7, **options)
+    ids = jnp.zeros((1, 2), jnp.int32)
+    params = model.init(jax.random.key(0), None, ids)["params"]
+
+    def logits(params, ids):
+        return model.apply({"params": params}, None, ids)[1]
+
+    shape = jax.export.symbolic_shape("b, t")
+    ids = jax.ShapeDtypeStruct(shape, "int32")
+    call = exported_and_back(logits, shapes_of(params), ids)
+    for shape in [(1, 1), (3, 5), (9, 2)]:
+        ids = jax.random.randint(jax.random.key(1), shape, 0, 7)
+        contracts.assert_close(call(params, ids), logits(params, ids))
+
+
+def test_parallel_needs_a_length_and_says_so():
+    cell = jt.min_gru(4)
+    params, *_ = contracts.make(cell, CASE)
+    run = partial(jt.unroll, cell, backend="parallel")
+    b, t = jax.export.symbolic_shape("b, t")
+    export = jax.export.export(jax.jit(lambda params, xs: run(params, None, xs)))
+    with pytest.raises(ValueError, match="a length that is not symbolic"):
+        export(shapes_of(params), jax.ShapeDtypeStruct((b, t, 5), "float32"))
+    export(shapes_of(params), jax.ShapeDtypeStruct((b, 6, 5), "float32"))
+
+
+@pytest.mark.parametrize("impl", ["threefry2x32", "rbg", "unsafe_rbg"])
+@pytest.mark.parametrize("name", ["stack", "zoneout", "variational_dropout"])
+def test_noise_belongs_to_a_sequence_by_any_kind_of_key(name, impl):
+    cell = CELLS[name](**KINDS)
+    params, state, xs = contracts.make(cell)
+    key = jax.random.key(3, impl=impl)
+    together = jt.unroll(cell, params, state, xs, key=key)
+    for i in range(len(xs)):
+        own = jax.tree.map(lambda x, i=i: x[i], (state, xs))
+        alone = jt.unroll(cell, params, *own, key=jax.random.fold_in(key, i))
+        contracts.assert_close(alone, jax.tree.map(lambda x, i=i: x[i], together))
+
+
+@pytest.mark.parametrize("strategy", ["pmap", "sharded"])
+def test_a_training_step_sends_nothing_unasked(strategy):
+    model = jt.LanguageModel(jt.stack(jt.lstm(4), jt.dropout(0.5)), vocab_size=7)
+    optimizer = optax.adam(1e-3)
+    parallel = jt.training.data_parallel(
+        model, optimizer, 4, jax.devices()[:2], strategy=strategy
+    )
+    streams = jt.text.Streams(np.arange(300) % 7, 4, 5)
+    state = jt.training.create_state(model, optimizer, jax.random.key(0), 4)
+    state, batch = parallel.place(state), parallel.shard(streams.batch(seed=0, k=0))
+    with strictly():
+        state, metrics = parallel.step(state, batch)
+        batch = parallel.shard(streams.batch(seed=0, k=1))
+        state, metrics = parallel.step(state, batch)
+    assert np.isfinite(metrics.loss)
