@@ -3,8 +3,6 @@
 An error says which argument it is about, what was expected, what came and what to do.
 """
 
-import contextlib
-import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,37 +10,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxtext.errors import InputError
+from jaxtext.quantities import count, listed, shown
 from jaxtext.types import Array, DType, Shape
-
-
-def count(name: str, value: Any, least: int = 1, *, or_else: str = "") -> int:
-    """A whole number, also one of NumPy's.
-
-    Args:
-      name: What to call it in an error.
-      value: The number.
-      least: The least that it may be.
-      or_else: What else may stand in its place, in words.
-
-    Raises:
-      InputError: If it is none, or less than `least`.
-
-    Example:
-      >>> import numpy as np
-      >>> count("hidden", np.int64(8))
-      8
-    """
-    number = least - 1
-    if not isinstance(value, bool):
-        with contextlib.suppress(TypeError, jax.errors.TracerIntegerConversionError):
-            number = operator.index(value)
-    if number < least:
-        among = f"{or_else} or " if or_else else ""
-        raise InputError(
-            f"{name}: expected {among}a whole number of at least {least}, got "
-            f"{shown(value)}"
-        )
-    return number
 
 
 def floating(name: str, dtype: DType) -> DType:
@@ -241,15 +210,15 @@ def _fitted_leaf(name, expected, given, batch_shape, cast):
 def _check_keys(name, expected, given):
     if not isinstance(given, Mapping):
         raise InputError(
-            f"{name}: expected a dict of {_listed(expected)}, got {shown(given)}"
+            f"{name}: expected a dict of {listed(expected)}, got {shown(given)}"
         )
     missing = [key for key in expected if key not in given]
     more = [key for key in given if key not in expected]
     if missing or more:
         raise InputError(
-            f"{name}: expected {_listed(expected)}, got {_listed(given)}"
-            + (f"; {_listed(missing)} is missing" if missing else "")
-            + (f"; there is no place for {_listed(more)}" if more else "")
+            f"{name}: expected {listed(expected)}, got {listed(given)}"
+            + (f"; {listed(missing)} is missing" if missing else "")
+            + (f"; there is no place for {listed(more)}" if more else "")
         )
 
 
@@ -262,10 +231,6 @@ def _other_fields(name, expected, given):
             f"write jt.{kind}(c=…, h=…)"
         )
     return f"{name}: expected {kind}, got {shown(given)}, {hint}"
-
-
-def _listed(names):
-    return ", ".join(map(str, names)) or "nothing"
 
 
 def decided(question: Callable[[], Any], *, otherwise: bool) -> bool:
@@ -283,26 +248,3 @@ def decided(question: Callable[[], Any], *, otherwise: bool) -> bool:
 
 def _is_real(dtype):
     return jnp.isdtype(dtype, ("bool", "real floating", "integral"))
-
-
-def shown(value: Any) -> str:
-    """A value in a few words, for an error: arrays by type and shape.
-
-    Example:
-      >>> shown((jnp.zeros((2, 3)), None))
-      'a tuple of float32[2,3], None'
-    """
-    if hasattr(value, "dtype") and hasattr(value, "shape"):
-        return f"{value.dtype}[{','.join(map(str, value.shape))}]"
-    if isinstance(value, Mapping):
-        return f"a dict of {_listed(value)}"
-    if isinstance(value, tuple | list):
-        kind = type(value).__name__
-        fields = getattr(value, "_fields", None)
-        if fields is not None:
-            return f"{kind}({', '.join(fields)})"
-        if len(value) > 4:
-            return f"a {kind} of {len(value)}"
-        return f"a {kind} of {', '.join(map(shown, value)) or 'nothing'}"
-    said = repr(value)
-    return said if len(said) <= 60 else f"{said[:57]}…"

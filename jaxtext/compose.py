@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxtext.constructor import constructor
+from jaxtext.quantities import fraction
 from jaxtext.types import Cell, Noise
 from jaxtext.unroll import unroll
 from jaxtext.walk import backwards
@@ -264,8 +265,7 @@ def dropout(rate: float) -> Cell:
       overfitting", 2014. Between layers only: Zaremba, Sutskever and Vinyals,
       "Recurrent neural network regularization", 2014.
     """
-    if not 0 <= rate < 1:
-        raise ValueError(f"dropout expects a rate in [0, 1), got {rate}")
+    rate = fraction("rate", rate)
 
     def init(key, input_size):
         del key, input_size

@@ -1,19 +1,43 @@
 """What every function that makes a cell has in common."""
 
-import functools
 import inspect
 from collections.abc import Callable
+from functools import lru_cache, partial, wraps
 from typing import TypeVar, cast
 
-from jaxtext.checks import count, floating, inputs, shape
-from jaxtext.expected import fitted_state
+from jaxtext.checks import floating, inputs, shape
+from jaxtext.expected import a_cell, fitted_params, fitted_state
 from jaxtext.kernels.products import is_symbols
 from jaxtext.keys import typed_key
+from jaxtext.quantities import count
 from jaxtext.types import Cell
 
 Make = TypeVar("Make", bound=Callable[..., Cell])
 
-_NORMAL = {"hidden": count, "dtype": floating, "param_dtype": floating}
+
+def _cells(name, cells):
+    if len(cells) == 1 and isinstance(cells[0], list):
+        (cells,) = cells
+    return tuple(a_cell(f"{name}[{i}]", cell) for i, cell in enumerate(cells))
+
+
+def _or_none(check):
+    return lambda name, value: None if value is None else check(name, value)
+
+
+# What arguments of these names are, whoever makes a cell of them.
+_NORMAL = {
+    "hidden": count,
+    "projection": count,
+    "rounds": partial(count, least=0),
+    "chrono": _or_none(partial(count, least=3)),
+    "dtype": floating,
+    "param_dtype": floating,
+    "cell": a_cell,
+    "cells": _cells,
+    "forward": a_cell,
+    "backward": _or_none(a_cell),
+}
 
 
 def constructor(make: Make) -> Make:
@@ -34,9 +58,9 @@ def constructor(make: Make) -> Make:
     def checked(*args, **kwargs):
         return _checked(make(*args, **kwargs))
 
-    known = functools.lru_cache(maxsize=512, typed=True)(checked)
+    known = lru_cache(maxsize=512, typed=True)(checked)
 
-    @functools.wraps(make)
+    @wraps(make)
     def normalised(*args, **kwargs):
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
@@ -57,11 +81,11 @@ def _checked(cell: Cell) -> Cell:
     """The cell, whose functions look at their arguments first."""
     init, initial_state = cell.init, cell.initial_state
 
-    @functools.wraps(init)
+    @wraps(init)
     def checked_init(key, input_size):
         return init(typed_key(key), count("input_size", input_size))
 
-    @functools.wraps(initial_state)
+    @wraps(initial_state)
     def checked_initial_state(batch_shape):
         return initial_state(shape("batch_shape", batch_shape))
 
@@ -72,9 +96,10 @@ def _checked(cell: Cell) -> Cell:
 
 
 def _checked_step(cell, step):
-    @functools.wraps(step)
+    @wraps(step)
     def checked_step(params, state, x, noise=None):
         x = inputs("x", x)
+        params = fitted_params(cell, params, "x", x)
         batch_shape = x.shape if is_symbols(x) else x.shape[:-1]
         return step(params, fitted_state(cell, state, batch_shape), x, noise)
 

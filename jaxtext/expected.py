@@ -7,12 +7,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxtext.checks import fitted, shown
+from jaxtext.checks import fitted
 from jaxtext.errors import InputError
+from jaxtext.kernels.products import is_symbols
+from jaxtext.quantities import shown
 from jaxtext.types import Array, Cell, Params, Shape, State
 
 
-def check_cell(cell: Any) -> None:
+def a_cell(name: str, cell: Any) -> Cell:
     """Refuses what is no `Cell`.
 
     Raises:
@@ -21,8 +23,9 @@ def check_cell(cell: Any) -> None:
     if not isinstance(cell, Cell):
         hint = "; call it with a width" if callable(cell) else ""
         raise InputError(
-            f"cell: expected a Cell such as jt.lstm(128), got {shown(cell)}{hint}"
+            f"{name}: expected a Cell such as jt.lstm(128), got {shown(cell)}{hint}"
         )
+    return cell
 
 
 def fitted_state(cell: Cell, state: State, batch_shape: Shape) -> State:
@@ -40,23 +43,29 @@ def fitted_state(cell: Cell, state: State, batch_shape: Shape) -> State:
     return fitted("state", expected, state, batch_shape)
 
 
-def fitted_params(cell: Cell, params: Params, xs: Array, symbols: bool) -> Params:
+def fitted_params(cell: Cell, params: Params, name: str, xs: Array) -> Params:
     """Parameters as ``cell.init(key, D)`` makes them, of any floating-point types.
+
+    Args:
+      cell: The cell.
+      params: What to check.
+      name: What to call `xs` in an error.
+      xs: Vectors of width ``D``, or symbols.
 
     Raises:
       InputError: If they have another structure or other shapes, or if the inputs are
         not as wide as they are made for.
     """
-    width = None if symbols else xs.shape[-1]
-    made_for = _width(cell.init, params)
+    width = made_for = None if is_symbols(xs) else xs.shape[-1]
+    shows = _where_width_shows(cell.init, _default_float())
+    if shows is not None:
+        made_for = _width(params, *shows) or width or 1
+        if width not in (None, made_for):
+            raise InputError(
+                f"{name}: expected vectors of width {made_for}, which params are for, "
+                f"got {shown(xs)}; cell.init(key, {width}) makes params for these"
+            )
     if made_for is None:
-        made_for = width
-    elif width is not None and made_for != width:
-        raise InputError(
-            f"xs: expected vectors of width {made_for}, which params are for, got "
-            f"{shown(xs)}; cell.init(key, {width}) makes params for these"
-        )
-    if made_for is None:  # symbols, and a cell that does not take any
         return params
     expected = _params_for(cell.init, made_for, _default_float())
     return fitted("params", expected, params, cast=False)
@@ -97,19 +106,14 @@ def _where_width_shows(init: Callable[..., Params], _: Hashable) -> Any:
     return None
 
 
-def _width(init, params) -> int | None:
-    """The width that parameters were made for, as far as can be told."""
-    shows = _where_width_shows(init, _default_float())
-    if shows is None:
-        return None
-    path, axis, first, growth = shows
+def _width(params, path, axis, first, growth) -> int | None:
+    """The width that parameters were made for, as far as their structure is right."""
     for key in path:
         name = getattr(key, "key", getattr(key, "idx", getattr(key, "name", None)))
         try:
             params = params[name]
         except (KeyError, IndexError, TypeError):
-            return 1  # another structure, which will be told
-    shape = jnp.shape(params)
-    if axis >= len(shape):
-        return 1
-    return max(1, 1 + (shape[axis] - first) // growth)
+            return None
+    if axis >= jnp.ndim(params):
+        return None
+    return max(1, 1 + (jnp.shape(params)[axis] - first) // growth)

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtext.checks import shown
 from jaxtext.errors import InputError
+from jaxtext.quantities import shown
 from jaxtext.types import Array, Key
 
 

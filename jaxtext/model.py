@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxtext.checks import count, decided, integers, shown
+from jaxtext.checks import decided, integers
 from jaxtext.compose import output_size
 from jaxtext.errors import InputError
-from jaxtext.expected import check_cell
+from jaxtext.expected import a_cell
 from jaxtext.keys import folded, typed_key
 from jaxtext.noise import weight_drop
+from jaxtext.quantities import count, shown
 from jaxtext.types import Array, BackendName, Cell, DType, Params, Shape, State
 from jaxtext.unroll import unroll
 from jaxtext.walk import Remat
@@ -73,7 +74,7 @@ class LanguageModel(nn.Module):
 
     def setup(self) -> None:
         """Declares the parameters, which a pass and a single step share."""
-        check_cell(self.cell)
+        a_cell("cell", self.cell)
         count("vocab_size", self.vocab_size)
         width = self.input_size
         self.vectors: Array | None = None

@@ -4,11 +4,15 @@ Like `jaxtext.dropout`, what is a cell here draws its noise in an `unroll` that 
 a key, sequence by sequence, and is deterministic without one.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 
 from jaxtext.cells.hidden import hidden_size
 from jaxtext.constructor import constructor
+from jaxtext.keys import typed_key
+from jaxtext.quantities import fraction
 from jaxtext.types import Cell, Key, Noise, Params, State
 
 
@@ -45,7 +49,7 @@ def variational_dropout(rate: float) -> Cell:
       Gal and Ghahramani, "A theoretically grounded application of dropout in recurrent
       neural networks", 2016.
     """
-    _check_rate("variational_dropout", rate)
+    rate = fraction("rate", rate)
 
     def init(key, input_size):
         del key, input_size
@@ -117,7 +121,7 @@ def recurrent_dropout(cell: Cell, rate: float) -> Cell:
       neural networks", 2016, the mask on the hidden state (here with one mask for all
       gates).
     """
-    _check_rate("recurrent_dropout", rate)
+    rate = fraction("rate", rate)
     hidden = hidden_size(cell, "recurrent_dropout")
     inner_step = cell.step
     assert inner_step is not None  # a cell that is not made of others has one
@@ -182,9 +186,7 @@ def zoneout(cell: Cell, rate: float | State) -> Cell:
     """
     one_state = jax.eval_shape(lambda: cell.initial_state(()))
     rates = jax.tree.broadcast(rate, one_state)
-    rates = jax.tree.map(float, rates)
-    for leaf_rate in jax.tree.leaves(rates):
-        _check_rate("zoneout", leaf_rate)
+    rates = jax.tree.map(partial(fraction, "rate"), rates)
     inner_step = cell.step
     if cell.sequence is not None or inner_step is None or not _has_hidden(one_state):
         raise ValueError(
@@ -256,7 +258,7 @@ def weight_drop(params: Params, rate: float, key: Key | None) -> Params:
       Merity, Keskar and Socher, "Regularizing and optimizing LSTM language models",
       2018. Wan et al., "Regularization of neural networks using DropConnect", 2013.
     """
-    _check_rate("weight_drop", rate)
+    rate = fraction("rate", rate)
     leaves, structure = jax.tree_util.tree_flatten_with_path(params)
     names = [jax.tree_util.keystr(path[-1:], simple=True) for path, _ in leaves]
     if "recurrent_kernel" not in names:
@@ -265,6 +267,7 @@ def weight_drop(params: Params, rate: float, key: Key | None) -> Params:
         )
     if key is None:
         return params
+    key = typed_key(key)
     dropped = []
     for i, (name, (_, leaf)) in enumerate(zip(names, leaves, strict=True)):
         if name == "recurrent_kernel":
@@ -274,11 +277,6 @@ def weight_drop(params: Params, rate: float, key: Key | None) -> Params:
             leaf = jnp.where(keep, leaf / (1 - rate), 0)
         dropped.append(leaf)
     return jax.tree.unflatten(structure, dropped)
-
-
-def _check_rate(name, rate):
-    if not 0 <= rate < 1:
-        raise ValueError(f"{name} expects a rate in [0, 1), got {rate}")
 
 
 def _draw(cell, key, input_size, length):

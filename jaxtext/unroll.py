@@ -13,12 +13,13 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
-from jaxtext.checks import count, flags, inputs, integers, shown
+from jaxtext.checks import flags, inputs, integers
 from jaxtext.dispatch import choose
 from jaxtext.errors import InputError
-from jaxtext.expected import check_cell, fitted_params, fitted_state
+from jaxtext.expected import a_cell, fitted_params, fitted_state
 from jaxtext.kernels.products import is_symbols
 from jaxtext.keys import folded, of_each, typed_key
+from jaxtext.quantities import count, shown
 from jaxtext.types import (
     Array,
     BackendName,
@@ -109,7 +110,7 @@ def unroll(
       >>> ys.shape, bool((ys[1, 1:] == 0).all()), bool((state[1] == ys[1, 0]).all())
       ((2, 3, 4), True, True)
     """
-    check_cell(cell)
+    a_cell("cell", cell)
     _check_backend(cell, backend)
     if not (remat is None or remat == "gates"):
         remat = count("remat", remat, or_else="None, 'gates'")
@@ -175,7 +176,7 @@ def explain_backend(
       fused: measured faster than scan (benchmarks/results/cpu-2-cores.json)
       scan: nothing else has been shown faster on cpu
     """
-    check_cell(cell)
+    a_cell("cell", cell)
     _check_backend(cell, backend)
     reasons = []
 
@@ -226,7 +227,7 @@ def _operands(cell, params, state, xs, key, lengths, resets, time_major):
                 f"key: expected one key, or one for each sequence {batch_shape}, got "
                 f"keys {key.shape}"
             )
-    params = fitted_params(cell, params, xs, symbols)
+    params = fitted_params(cell, params, "xs", xs)
     try:
         state = fitted_state(cell, state, batch_shape)
     except InputError as error:

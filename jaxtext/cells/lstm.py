@@ -76,8 +76,6 @@ def lstm(
       recurrent network architectures", 2015. `chrono`: Tallec and Ollivier, "Can
       recurrent neural networks warp time?", 2018, equation 16.
     """
-    if chrono is not None and chrono < 3:
-        raise ValueError(f"chrono: expected 3 or more steps, got {chrono}")
     cell_dtype = jnp.promote_types(dtype, jnp.float32)
 
     def init(key, input_size):

@@ -55,8 +55,6 @@ def mogrifier(cell: Cell, rounds: int = 5, *, param_dtype: DType = jnp.float32) 
       Melis, Kočiský and Blunsom, "Mogrifier LSTM", 2020, equations 1 and 2, with
       matrices of full rank.
     """
-    if rounds < 0:
-        raise ValueError(f"mogrifier expects 0 rounds or more, got {rounds}")
     hidden = hidden_size(cell, "mogrifier")
     inner = cell.step
     assert inner is not None  # a cell that is not made of others has one

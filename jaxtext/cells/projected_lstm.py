@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtext.cells.affine import affine, embed, glorot
 from jaxtext.cells.lstm import LSTMState, lstm
 from jaxtext.constructor import constructor
+from jaxtext.errors import InputError
 from jaxtext.types import Cell, DType
 
 
@@ -56,10 +57,9 @@ def projected_lstm(
       architectures for large scale acoustic modeling", 2014, the recurrent projection,
       without peepholes and without the projection that is not fed back.
     """
-    if not 0 < projection <= hidden:
-        raise ValueError(
-            f"projected_lstm expects a projection from 1 to hidden = {hidden}, "
-            f"got {projection}"
+    if projection > hidden:
+        raise InputError(
+            f"projection: expected at most hidden = {hidden}, got {projection}"
         )
     plain = lstm(hidden, dtype=dtype, param_dtype=param_dtype)
     cell_dtype = jnp.promote_types(dtype, jnp.float32)
