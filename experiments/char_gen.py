@@ -29,6 +29,7 @@ if __name__ == "__main__":
 
 import jaxtext.needs_experiments  # noqa: F401 (first)
 
+import json
 import logging
 import shlex
 import sys
@@ -45,10 +46,10 @@ from char_run import Clock, DivergedError, Run, summary
 from char_samples import print_samples
 from char_train import train
 from flags import without
-from watch import Screen, print_result, screen
+from watch import Screen, screen
 
 from jaxtext.errors import InputError
-from jaxtext.streams import say, script
+from jaxtext.streams import print_last_line, say, script
 from jaxtext.training import distributed
 from jaxtext.training.interrupt import Request, Stopped, requests_to_stop
 from jaxtext.training.workdir import write_json
@@ -123,7 +124,7 @@ def experiment(
         if jax.process_index() == 0:
             say_what_next(run, display, argv)
     if jax.process_index() == 0:
-        print_result(run.result, kept=run.workdir / "result.json")
+        print_last_line(json.dumps(run.result), run.workdir / "result.json")
 
 
 def say_what_next(run: Run, display: Screen, argv: Sequence[str]) -> None:

@@ -20,12 +20,7 @@ class PassLoss(NamedTuple):
     steps: int = 0
 
     def add(self, loss: float, number: int) -> "PassLoss":
-        """Adds the loss of a step of pass `number`; a new pass begins at zero.
-
-        Example:
-          >>> PassLoss().add(3.0, 0).add(2.0, 0).mean, PassLoss(0, 9.0, 3).add(1.0, 1)
-          (2.5, PassLoss(number=1, total=1.0, steps=1))
-        """
+        """Adds the loss of a step of pass `number`; a new pass begins at zero."""
         of = self if number == self.number else PassLoss(number)
         return of._replace(total=of.total + loss, steps=of.steps + 1)
 

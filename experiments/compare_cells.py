@@ -38,11 +38,11 @@ from char_flags import check_seed, parse
 from figures import COLOURS, NAMES, save
 from flags import read
 from matplotlib.figure import Figure
-from watch import print_result, screen
+from watch import screen
 
 import jaxtext as jt
 from jaxtext.errors import InputError
-from jaxtext.streams import say, script
+from jaxtext.streams import print_last_line, say, script
 
 PRESET = ("--preset", "cpu-3min", "--no-layer-norm")  # the cells as such
 RATES = {"lstm": 1.2e-2, "gru": 1.2e-2, "rnn": 2e-3}
@@ -94,7 +94,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.returncode  # what is wrong it has said itself
     path = config.out / "compare-cells.png"
     save(draw(compared), path)
-    print_result({"compared": summary(compared), "picture": str(path)})
+    said = {"compared": summary(compared), "picture": str(path)}
+    print_last_line(json.dumps(said))
     return 0
 
 

@@ -33,6 +33,7 @@ os.environ.update(
 import jaxtext.needs_experiments  # noqa: F401 (first)
 
 import importlib.metadata
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,10 +45,10 @@ import jax
 from tpu_chips import find_slice
 from tpu_program import DoesNotFitError, backends, compile_step
 from tpu_report import bound, heading, report, shortage
-from watch import Screen, print_result, screen
+from watch import Screen, screen
 
 from jaxtext.errors import InputError
-from jaxtext.streams import script
+from jaxtext.streams import print_last_line, script
 from jaxtext.types import Device
 
 DOES_NOT_FIT = 3
@@ -77,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise InputError(f"--vocab-size: expected > 1, got {config.vocab_size}")
     with screen() as display:
         result = compile_and_tell(config, display)
-    print_result(result)
+    print_last_line(json.dumps(result))
     return 0 if result["fits"] else DOES_NOT_FIT
 
 

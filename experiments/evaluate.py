@@ -23,6 +23,7 @@ Ctrl-C.
 import jaxtext.needs_experiments
 
 import dataclasses
+import json
 import math
 import sys
 from collections.abc import Sequence
@@ -33,15 +34,16 @@ from typing import Any, Literal
 import eval_page
 import eval_text
 import numpy as np
+import tyro
 from char_build import restore
 from char_config import WINDOWS
-from flags import Typed, read, typed
+from flags import Typed, typed
 from pages import check_page, write_page
-from watch import Screen, print_result, screen
+from watch import Screen, screen
 
 import jaxtext as jt
 from jaxtext.errors import InputError
-from jaxtext.streams import script
+from jaxtext.streams import print_last_line, say, script
 from jaxtext.text import Vocabulary
 from jaxtext.training import DynamicRule, checkpoint, evaluate_dynamic, gradient_rms
 from jaxtext.training import predictions as predict
@@ -97,11 +99,12 @@ class Config:
 @script
 def main(argv: Sequence[str] | None = None) -> int:
     """Evaluates, prints the result, and returns the exit status."""
-    config = read(Config, argv)
-    rule = _check(config, typed(Config, argv))
+    words = typed(Config, argv)
+    config = tyro.cli(Config, args=argv)
+    rule = _check(config, words)
     with screen() as display:
         result = evaluate(config, rule, display)
-    print_result(result)
+    print_last_line(json.dumps(result))
     return 0
 
 
@@ -184,10 +187,7 @@ def _check(config: Config, words: Typed) -> DynamicRule:
         given = config.page_characters
         raise InputError(f"--page-characters: expected 0 or at least 2, got {given}")
     if config.page is not None and config.page_characters == 0:
-        raise InputError(
-            f"--page: expected --page-characters above 0, which writes none, got "
-            f"{config.page}; leave one of them out"
-        )
+        say("note: no --page is written, for --page-characters is 0")
     return DynamicRule(config.segment, config.rate, config.decay)
 
 

@@ -81,12 +81,7 @@ def typed(kind: type[Any], argv: Sequence[str] | None = None) -> Typed:
 
 
 def without(argv: Sequence[str], *names: str) -> list[str]:
-    """A command line without some flags, and without their values.
-
-    Example:
-      >>> without(["--cell", "gru", "--steps=5", "--corpus", "a", "b"], "cell", "steps")
-      ['--corpus', 'a', 'b']
-    """
+    """A command line without some flags, and without their values."""
     dropped, kept, keeping = set(map(flag, names)), [], True
     for word in argv:
         if word.startswith("--"):
@@ -102,12 +97,7 @@ def flag(name: str) -> str:
 
 
 def nearest_first(word: str, choices: Sequence[str]) -> list[str]:
-    """Sorts choices by how much they are like a word.
-
-    Example:
-      >>> nearest_first("cpu3min", ["modern", "cpu-3min", "tutorial"])[0]
-      'cpu-3min'
-    """
+    """Sorts choices by how much they are like a word."""
 
     def unlike(choice):
         return -difflib.SequenceMatcher(None, word.lower(), choice.lower()).ratio()

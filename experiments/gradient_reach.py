@@ -20,6 +20,7 @@ Ctrl-C.
 
 import jaxtext.needs_experiments
 
+import json
 import math
 import sys
 from collections.abc import Sequence
@@ -37,12 +38,12 @@ from memory_run import Run, trained
 from memory_suite import PROBLEMS, build
 from memory_tasks import TASKS, Task
 from memory_train import begin, losses
-from watch import Screen, print_result, screen
+from watch import Screen, screen
 
 import jaxtext as jt
 from jaxtext.cells.affine import affine
 from jaxtext.errors import InputError
-from jaxtext.streams import script
+from jaxtext.streams import print_last_line, script
 from jaxtext.types import Array, Params
 
 Curves = dict[str, Array]
@@ -119,7 +120,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     config = read(Config, argv)
     with screen() as display:
         result = look(config, display)
-    print_result(result)
+    print_last_line(json.dumps(result))
     return 0
 
 

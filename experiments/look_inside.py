@@ -16,6 +16,7 @@ output cannot be written, 130 stopped by Ctrl-C.
 
 import jaxtext.needs_experiments  # noqa: F401 (first)
 
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,15 +26,15 @@ from typing import Any
 import eval_text
 import numpy as np
 from char_build import restore
-from flags import read
+from flags import nearest_first, read
 from look_page import Finding, page
 from look_properties import properties
 from look_units import Units, watch
 from pages import check_page, write_page
-from watch import Screen, print_result, screen
+from watch import Screen, screen
 
 from jaxtext.errors import InputError
-from jaxtext.streams import script
+from jaxtext.streams import print_last_line, script
 from jaxtext.text import Vocabulary
 from jaxtext.training import checkpoint
 
@@ -66,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     config = read(Config, argv)
     with screen() as display:
         result = look(config, display)
-    print_result(result)
+    print_last_line(json.dumps(result))
     return 0
 
 
@@ -174,7 +175,10 @@ def correlations(values: np.ndarray, measures: np.ndarray) -> np.ndarray:
 def _given(units, name):
     if name not in units.names:
         first, last = units.names[0], units.names[-1]
-        raise InputError(f"--unit: expected one of {first} … {last}, got {name}")
+        near = nearest_first(name, units.names)[0]
+        raise InputError(
+            f"--unit: expected one of {first} … {last}, got {name}; did you mean {near}"
+        )
     values = units.values[:, units.names.index(name)]
     return Finding("as asked for", name, None, None, values)
 

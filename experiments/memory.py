@@ -36,10 +36,10 @@ from flags import read
 from memory_pictures import draw, summary
 from memory_run import Line, Run, another, make, same
 from memory_suite import PROBLEMS
-from watch import Screen, print_result, screen
+from watch import Screen, screen
 
 from jaxtext.errors import InputError
-from jaxtext.streams import say, script
+from jaxtext.streams import print_last_line, say, script
 from jaxtext.training.files import write_durably
 from jaxtext.versions import with_flags
 
@@ -110,7 +110,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(f"stopped; runs that are done are in {out}")
         raise
     lines = [kept[run.name] for run in asked]
-    print_result({"scores": summary(lines), "pictures": pictures}, kept=out)
+    said = {"scores": summary(lines), "pictures": pictures}
+    print_last_line(json.dumps(said), kept=out)
     return 0
 
 

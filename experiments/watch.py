@@ -1,13 +1,10 @@
 """What a person sees of a script, on standard error: progress, samples, notes."""
 
 import contextlib
-import json
 import math
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -20,7 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from jaxtext.streams import OutputError, lenient, say
+from jaxtext.streams import lenient
 
 EVERY = 10  # seconds between two lines about progress, or a fiftieth of the time so far
 
@@ -91,28 +88,10 @@ def screen(quiet: bool = False) -> Iterator[Screen]:
         TimeRemainingColumn(),
         console=console,
         transient=True,
+        redirect_stdout=False,  # what is printed there is not for the console
         disable=quiet or not console.is_terminal,
         refresh_per_second=4,
     )
     # Even one that is disabled prints an empty line, before rich 15.
     with contextlib.nullcontext() if progress.disable else progress:
         yield Screen(progress)
-
-
-def print_result(result: dict[str, Any], kept: Path | None = None) -> None:
-    """Prints what came of a script, its last line on standard output.
-
-    Args:
-      result: JSON.
-      kept: Where else it is. Then it is no error if it cannot be printed.
-
-    Raises:
-      OutputError: If it cannot be printed, and is kept nowhere else.
-    """
-    try:
-        print(json.dumps(result), flush=True)
-    except OutputError as error:
-        if kept is None:
-            raise
-        if not error.unread:
-            say(f"note: {error}; the result is in {kept}")

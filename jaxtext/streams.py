@@ -19,6 +19,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NoReturn, ParamSpec, TextIO, cast
 
 from jaxtext.errors import InputError
@@ -64,6 +65,25 @@ def say(text: str) -> None:
         return
     with contextlib.suppress(OSError, ValueError):
         print(text, file=sys.stderr, flush=True)
+
+
+def print_last_line(text: str, kept: Path | None = None) -> None:
+    """Prints what came of a script, its last line on standard output.
+
+    Args:
+      text: The line.
+      kept: Where else it is. Then it is no error if it cannot be printed.
+
+    Raises:
+      OutputError: If it cannot be printed, and is kept nowhere else.
+    """
+    try:
+        print(text, flush=True)
+    except OutputError as error:
+        if kept is None:
+            raise
+        if not error.unread:
+            say(f"note: {error}; what came of it is in {kept}")
 
 
 def lenient(stream: TextIO | None) -> TextIO:
