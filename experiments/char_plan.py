@@ -68,7 +68,7 @@ def plan(
         run.steps = known or int(of_first(run.step + more))
         run.start_seconds = run.clock()
         run.enough_minutes = minutes + (FEW * step_seconds / 0.93 - left) / 60
-        if run.step + more < min(FEW, run.steps):
+        if run.step + more < min(FEW, known or FEW):
             display.say(f"warning: {_too_short(run)}", style="bold")
     else:
         run.steps = known or 0
@@ -105,7 +105,7 @@ def warn_of_few_steps(run: Run, display: Screen) -> None:
 
 def _too_short(run):
     minutes = run.config.minutes
-    shorter = 60 * minutes <= run.seconds_before + run.start_seconds
+    shorter = 60 * minutes <= run.start_seconds
     enough = max(run.enough_minutes, 1.1 * minutes)
     relation = "is shorter than starting took" if shorter else "leaves little time"
     return (
