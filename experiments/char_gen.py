@@ -12,7 +12,8 @@ and, when it is finished, the line that was printed (``result.json``).
 Exit status:
   0        finished
   2        bad input, or what somebody has to mend (a full disk, a text that cannot be
-           read any more); what could be saved is saved
+           read any more); what could be saved is saved. Output that cannot be written
+           is no such thing: the result is in the directory
   3        training diverged, and going back did not help
   75       another process of the run was lost; the same command on every host goes on
   128 + n  stopped by signal n (130 is Ctrl-C) at the end of a step, and saved; a second
