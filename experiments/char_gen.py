@@ -147,7 +147,7 @@ def say_what_next(run: Run, display: Screen, argv: Sequence[str]) -> None:
     cell = "gru" if run.config.cell == "lstm" else "lstm"
     minutes, result = run.config.minutes, run.result or {}
     if minutes:
-        more = ("--minutes", max(2 * minutes, round(run.enough_minutes, 1)))
+        more = ("--minutes", max(2 * minutes, run.enough_minutes))
     else:
         more = ("--steps", 2 * result["steps"])
     elsewhere = () if run.config.workdir is None else ("--workdir", "runs/another")

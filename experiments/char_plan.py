@@ -67,7 +67,8 @@ def plan(
         more = max(1, int(0.93 * left / step_seconds))
         run.steps = known or int(of_first(run.step + more))
         run.start_seconds = run.clock()
-        run.enough_minutes = minutes + (FEW * step_seconds / 0.93 - left) / 60
+        enough = minutes + (FEW * step_seconds / 0.93 - left) / 60
+        run.enough_minutes = math.ceil(100 * enough) / 100
         if run.step + more < min(FEW, known or FEW):
             display.say(f"warning: {_too_short(run)}", style="bold")
     else:
@@ -106,12 +107,11 @@ def warn_of_few_steps(run: Run, display: Screen) -> None:
 def _too_short(run):
     minutes = run.config.minutes
     shorter = 60 * minutes <= run.start_seconds
-    enough = max(run.enough_minutes, 1.1 * minutes)
     relation = "is shorter than starting took" if shorter else "leaves little time"
     return (
         f"--minutes {minutes:g} ({60 * minutes:.1f} s) {relation}: reading, compiling "
         f"and measuring took {run.start_seconds:.1f} s; give --minutes "
-        f"{math.ceil(100 * enough) / 100:g} or more for {FEW} steps"
+        f"{max(run.enough_minutes, 2 * minutes):g} or more for {FEW} steps"
     )
 
 

@@ -50,8 +50,7 @@ def train(run: Run, display: Screen) -> None:
         raise
     finally:
         run.checkpoints.finish()
-        if training.trackers is not None:
-            training.trackers.close()
+        training.trackers.close()
         if jax.process_index() == 0:
             from curve import draw_curve  # Matplotlib takes a second to import
 
@@ -63,12 +62,12 @@ class _Training:
     def __init__(self, run, display):
         self.run, self.display = run, display
         config = run.config
-        self.log, self.trackers = None, None
+        self.log, trackers = None, []
         if jax.process_index() == 0:
             self.log = MetricsLog(run.workdir, run.recorded)
             run.records = self.log.records
-            names = [x for x in ("tensorboard", "wandb") if getattr(config, x)]
-            self.trackers = Trackers(run.workdir, names, run.saved_step, display.say)
+            trackers = [x for x in ("tensorboard", "wandb") if getattr(config, x)]
+        self.trackers = Trackers(run.workdir, trackers, run.saved_step, display.say)
         self.agree = agreement()
         self.eval_every = config.eval_every or -(-run.steps // run.validations)
         self.sample_every = (
@@ -179,8 +178,7 @@ class _Training:
                 f"({error.strerror}); training goes on, and it is tried again"
             )
         self.run.recorded = len(self.log.records)
-        if self.trackers is not None:
-            self.trackers.write(values)
+        self.trackers.write(values)
 
     def say_loss(self):
         """Says what the run reports, whether or not it ends between two records."""
@@ -263,8 +261,7 @@ class _Training:
         self.in_a_row, self.settle = 0, list
         if self.log is not None:
             self.log.rewind(run.recorded)
-        if self.trackers is not None:
-            self.trackers.go_back(run.step)
+        self.trackers.go_back(run.step)
         self.record(step=run.step, rolled_back_from=run.rollbacks[-1]["from"])
         self.display.say(
             f"{evidence}: going back to step {run.step}, with half the learning rate"

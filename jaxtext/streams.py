@@ -171,6 +171,9 @@ class _Guarded:
     def write(self, data: Any) -> int:
         try:
             return self._stream.write(data)
+        except UnicodeEncodeError as error:  # of a stream in ASCII, say
+            known = data.encode(error.encoding, "backslashreplace")
+            return self.write(known.decode(error.encoding))
         except (OSError, ValueError) as error:
             self._failed(error)
             return len(data)

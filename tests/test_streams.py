@@ -141,6 +141,14 @@ def test_without_a_stream_nothing_is_said(monkeypatch, capsys):
     assert script(lambda: print("nobody hears it") or 0)() == 0
 
 
+def test_what_an_encoding_lacks_is_written_otherwise(monkeypatch):
+    """It is no reason to end, and no stream that is closed."""
+    ascii_only = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", ascii_only)
+    assert script(lambda: print("a box: ╭") or 0)() == 0
+    assert ascii_only.buffer.getvalue() == b"a box: \\u256d\n"  # pyright: ignore
+
+
 def test_streams_are_given_back(capsys):
     before = sys.stdout, sys.stderr
 
