@@ -30,6 +30,7 @@ from worker import Ask, WorkerError, worker
 from workload import GATES, Workload, parse_shape
 
 from jaxtext.errors import InputError
+from jaxtext.streams import script
 
 
 @dataclass(frozen=True)
@@ -96,21 +97,16 @@ def parse(argv: Sequence[str] | None = None) -> tuple[Config, list[Workload]]:
     return config, [Workload(c, *s, config.dtype) for s in shapes for c in cells]
 
 
+@script
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the benchmark and returns the exit status."""
     console = Console(stderr=True)
     if not console.is_terminal:
         console = Console(stderr=True, width=120)  # tables in a log are not cut off
-    try:
-        config, works = parse(argv)
-        result = measure(config, works, console)
-        console.print(report.summary(result["rows"]), highlight=False, soft_wrap=True)
-        record.print_last_line(result, config.out)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    config, works = parse(argv)
+    result = measure(config, works, console)
+    console.print(report.summary(result["rows"]), highlight=False, soft_wrap=True)
+    record.print_last_line(result, config.out)
     return 0
 
 

@@ -30,6 +30,7 @@ import tyro
 from timing import spread
 
 import jaxtext as jt
+from jaxtext.streams import script
 from jaxtext.text import Ids, Streams, Windows, fit
 
 PIECE = 1 << 16  # characters
@@ -210,6 +211,7 @@ def _say(row: dict) -> None:
     )
 
 
+@script
 def main(argv: Sequence[str] | None = None) -> int:
     """Measures, and prints the result as the last line."""
     config = tyro.cli(Config, args=argv)

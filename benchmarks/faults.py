@@ -45,6 +45,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from jaxtext.streams import script
+
 FAMILIES = ("kill", "write-points", "errors", "reads", "disk", "bits", "damage")
 FAMILIES += ("pickles", "links", "signals", "cost")
 
@@ -178,6 +180,7 @@ def table(result: dict[str, Any]) -> Table:
     return shown
 
 
+@script
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the campaign, and prints the result as the last line."""
     config = tyro.cli(Config, args=argv)

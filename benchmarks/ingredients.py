@@ -27,7 +27,7 @@ from timing import interleave, spread, visit
 from train import STEPS, our_trainer
 
 import jaxtext as jt
-from jaxtext.errors import InputError
+from jaxtext.streams import script
 
 STUDY = STUDIES["ablation"]
 
@@ -84,14 +84,11 @@ def measure(config: Config) -> dict:
     return {"preset": STUDY.preset, "rows": rows, **record.environment()}
 
 
+@script
 def main(argv: Sequence[str] | None = None) -> int:
     """Measures, and prints the result as the last line."""
     config = tyro.cli(Config, args=argv)
-    try:
-        record.print_last_line(measure(config), config.out)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    record.print_last_line(measure(config), config.out)
     return 0
 
 

@@ -25,6 +25,7 @@ import record
 import tyro
 
 import jaxtext as jt
+from jaxtext.streams import script
 
 CELLS = {"rnn": jt.rnn, "lstm": jt.lstm, "gru": jt.gru}
 
@@ -119,6 +120,7 @@ def measure(config: Config) -> dict[str, Any]:
     return {"rows": rows, "draws": config.draws, **record.environment()}
 
 
+@script
 def main(argv: Sequence[str] | None = None) -> int:
     """Compares, and prints the result as the last line."""
     config = tyro.cli(Config, args=argv)

@@ -35,6 +35,7 @@ import tyro
 from quality_tables import read, tables
 
 from jaxtext.errors import InputError
+from jaxtext.streams import print_last_line, script
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "experiments" / "results"
@@ -135,6 +136,7 @@ class Config:
     """Where their lines are kept."""
 
 
+@script
 def main(argv: Sequence[str] | None = None) -> int:
     """Trains what is not there yet, and returns the exit status."""
     config = tyro.cli(Config, args=argv)
@@ -143,11 +145,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     path = config.results / f"{config.study}.jsonl"
     study = STUDIES[config.study]
-    try:
-        variants = chosen(study, config.variants)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    variants = chosen(study, config.variants)
     done = [
         (line["flags"], line["trained"]["corpus"], line["seed"]) for line in read(path)
     ]
@@ -163,7 +161,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-        print(json.dumps(line), flush=True)
+        print_last_line(json.dumps(line), kept=path)
     return 0
 
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import jax
 
+from jaxtext import streams
+
 PACKAGES = (
     *("jax", "jaxlib", "libtpu", "flax", "optax", "numpy"),
     *("dm-haiku", "equinox", "keras", "torch"),
@@ -71,7 +73,7 @@ def print_last_line(result: dict[str, Any], out: Path | None = None) -> None:
     """Prints `result` as one line of JSON, and writes it to `out` if that is given."""
     if out is not None:
         write(result, out)
-    print(json.dumps(result, allow_nan=False), flush=True)
+    streams.print_last_line(json.dumps(result, allow_nan=False), kept=out)
 
 
 def _installed(name):

@@ -24,6 +24,7 @@ import tyro
 from timing import interleave, spread, visit
 
 import jaxtext as jt
+from jaxtext.streams import script
 from jaxtext.types import BackendName
 
 CELLS = {"rnn": jt.rnn, "lstm": jt.lstm, "gru": jt.gru}
@@ -104,6 +105,7 @@ def _temporary_bytes(compiled):
     return compiled.memory_analysis().temp_size_in_bytes
 
 
+@script
 def main(argv: Sequence[str] | None = None) -> int:
     """Measures, and prints the result as the last line."""
     config = tyro.cli(Config, args=argv)

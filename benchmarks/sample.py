@@ -23,6 +23,7 @@ from timing import spread
 
 import jaxtext as jt
 from jaxtext.generation import generate
+from jaxtext.streams import script
 
 CELLS = {"rnn": jt.rnn, "lstm": jt.lstm, "gru": jt.gru}
 
@@ -84,6 +85,7 @@ def measure(config: Config) -> dict:
     return {"rows": rows, **shape, **record.environment()}
 
 
+@script
 def main(argv: Sequence[str] | None = None) -> int:
     """Measures, and prints the result as the last line."""
     config = tyro.cli(Config, args=argv)

@@ -40,6 +40,7 @@ import tyro
 from timing import interleave, spread, visit
 
 import jaxtext as jt
+from jaxtext.streams import script
 
 STRATEGIES: tuple[Literal["pmap", "sharded"], ...] = ("pmap", "sharded")
 STEPS = 5  # of one repetition
@@ -198,6 +199,7 @@ def compile_for(topology: str, size: int, chips: int) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@script
 def main(argv: Sequence[str] | None = None) -> int:
     """Measures or predicts, and prints the result as the last line."""
     config = tyro.cli(Config, args=argv)

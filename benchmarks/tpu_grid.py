@@ -25,6 +25,7 @@ from tpu_layers import layers
 from workload import DIRECTIONS
 
 from jaxtext.errors import InputError
+from jaxtext.streams import script
 from jaxtext.types import BackendName
 
 KERNEL, FALLBACK, FAILED = "kernel", "fallback", "failed"
@@ -113,25 +114,22 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+@script
 def main(argv: Sequence[str] | None = None) -> int:
     """Compiles, and prints the result as the last line."""
-    try:
-        config = tyro.cli(Config, args=argv)
-        if config.jobs <= 0:
-            raise InputError("--jobs: expected > 0")
-        works = layers(
-            chips=config.chips,
-            cells=config.cells,
-            hidden=config.hidden,
-            batch=config.batch,
-            time=config.time,
-            directions=config.directions,
-            backends=[config.backend],
-            dtype=config.dtype,
-        )
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    config = tyro.cli(Config, args=argv)
+    if config.jobs <= 0:
+        raise InputError("--jobs: expected > 0")
+    works = layers(
+        chips=config.chips,
+        cells=config.cells,
+        hidden=config.hidden,
+        batch=config.batch,
+        time=config.time,
+        directions=config.directions,
+        backends=[config.backend],
+        dtype=config.dtype,
+    )
     result = measure(config, works)
     print(table(result["rows"]), file=sys.stderr)
     record.print_last_line(result, config.out)

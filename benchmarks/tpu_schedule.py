@@ -27,6 +27,7 @@ from tpu_layers import layers
 from workload import DIRECTIONS, Workload
 
 from jaxtext.errors import InputError
+from jaxtext.streams import script
 
 SCAN = "scan"
 Row = dict[str, Any]
@@ -185,14 +186,11 @@ def _place(row):
     return row["chip"], row["direction"], *(row[name] for name in Workload._fields)
 
 
+@script
 def main(argv: Sequence[str] | None = None) -> int:
     """Compiles, and prints the result as the last line."""
-    try:
-        config, works = parse(argv)
-        result = measure(config, works)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    config, works = parse(argv)
+    result = measure(config, works)
     print(table(result["rows"]), file=sys.stderr)
     record.print_last_line(result, config.out)
     return int(any("failed" in row for row in result["rows"]))

@@ -27,6 +27,7 @@ from flax import linen as nn
 from timing import interleave, spread, visit
 
 import jaxtext as jt
+from jaxtext.streams import script
 from jaxtext.training.loop import run as run_steps
 
 STEPS = 24  # of one repetition: whole cycles of two or three lengths
@@ -162,6 +163,7 @@ def measure(config: Config) -> dict:
     return {"rows": rows, "vs_flax": ratios, **shape, **record.environment()}
 
 
+@script
 def main(argv: Sequence[str] | None = None) -> int:
     """Measures, and prints the result as the last line."""
     config = tyro.cli(Config, args=argv)

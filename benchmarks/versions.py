@@ -22,6 +22,8 @@ from typing import Any
 import record
 import tyro
 
+from jaxtext.streams import script
+
 HERE = Path(__file__).parent
 
 
@@ -52,8 +54,8 @@ def measure(config: Config) -> dict[str, Any]:
     for number in range(config.rounds):
         for place, python in enumerate(config.pythons):
             print(f"round {number + 1}: {python}", file=sys.stderr, flush=True)
-            for script, *flags in commands:
-                command = [python, HERE / script, *flags, "--seconds", config.seconds]
+            for program, *flags in commands:
+                command = [python, HERE / program, *flags, "--seconds", config.seconds]
                 done = subprocess.run(
                     [str(word) for word in command],
                     check=True,
@@ -63,7 +65,7 @@ def measure(config: Config) -> dict[str, Any]:
                 )
                 result = json.loads(done.stdout.splitlines()[-1])
                 versions[place] = result["versions"]
-                for name, milliseconds in _times(script, result):
+                for name, milliseconds in _times(program, result):
                     found = times.setdefault(name, [[] for _ in config.pythons])
                     found[place].append(milliseconds)
     rows = []
@@ -74,9 +76,9 @@ def measure(config: Config) -> dict[str, Any]:
     return {"rows": rows, "environments": versions, **record.environment()}
 
 
-def _times(script, result):
+def _times(program, result):
     for row in result["rows"]:
-        if script == "cells.py":
+        if program == "cells.py":
             sizes = "x".join(str(row[axis]) for axis in ("batch", "time", "hidden"))
             yield f"{row['cell']} {sizes} {row['direction']}", row["median_ms"]
         elif row["library"] == "jaxtext":
@@ -93,6 +95,7 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+@script
 def main(argv: Sequence[str] | None = None) -> int:
     """Measures, and prints the result as the last line."""
     config = tyro.cli(Config, args=argv)

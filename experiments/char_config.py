@@ -142,7 +142,8 @@ class Config:
     keeps this much. 0: with the weights themselves."""
 
     steps: int | None = None
-    """Train for so many batches. Default: 5000, if no other budget is given."""
+    """Train for so many batches. Default: 5000, if no other budget is given. Of several
+    budgets the one that is used up first ends the run."""
     epochs: float | None = None
     """Train for so many passes over the corpus."""
     minutes: float | None = None

@@ -1,12 +1,12 @@
 """The command line: flags to a configuration, and what no run could have."""
 
-import argparse
 import math
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import tyro
 from char_config import Config
+from flags import Typed, flag, typed
 from presets import PRESETS
 
 from jaxtext.errors import InputError
@@ -19,10 +19,12 @@ _POSITIVE = (
     "characters learning_rate clip save_minutes save_steps eval_every eval_characters "
     "max_skips heartbeat_seconds"
 )
-_BUDGETS = ("steps", "epochs", "minutes")
+BUDGETS = ("steps", "epochs", "minutes")
 _NOT_NEGATIVE = "weight_decay warmup_steps max_rollbacks sample_every"
 _OF_LAYERS = "residual dropout_between"
 _OF_ADAMW = "schedule warmup_steps weight_decay clip"
+_OF_PROCESSES = "coordinator num_processes process_id heartbeat_seconds"
+_OF_VALIDATION = "eval_characters eval_protocol"
 _RATES = (
     "val_fraction dropout dropout_between dropout_input dropout_hidden weight_drop "
     "zoneout zoneout_hidden label_smoothing reset_probability average_decay"
@@ -39,25 +41,27 @@ def parse(argv: Sequence[str] | None = None, kind: type[C] = Config) -> C:
       kind: `Config`, or what adds flags with defaults to it.
 
     Raises:
-      InputError: If a value is out of range.
+      InputError: If a value is out of range, a flag is unknown, or one that was typed
+        would do nothing.
     """
-    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    finder.add_argument("--preset", default="modern")
-    for name in _BUDGETS:
-        finder.add_argument(flag(name))
-    given = vars(finder.parse_known_args(argv)[0])
-    values = dict(PRESETS.get(given["preset"], {}))
-    if any(given[name] is not None for name in _BUDGETS):
+    words = typed(kind, argv)
+    preset: Any = (words.get("preset") or ["modern"])[-1]
+    values = dict(PRESETS[preset])
+    if words.keys() & set(BUDGETS):
         # Who says how long to train means that, and not the preset's time as well.
-        values = {k: v for k, v in values.items() if k not in _BUDGETS}
-    default = kind(preset=given["preset"], **values)
-    config = tyro.cli(kind, args=argv, default=default)
-    check(config)
+        values = {k: v for k, v in values.items() if k not in BUDGETS}
+    config = tyro.cli(kind, args=argv, default=kind(preset=preset, **values))
+    check(config, words)
     return config
 
 
-def check(config: Config) -> None:
-    """Raises `InputError` for a value, or values together, that no run could have."""
+def check(config: Config, words: Typed) -> None:
+    """Raises `InputError` for a value, or values together, that no run could have.
+
+    Args:
+      config: The configuration.
+      words: Which flags were typed.
+    """
     for name in _POSITIVE.split():
         for value in _each(getattr(config, name)):
             if not 0 < value < math.inf:
@@ -75,12 +79,7 @@ def check(config: Config) -> None:
     check_seed(config.seed)
     _check_model(config)
     _check_batches(config)
-    joining = ("coordinator", "num_processes", "process_id")
-    if not config.distributed and any(getattr(config, x) is not None for x in joining):
-        raise InputError(
-            "--coordinator, --num-processes and --process-id: expected --distributed "
-            "with them; add it, or leave them out"
-        )
+    _check_effect(config, words)
     if isinstance(config.remat, int) and config.remat < 1:
         raise InputError(f"--remat: expected gates or > 0, got {config.remat}")
     if config.keep < 2:
@@ -115,18 +114,37 @@ def _check_model(config):
                 f"hidden state, got {config.cell}; --zoneout and --weight-drop go with "
                 "every cell"
             )
-    for name in _OF_LAYERS.split():
-        if getattr(config, name) and config.layers == 1:
-            raise InputError(
-                f"{flag(name)}: expected --layers 2 or more, for it is between layers"
-            )
-    for name in _OF_ADAMW.split():
-        value = getattr(config, name)
-        if config.optimizer == "rmsprop" and value != getattr(Config(), name):
-            raise InputError(
-                f"{flag(name)}: expected --optimizer adamw, for rmsprop has none, got "
-                f"{value}; leave one of them out"
-            )
+
+
+def _check_effect(config, words):
+    """Raises for a flag that was typed, and would do nothing.
+
+    What a preset sets is not typed: another flag may take its effect away.
+    """
+    adamw = config.optimizer == "adamw"
+    drops = config.dropout or (config.layers > 1 and config.dropout_between)
+    validates = config.val_fraction or config.val_corpus
+    for names, needed, expected in (
+        (_OF_ADAMW, adamw, "--optimizer adamw, for rmsprop has none"),
+        (_OF_LAYERS, config.layers > 1, "--layers 2 or more, for it is between layers"),
+        (_OF_PROCESSES, config.distributed, "--distributed with it"),
+        ("variational", drops, "--dropout above 0, whose masks it is about"),
+        ("val_fraction", not config.val_corpus, "no --val-corpus, read in its place"),
+        (_OF_VALIDATION, validates, "--val-fraction above 0, or --val-corpus"),
+    ):
+        for name in () if needed else names.split():
+            value = getattr(config, name)
+            if name in words and _asks_for_something(value):
+                raise InputError(
+                    f"{flag(name)}: expected {expected}, got {value}; leave one of "
+                    "them out"
+                )
+
+
+def _asks_for_something(value):
+    """Whether a value does not turn its flag off, as a rate of 0 does."""
+    off = value is None or value is False or (isinstance(value, float) and value == 0)
+    return not off
 
 
 def _check_batches(config):
@@ -153,11 +171,6 @@ def check_seed(seed: int) -> None:
     """Raises `InputError` for a seed that would not be a seed of its own."""
     if not 0 <= seed < 2**32:
         raise InputError(f"--seed: expected 0 or more, below 2**32, got {seed}")
-
-
-def flag(name: str) -> str:
-    """What a field of the configuration is called on the command line."""
-    return f"--{name.replace('_', '-')}"
 
 
 def _each(value):

@@ -12,7 +12,8 @@ and, when it is finished, the line that was printed (``result.json``).
 Exit status:
   0        finished
   2        bad input, or what somebody has to mend (a full disk, a text that cannot be
-           read any more); what could be saved is saved
+           read any more); what could be saved is saved. Output that cannot be written
+           is no such thing: the result is in the directory
   3        training diverged, and going back did not help
   75       another process of the run was lost; the same command on every host goes on
   128 + n  stopped by signal n (130 is Ctrl-C) at the end of a step, and saved; a second
@@ -39,14 +40,17 @@ from pathlib import Path
 
 import jax
 from char_config import Config
-from char_flags import parse
+from char_flags import BUDGETS, parse
 from char_open import open_run
+from char_plan import warn_of_few_steps
 from char_run import Clock, DivergedError, Run, summary
 from char_samples import print_samples
 from char_train import train
+from flags import without
 from watch import Screen, screen
 
 from jaxtext.errors import InputError
+from jaxtext.streams import print_last_line, say, script
 from jaxtext.training import distributed
 from jaxtext.training.interrupt import Request, Stopped, requests_to_stop
 from jaxtext.training.workdir import write_json
@@ -57,6 +61,7 @@ def since_start() -> float:
     return time.monotonic() - STARTED
 
 
+@script
 def main(argv: Sequence[str] | None = None, clock: Clock = since_start) -> int:
     """Runs the experiment and returns the exit status.
 
@@ -67,21 +72,17 @@ def main(argv: Sequence[str] | None = None, clock: Clock = since_start) -> int:
     argv = sys.argv[1:] if argv is None else argv
     # What Orbax logs as errors, and at length, reaches us as exceptions too.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
-    try:
-        config = parse(argv)
-        work = partial(attempt, config, argv, clock)
-        if not config.distributed:
-            return work()
-        return distributed.run(
-            work,
-            config.coordinator,
-            config.num_processes,
-            config.process_id,
-            heartbeat_seconds=config.heartbeat_seconds,
-        )
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    config = parse(argv)
+    work = partial(attempt, config, argv, clock)
+    if not config.distributed:
+        return work()
+    return distributed.run(
+        work,
+        config.coordinator,
+        config.num_processes,
+        config.process_id,
+        heartbeat_seconds=config.heartbeat_seconds,
+    )
 
 
 def attempt(config: Config, argv: Sequence[str], clock: Clock) -> int:
@@ -91,19 +92,16 @@ def attempt(config: Config, argv: Sequence[str], clock: Clock) -> int:
             experiment(config, display, stop, argv, clock)
     except Stopped as stopped:
         (number,) = stopped.args
-        print(
-            f"stopped by signal {number}; the same command goes on from there",
-            file=sys.stderr,
-        )
+        say(f"stopped by signal {number}; the same command goes on from there")
         return 128 + number
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}")
         return 2
     except OSError as error:  # in a process that does not hold the directory
-        print(f"error: {error}; what was saved is good", file=sys.stderr)
+        say(f"error: {error}; what was saved is good")
         return 2
     except DivergedError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}")
         return 3
     return 0
 
@@ -115,7 +113,9 @@ def experiment(
     with open_run(config, display, clock, stop) as run:
         if run.result is None:
             train(run, display)
-            print_samples(run, display)
+            if config.sample_every != 0:
+                print_samples(run, display)
+            warn_of_few_steps(run, display)
             run.result = summary(run, display)
             if jax.process_index() == 0:
                 write_json(run.workdir / "result.json", run.result)
@@ -125,7 +125,7 @@ def experiment(
         if jax.process_index() == 0:
             say_what_next(run, display, argv)
     if jax.process_index() == 0:
-        print(json.dumps(run.result), flush=True)
+        print_last_line(json.dumps(run.result), run.workdir / "result.json")
 
 
 def say_what_next(run: Run, display: Screen, argv: Sequence[str]) -> None:
@@ -135,9 +135,8 @@ def say_what_next(run: Run, display: Screen, argv: Sequence[str]) -> None:
     def command(script, *words):
         return " ".join(map(shlex.quote, [_typed(sys.executable), script, *words]))
 
-    def again(*changes):
-        # Of a flag that is given twice, the last one counts.
-        return command(_typed(__file__), *argv, *changes)
+    def again(*changes, instead):
+        return command(_typed(__file__), *without(argv, *instead), *changes)
 
     sample = command(_typed(folder / "sample.py"), "--workdir", str(run.workdir))
     measure = command(
@@ -147,8 +146,13 @@ def say_what_next(run: Run, display: Screen, argv: Sequence[str]) -> None:
     )
     cell = "gru" if run.config.cell == "lstm" else "lstm"
     minutes, result = run.config.minutes, run.result or {}
-    more = ("--minutes", 2 * minutes) if minutes else ("--steps", 2 * result["steps"])
+    if minutes:
+        more = ("--minutes", max(2 * minutes, run.enough_minutes))
+    else:
+        more = ("--steps", 2 * result["steps"])
     elsewhere = () if run.config.workdir is None else ("--workdir", "runs/another")
+    another_cell = again("--cell", cell, *elsewhere, instead=("cell", "workdir"))
+    your_text = again("--corpus", "FILE", *elsewhere, instead=("corpus", "workdir"))
     display.say(
         f"the run is in {run.workdir}\n"
         f"  loss curve   {run.workdir / 'curve.png'}\n"
@@ -156,9 +160,9 @@ def say_what_next(run: Run, display: Screen, argv: Sequence[str]) -> None:
         "what to type next:\n"
         f"  let it write   {sample}\n"
         f"  measure it     {measure}\n"
-        f"  train on       {again(*map(str, more))}\n"
-        f"  swap the cell  {again('--cell', cell, *elsewhere)}\n"
-        f"  use your text  {again('--corpus', 'FILE', *elsewhere)}",
+        f"  train on       {again(*map(str, more), instead=BUDGETS)}\n"
+        f"  swap the cell  {another_cell}\n"
+        f"  use your text  {your_text}",
         style="dim",
     )
 

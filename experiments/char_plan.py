@@ -1,5 +1,6 @@
 """How long a run will be: in steps, or in minutes by the speed of its steps."""
 
+import math
 from typing import Any
 
 import jax
@@ -11,18 +12,21 @@ from jaxtext.training import TrainState
 from jaxtext.training.agreement import of_first
 
 DEFAULT_STEPS = 5000
+FEW = 100  # steps, in which a model learns little
 
 
 def asked_steps(run: Run) -> int | None:
-    """How many steps the configuration asks for; ``None`` if it gives a time alone."""
+    """How many steps the configuration asks for; ``None`` if it gives a time alone.
+
+    Of several budgets the one that is used up first ends the run.
+    """
     config = run.config
-    if config.steps is not None:
-        return config.steps
-    if config.minutes is not None:
-        return None
+    asked = [config.steps] if config.steps is not None else []
     if config.epochs is not None:
-        return max(1, round(config.epochs * run.batches.batches_per_epoch))
-    return DEFAULT_STEPS
+        asked.append(max(1, round(config.epochs * run.batches.batches_per_epoch)))
+    if asked:
+        return min(asked)
+    return None if config.minutes is not None else DEFAULT_STEPS
 
 
 def plan(
@@ -60,8 +64,13 @@ def plan(
             left -= (run.validations - 1) * once
         # Speed varies, and a schedule cut short costs more than time left over. What
         # is found on the way mends either (`affordable_steps`).
-        affordable = run.step + max(1, int(0.93 * left / step_seconds))
-        run.steps = known or int(of_first(affordable))
+        more = max(1, int(0.93 * left / step_seconds))
+        run.steps = known or int(of_first(run.step + more))
+        run.start_seconds = run.clock()
+        enough = minutes + (FEW * step_seconds / 0.93 - left) / 60
+        run.enough_minutes = math.ceil(100 * enough) / 100
+        if run.step + more < min(FEW, known or FEW):
+            display.say(f"warning: {_too_short(run)}", style="bold")
     else:
         run.steps = known or 0
     run.steps = max(run.steps, run.step)
@@ -72,6 +81,38 @@ def plan(
         )
     epochs = run.steps / run.batches.batches_per_epoch
     display.say(f"planned: {run.steps} steps, {epochs:.1f} epochs")
+
+
+def warn_of_few_steps(run: Run, display: Screen) -> None:
+    """Says at the end if a budget that is not in steps came to few of them."""
+    config = run.config
+    if run.step >= FEW or run.step == config.steps:
+        return
+    if config.epochs is not None and run.step == asked_steps(run):
+        why = (
+            f"--epochs {config.epochs:g} is no more of this text; give --epochs "
+            f"{FEW / run.batches.batches_per_epoch:.2g} or more"
+        )
+    elif config.minutes is not None:
+        why = _too_short(run)
+    else:
+        return
+    steps = "1 step was" if run.step == 1 else f"{run.step} steps were"
+    display.say(
+        f"warning: only {steps} trained, and the model has learnt little: {why}",
+        style="bold",
+    )
+
+
+def _too_short(run):
+    minutes = run.config.minutes
+    shorter = 60 * minutes <= run.start_seconds
+    relation = "is shorter than starting took" if shorter else "leaves little time"
+    return (
+        f"--minutes {minutes:g} ({60 * minutes:.1f} s) {relation}: reading, compiling "
+        f"and measuring took {run.start_seconds:.1f} s; give --minutes "
+        f"{max(run.enough_minutes, 2 * minutes):g} or more for {FEW} steps"
+    )
 
 
 def plan_is_due(run: Run, since: float) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import jax
 import numpy as np
 from char_config import WINDOWS, Config
+from char_loss import PassLoss
 from watch import Screen
 
 import jaxtext as jt
@@ -53,6 +54,7 @@ class Run:
     validated_step: int = 0
     recorded: int = 0  # records in the metrics log
     losses: list[float] = field(default_factory=list)  # of the steps since the last
+    pass_loss: PassLoss = field(default_factory=PassLoss)
     rollbacks: list[dict[str, Any]] = field(default_factory=list)
 
     # Of this process alone.
@@ -61,6 +63,8 @@ class Run:
     deadline: float = math.inf
     validations: int = 8  # evenly over the run, unless the configuration says how often
     compile_seconds: float = 0.0
+    start_seconds: float = 0.0  # until it was planned
+    enough_minutes: float = 0.0  # for a hundred steps
     steps_taken: int = 0
     characters_read: int = 0
     training_seconds: float = 0.0
@@ -97,6 +101,7 @@ class Run:
             "validated_step": self.validated_step,
             "recorded": self.recorded,
             "losses": self.losses,
+            "pass_loss": self.pass_loss,
             "rollbacks": self.rollbacks,
         }
 
@@ -106,6 +111,8 @@ class Run:
         self.validated_step = found.about["validated_step"]
         self.recorded = found.about["recorded"]
         self.losses = found.about["losses"]
+        # Checkpoints of before there was this sum have none.
+        self.pass_loss = PassLoss(*found.about.get("pass_loss", ()))
 
     def save(self) -> None:
         """Saves the whole state as the latest checkpoint."""
@@ -117,8 +124,6 @@ def summary(run: Run, display: Screen) -> dict[str, Any]:
     """The result of a finished run: what its last line says."""
     params = run.parallel.params(run.state)
     val, best_step = _validated(run, params, display)
-    epoch_start = run.step - run.batches.batches_per_epoch
-    losses = [r["loss"] for r in run.records if "loss" in r and r["step"] > epoch_start]
     rss_unit = 1 if sys.platform == "darwin" else 1024
     rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * rss_unit
     return {
@@ -129,7 +134,7 @@ def summary(run: Run, display: Screen) -> dict[str, Any]:
         "val_nats_per_char": val,
         "val_bits_per_char": val and val / math.log(2),
         "best_step": best_step,
-        "train_nats_per_char": float(np.mean(losses)) if losses else None,
+        "train_nats_per_char": run.pass_loss.mean,
         "chars_per_second": run.chars_per_second(),
         "compile_seconds": run.compile_seconds,
         "devices": jax.device_count(),

@@ -9,7 +9,8 @@ from char_build import planned_for, slowed
 from char_plan import affordable_steps, plan_is_due
 from char_run import DivergedError, Run
 from char_samples import print_samples
-from watch import Screen, open_sinks
+from trackers import Trackers
+from watch import Screen
 
 from jaxtext.errors import InputError
 from jaxtext.training import Metrics, predicting
@@ -38,6 +39,7 @@ def train(run: Run, display: Screen) -> None:
         training.take_steps()
         if training.log is not None:
             training.log.flush()
+        training.say_loss()
     except Stopped:
         training.save()
         raise
@@ -48,6 +50,7 @@ def train(run: Run, display: Screen) -> None:
         raise
     finally:
         run.checkpoints.finish()
+        training.trackers.close()
         if jax.process_index() == 0:
             from curve import draw_curve  # Matplotlib takes a second to import
 
@@ -59,11 +62,12 @@ class _Training:
     def __init__(self, run, display):
         self.run, self.display = run, display
         config = run.config
-        self.log, self.sinks = None, []
+        self.log, trackers = None, []
         if jax.process_index() == 0:
             self.log = MetricsLog(run.workdir, run.recorded)
             run.records = self.log.records
-            self.sinks = open_sinks(run.workdir, config.tensorboard, config.wandb)
+            trackers = [x for x in ("tensorboard", "wandb") if getattr(config, x)]
+        self.trackers = Trackers(run.workdir, trackers, run.saved_step, display.say)
         self.agree = agreement()
         self.eval_every = config.eval_every or -(-run.steps // run.validations)
         self.sample_every = (
@@ -147,6 +151,8 @@ class _Training:
                 self.display.say(f"step {step} skipped: {self.why}")
             else:
                 run.losses.append(metrics.loss)
+                number = (step - 1) // run.batches.batches_per_epoch
+                run.pass_loss = run.pass_loss.add(metrics.loss, number)
             if step % LOG_EVERY == 0 and run.losses:
                 loss = sum(run.losses) / len(run.losses)
                 run.losses = []
@@ -172,8 +178,15 @@ class _Training:
                 f"({error.strerror}); training goes on, and it is tried again"
             )
         self.run.recorded = len(self.log.records)
-        for sink in self.sinks:
-            sink(values)
+        self.trackers.write(values)
+
+    def say_loss(self):
+        """Says what the run reports, whether or not it ends between two records."""
+        if (mean := self.run.pass_loss.mean) is not None:
+            self.display.say(
+                f"step {self.run.step}: training loss {mean:.4f} nats per character, "
+                "the mean of the last pass"
+            )
 
     def sample_is_due(self):
         run = self.run
@@ -248,6 +261,7 @@ class _Training:
         self.in_a_row, self.settle = 0, list
         if self.log is not None:
             self.log.rewind(run.recorded)
+        self.trackers.go_back(run.step)
         self.record(step=run.step, rolled_back_from=run.rollbacks[-1]["from"])
         self.display.say(
             f"{evidence}: going back to step {run.step}, with half the learning rate"

@@ -12,7 +12,8 @@ down all. Nothing else should run on it.
 A run that is done is not made again; one that was stopped goes on, and its speed and
 memory, of which only the last process knows, are left out. The picture is
 OUT/compare-cells.png; the last line of standard output is JSON. Exit status: 0 done, 2
-bad input, 130 stopped by Ctrl-C; that of char_gen.py if a run fails.
+bad input, or standard output cannot be written, 130 stopped by Ctrl-C; that of
+char_gen.py if a run fails.
 """
 
 import jaxtext.needs_experiments
@@ -32,15 +33,16 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import tyro
 from char_build import build_model
 from char_flags import check_seed, parse
 from figures import COLOURS, NAMES, save
+from flags import read
 from matplotlib.figure import Figure
 from watch import screen
 
 import jaxtext as jt
 from jaxtext.errors import InputError
+from jaxtext.streams import print_last_line, say, script
 
 PRESET = ("--preset", "cpu-3min", "--no-layer-norm")  # the cells as such
 RATES = {"lstm": 1.2e-2, "gru": 1.2e-2, "rnn": 2e-3}
@@ -73,32 +75,27 @@ class Config:
     """Where runs and the picture go."""
 
 
+@script
 def main(argv: Sequence[str] | None = None) -> int:
     """Trains, draws, and returns the exit status."""
-    config = tyro.cli(Config, args=argv)
+    config = read(Config, argv)
+    _check(config)
+    config.out.mkdir(parents=True, exist_ok=True)
+    compared = []
     try:
-        _check(config)
-        config.out.mkdir(parents=True, exist_ok=True)
-        compared = []
         for one in compare(config):
             compared.append(one)
-            print(
+            say(
                 f"{one.text}, equal {one.what}: {one.cell} of {one.hidden}, "
                 f"seed {one.seed}: {one.result['val_nats_per_char']:.4f} nats, "
-                f"{one.result['chars_per_second']:,.0f} characters a second",
-                file=sys.stderr,
+                f"{one.result['chars_per_second']:,.0f} characters a second"
             )
-        path = config.out / "compare-cells.png"
-        save(draw(compared), path)
-    except (InputError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     except subprocess.CalledProcessError as error:
         return error.returncode  # what is wrong it has said itself
-    except KeyboardInterrupt:
-        return 130
+    path = config.out / "compare-cells.png"
+    save(draw(compared), path)
     said = {"compared": summary(compared), "picture": str(path)}
-    print(json.dumps(said), flush=True)
+    print_last_line(json.dumps(said))
     return 0
 
 

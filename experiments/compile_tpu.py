@@ -12,7 +12,8 @@ them. It is no measurement.
 
 The report goes to standard error; the last line on standard output is one JSON object.
 
-Exit status: 0 it fits; 2 bad input; 3 it does not fit in the memory of a chip.
+Exit status: 0 it fits; 2 bad input, or standard output cannot be written; 3 it does not
+fit in the memory of a chip; 130 stopped by Ctrl-C.
 """
 
 import os
@@ -47,6 +48,7 @@ from tpu_report import bound, heading, report, shortage
 from watch import Screen, screen
 
 from jaxtext.errors import InputError
+from jaxtext.streams import print_last_line, script
 from jaxtext.types import Device
 
 DOES_NOT_FIT = 3
@@ -68,20 +70,15 @@ class Config(char_config.Config):
     """Number of distinct symbols (65: tiny Shakespeare), which a text would tell."""
 
 
+@script
 def main(argv: Sequence[str] | None = None) -> int:
     """Compiles, reports, and returns the exit status."""
-    try:
-        config = char_flags.parse(argv, Config)
-        if config.vocab_size < 2:
-            raise InputError(f"--vocab-size: expected > 1, got {config.vocab_size}")
-        with screen() as display:
-            result = compile_and_tell(config, display)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    print(json.dumps(result), flush=True)
+    config = char_flags.parse(argv, Config)
+    if config.vocab_size < 2:
+        raise InputError(f"--vocab-size: expected > 1, got {config.vocab_size}")
+    with screen() as display:
+        result = compile_and_tell(config, display)
+    print_last_line(json.dumps(result))
     return 0 if result["fits"] else DOES_NOT_FIT
 
 

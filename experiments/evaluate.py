@@ -16,12 +16,14 @@ is a page of HTML in the run's directory. The last line on standard output is on
 object; all else goes to standard error. For a model over bytes, read byte wherever it
 says character.
 
-Exit status: 0 done, 2 bad input, 130 stopped by Ctrl-C.
+Exit status: 0 done, 2 bad input, or standard output cannot be written, 130 stopped by
+Ctrl-C.
 """
 
 import jaxtext.needs_experiments
 
 import dataclasses
+import json
 import math
 import sys
 from collections.abc import Sequence
@@ -35,11 +37,13 @@ import numpy as np
 import tyro
 from char_build import restore
 from char_config import WINDOWS
+from flags import Typed, typed
 from pages import check_page, write_page
-from watch import Screen, report
+from watch import Screen, screen
 
 import jaxtext as jt
 from jaxtext.errors import InputError
+from jaxtext.streams import print_last_line, say, script
 from jaxtext.text import Vocabulary
 from jaxtext.training import DynamicRule, checkpoint, evaluate_dynamic, gradient_rms
 from jaxtext.training import predictions as predict
@@ -92,15 +96,20 @@ class Config:
     """The page shows so many characters from the beginning; 0 writes none."""
 
 
+@script
 def main(argv: Sequence[str] | None = None) -> int:
     """Evaluates, prints the result, and returns the exit status."""
+    words = typed(Config, argv)
     config = tyro.cli(Config, args=argv)
-    return report(lambda display: evaluate(config, display))
+    rule = _check(config, words)
+    with screen() as display:
+        result = evaluate(config, rule, display)
+    print_last_line(json.dumps(result))
+    return 0
 
 
-def evaluate(config: Config, display: Screen) -> dict[str, Any]:
+def evaluate(config: Config, rule: DynamicRule, display: Screen) -> dict[str, Any]:
     """Restores the model, reads the text, and says how well they agree."""
-    rule = _check(config)
     about = checkpoint.read_about(
         config.workdir, series=config.checkpoint, warn=display.say
     ).about
@@ -164,7 +173,7 @@ def evaluate(config: Config, display: Screen) -> dict[str, Any]:
     return result
 
 
-def _check(config: Config) -> DynamicRule:
+def _check(config: Config, words: Typed) -> DynamicRule:
     """Checks what can be checked before anything is read."""
     if config.dynamic and config.protocol != "carried":
         raise InputError(
@@ -172,12 +181,13 @@ def _check(config: Config) -> DynamicRule:
             "been learnt would be carried where the state is not"
         )
     for name in ("statistics", "segment", "rate", "decay"):
-        given = getattr(config, name) != getattr(Config, name)
-        if given and not config.dynamic:
+        if name in words and not config.dynamic:
             raise InputError(f"--{name}: expected --dynamic with it; add it")
     if config.page_characters < 0 or config.page_characters == 1:
         given = config.page_characters
         raise InputError(f"--page-characters: expected 0 or at least 2, got {given}")
+    if config.page is not None and config.page_characters == 0:
+        say("note: no --page is written, for --page-characters is 0")
     return DynamicRule(config.segment, config.rate, config.decay)
 
 

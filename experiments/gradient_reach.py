@@ -14,11 +14,13 @@ The state is all that one step hands to the next: h, and of an LSTM c too. Relat
 a network that has learnt its task has hardly any loss, and so hardly any gradient.
 
 The picture is OUT/gradient-reach.png; the last line of standard output is JSON. Exit
-status: 0 done, 2 bad input, 130 stopped by Ctrl-C.
+status: 0 done, 2 bad input, or standard output cannot be written, 130 stopped by
+Ctrl-C.
 """
 
 import jaxtext.needs_experiments
 
+import json
 import math
 import sys
 from collections.abc import Sequence
@@ -28,19 +30,20 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import tyro
 from char_flags import check_seed
 from figures import COLOURS, NAMES, save
+from flags import read
 from matplotlib.figure import Figure
 from memory_run import Run, trained
 from memory_suite import PROBLEMS, build
 from memory_tasks import TASKS, Task
 from memory_train import begin, losses
-from watch import Screen, report
+from watch import Screen, screen
 
 import jaxtext as jt
 from jaxtext.cells.affine import affine
 from jaxtext.errors import InputError
+from jaxtext.streams import print_last_line, script
 from jaxtext.types import Array, Params
 
 Curves = dict[str, Array]
@@ -111,10 +114,14 @@ def linear(hidden: int) -> jt.Cell:
     return jt.rnn(hidden)._replace(step=step, backends=())
 
 
+@script
 def main(argv: Sequence[str] | None = None) -> int:
     """Measures, draws, and returns the exit status."""
-    config = tyro.cli(Config, args=argv)
-    return report(lambda display: look(config, display), (InputError, OSError))
+    config = read(Config, argv)
+    with screen() as display:
+        result = look(config, display)
+    print_last_line(json.dumps(result))
+    return 0
 
 
 def look(config: Config, display: Screen) -> dict[str, Any]:

@@ -10,12 +10,13 @@ its indentation, how long the word. On the first half of the text the unit is ch
 that correlates with a property most; on the other half, which had no part in that, the
 correlation is measured again. The page shows that half, coloured by what the unit does.
 
-The last line of standard output is JSON. Exit status: 0 done, 2 bad input, 130 stopped
-by Ctrl-C.
+The last line of standard output is JSON. Exit status: 0 done, 2 bad input, or standard
+output cannot be written, 130 stopped by Ctrl-C.
 """
 
 import jaxtext.needs_experiments  # noqa: F401 (first)
 
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,15 +25,16 @@ from typing import Any
 
 import eval_text
 import numpy as np
-import tyro
 from char_build import restore
+from flags import nearest_first, read
 from look_page import Finding, page
 from look_properties import properties
 from look_units import Units, watch
 from pages import check_page, write_page
-from watch import Screen, report
+from watch import Screen, screen
 
 from jaxtext.errors import InputError
+from jaxtext.streams import print_last_line, script
 from jaxtext.text import Vocabulary
 from jaxtext.training import checkpoint
 
@@ -59,10 +61,14 @@ class Config:
     """Where the page goes. Default: look-inside.html in the run's directory."""
 
 
+@script
 def main(argv: Sequence[str] | None = None) -> int:
     """Looks, and returns the exit status."""
-    config = tyro.cli(Config, args=argv)
-    return report(lambda display: look(config, display), (InputError, OSError))
+    config = read(Config, argv)
+    with screen() as display:
+        result = look(config, display)
+    print_last_line(json.dumps(result))
+    return 0
 
 
 def look(config: Config, display: Screen) -> dict[str, Any]:
@@ -169,7 +175,10 @@ def correlations(values: np.ndarray, measures: np.ndarray) -> np.ndarray:
 def _given(units, name):
     if name not in units.names:
         first, last = units.names[0], units.names[-1]
-        raise InputError(f"--unit: expected one of {first} … {last}, got {name}")
+        near = nearest_first(name, units.names)[0]
+        raise InputError(
+            f"--unit: expected one of {first} … {last}, got {name}; did you mean {near}"
+        )
     values = units.values[:, units.names.index(name)]
     return Finding("as asked for", name, None, None, values)
 

@@ -31,14 +31,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import tyro
 from char_flags import check_seed
+from flags import read
 from memory_pictures import draw, summary
 from memory_run import Line, Run, another, make, same
 from memory_suite import PROBLEMS
 from watch import Screen, screen
 
 from jaxtext.errors import InputError
+from jaxtext.streams import print_last_line, say, script
 from jaxtext.training.files import write_durably
 from jaxtext.versions import with_flags
 
@@ -84,9 +85,10 @@ class Config:
     """How many runs at once, each on a core."""
 
 
+@script
 def main(argv: Sequence[str] | None = None) -> int:
     """Makes the runs that are missing, and returns the exit status."""
-    config = tyro.cli(Config, args=argv)
+    config = read(Config, argv)
     out = config.out or Path("runs/memory-full" if config.full else "runs/memory")
     try:
         asked = list(runs(config))
@@ -98,21 +100,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         finally:
             kept = dict(_kept(out, config))
             pictures = [str(picture) for picture in draw(list(kept.values()), out)]
-    except (InputError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     except BrokenProcessPool:
-        print(
+        say(
             "error: a process was lost; was there too little memory? The same command "
-            "goes on, with fewer --jobs at once perhaps",
-            file=sys.stderr,
+            "goes on, with fewer --jobs at once perhaps"
         )
         return 75
     except KeyboardInterrupt:
-        print(f"stopped; runs that are done are in {out}", file=sys.stderr)
-        return 130
+        say(f"stopped; runs that are done are in {out}")
+        raise
     lines = [kept[run.name] for run in asked]
-    print(json.dumps({"scores": summary(lines), "pictures": pictures}), flush=True)
+    said = {"scores": summary(lines), "pictures": pictures}
+    print_last_line(json.dumps(said), kept=out)
     return 0
 
 

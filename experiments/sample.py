@@ -6,12 +6,12 @@
 Uses the run's best checkpoint, or its latest where nothing was validated, and needs
 nothing but the run's directory. The same seed writes the same text.
 
-Exit status: 0 done, 2 bad input.
+Exit status: 0 done, or the reader has enough; 2 bad input, or standard output cannot be
+written; 130 stopped by Ctrl-C.
 """
 
 import jaxtext.needs_experiments  # noqa: F401 (first)
 
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,13 +19,14 @@ from pathlib import Path
 
 import jax
 import numpy as np
-import tyro
 from char_build import restore
 from char_flags import check_seed
 from char_samples import neutral_prompt
+from flags import read
 
 from jaxtext.errors import InputError
 from jaxtext.generation import generate
+from jaxtext.streams import say, script
 from jaxtext.text import Vocabulary
 from jaxtext.training import checkpoint
 
@@ -46,18 +47,10 @@ class Config:
     """Another seed writes another text."""
 
 
+@script
 def main(argv: Sequence[str] | None = None) -> int:
     """Writes the text and returns the exit status."""
-    config = tyro.cli(Config, args=argv)
-    try:
-        write(config)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:  # the reader has enough, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    write(read(Config, argv))
     return 0
 
 
@@ -89,7 +82,7 @@ def write(config: Config) -> None:
 
 
 def _warn(text):
-    print(f"warning: {text}", file=sys.stderr)
+    say(f"warning: {text}")
 
 
 def _put(text):

@@ -21,6 +21,7 @@ On the command line it prints which of some XLA flags are safe to set::
 """
 
 import importlib.metadata
+import importlib.util
 import os
 import re
 import sys
@@ -41,6 +42,9 @@ TRIED: dict[str, Version] = {
     "numpy": (2, 5),
     "matplotlib": (3, 11),
 }
+
+# Packages of our extras whose module has another name. Installers know no upper case.
+_MODULES = {"tensorboardx": "tensorboardX", "dm-haiku": "haiku"}
 
 # Every flag that this project sets, with the first version that no longer has it. None:
 # the newest tried version has it.
@@ -81,6 +85,22 @@ def installed(package: str) -> Version | None:
     return tuple(map(int, release[0].split("."))) if release else None
 
 
+def importable(module: str) -> bool:
+    """Whether a module can be imported, however it came to be there.
+
+    One that lies on PYTHONPATH can, and no installer knows of it.
+
+    Example:
+      >>> importable("jax"), importable("no_such_module")
+      (True, False)
+    """
+    if sys.modules.get(module) is not None:
+        return True
+    found = importlib.util.find_spec(module)
+    # A directory of that name, as wandb makes for its runs, is no package of it.
+    return found is not None and found.origin is not None
+
+
 def lacking(extra: str) -> str | None:
     """Says what is missing of one of jaxtext's extras, and what to type.
 
@@ -99,7 +119,7 @@ def lacking(extra: str) -> str | None:
         for requirement in requirements
         if re.search(rf"""extra == ['"]{extra}['"]""", requirement)
     ]
-    missing = [name for name in names if installed(name) is None]
+    missing = [name for name in names if not importable(_module(name))]
     if not missing:
         return None
     verb = "is" if len(missing) == 1 else "are"
@@ -168,6 +188,10 @@ def numpy_types_are_known() -> bool:
     """Whether NumPy's stubs say what a ``dtype`` is of (2.3 and newer)."""
     version = installed("numpy")
     return version is not None and version >= (2, 3)
+
+
+def _module(package: str) -> str:
+    return _MODULES.get(package.lower(), package.replace("-", "_"))
 
 
 def _is_newer(package: str) -> bool:

@@ -7,6 +7,7 @@ import jaxtext
 
 LAYERS = [
     "errors",
+    "streams",
     "versions",
     "needs_experiments",
     "quantities",

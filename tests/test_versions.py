@@ -1,5 +1,6 @@
 """What depends on versions: flags that end no process, warnings, what is missing."""
 
+import importlib
 import os
 import re
 import subprocess
@@ -144,18 +145,29 @@ def test_what_is_newer_than_any_that_was_tried(monkeypatch):
 
 def test_what_is_missing_of_an_extra(monkeypatch):
     assert versions.lacking("experiments") is None
-    installed = versions.installed
-    monkeypatch.setattr(
-        versions, "installed", lambda x: None if x in ("rich", "tyro") else installed(x)
-    )
+    for name in ("rich", "tyro"):
+        monkeypatch.setitem(sys.modules, name, None)
     assert versions.lacking("experiments") == (
         "rich, tyro are not installed; run: pip install 'jaxtext[experiments]'"
     )
 
 
+def test_what_can_be_imported_is_not_missing(tmp_path, monkeypatch):
+    """A module that no installer knows is there; a mere directory is not."""
+    monkeypatch.syspath_prepend(tmp_path)
+    for extra, module in {"wandb": "wandb", "tensorboard": "tensorboardX"}.items():
+        if versions.installed(module) is None:
+            (tmp_path / module).mkdir()
+            assert "is not installed" in str(versions.lacking(extra))
+            (tmp_path / module).rmdir()
+        (tmp_path / f"{module}.py").write_text("")
+        importlib.invalidate_caches()
+        assert versions.lacking(extra) is None
+
+
 def scripts():
     """Those that read a command line."""
-    reading = re.compile(r"^(from|import) (tyro|char_flags)", re.MULTILINE)
+    reading = re.compile(r"^(from|import) (tyro|flags|char_flags)\b", re.MULTILINE)
     for folder in ("experiments", "benchmarks"):
         for path in sorted((ROOT / folder).glob("*.py")):
             text = path.read_text("utf-8")
@@ -167,9 +179,6 @@ def scripts():
 def test_a_script_says_what_to_install(script):
     program = f"""
 import runpy, sys
-from jaxtext import versions
-real = versions.installed
-versions.installed = lambda x: None if x == "tyro" else real(x)
 sys.modules["tyro"] = None
 runpy.run_path({str(ROOT / script)!r}, run_name="__main__")
 """

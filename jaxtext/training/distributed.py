@@ -6,7 +6,6 @@ them, process 0, is the coordinator, whom all others know by its address.
 
 import os
 import socket
-import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from collections.abc import Callable
 import jax
 
 from jaxtext.errors import InputError
+from jaxtext.streams import flush_all, say
 from jaxtext.training.supervise import last_words, supervise, supervised
 
 LOST = 75  # the exit status EX_TEMPFAIL: try again
@@ -55,7 +55,7 @@ def run(
     try:
         status = main()
     except BaseException as error:
-        traceback.print_exc()
+        say(traceback.format_exc())
         if isinstance(error, jax.errors.JaxRuntimeError):
             # Perhaps another process was lost, which the runtime is about to find.
             time.sleep(heartbeat_seconds + 5)
@@ -144,8 +144,7 @@ def leave(status: int, *, alone: bool) -> None:
     if not alone:
         jax.distributed.shutdown()
         return
-    sys.stdout.flush()
-    sys.stderr.flush()
+    flush_all()
     time.sleep(1)  # what ends this one may end the others, with words of their own
     os._exit(status)
 

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -94,6 +95,8 @@ def _watch(reading: int, request: Request) -> None:
 
 def _say(text: str) -> None:
     # Not by print: the main thread may have been interrupted while it holds its lock.
+    if sys.__stderr__ is None:  # it was closed, and another file may have its number
+        return
     show_cursor = "\x1b[?25h" if os.isatty(2) else ""  # a progress bar hides it
     with contextlib.suppress(OSError):
         os.write(2, f"{show_cursor}\n{text}\n".encode())

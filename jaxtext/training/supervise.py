@@ -14,6 +14,8 @@ import tempfile
 import threading
 from collections.abc import Sequence
 
+from jaxtext.streams import say
+
 _ENVIRONMENT = "JAXTEXT_SUPERVISOR"
 _ROOM = 4096  # bytes for the last words
 
@@ -62,10 +64,10 @@ def supervise(command: Sequence[str] | None = None) -> int:
     if -status == signal.SIGABRT and left:
         status, text = json.loads(left)
         if text:
-            print(text, file=sys.stderr, flush=True)
+            say(text)
         return status
     name = signal.Signals(-status).name
-    print(f"the process was ended by {name}", file=sys.stderr, flush=True)
+    say(f"the process was ended by {name}")
     return 128 - status
 
 

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from jaxtext.training import interrupt
 from jaxtext.training.interrupt import Stopped, requests_to_stop
 
 
@@ -56,3 +57,17 @@ def test_a_second_signal_ends_it_at_once_even_within_c_code(second):
         assert process.poll() is None
         os.kill(process.pid, second)
         assert process.wait(timeout=10) == 128 + second
+
+
+def test_nothing_is_said_where_standard_error_was_never_open(tmp_path, monkeypatch):
+    """Its number may be that of a file of the run."""
+    with (tmp_path / "file").open("wb") as file:
+        kept = os.dup(2)
+        try:
+            os.dup2(file.fileno(), 2)
+            monkeypatch.setattr(sys, "__stderr__", None)
+            interrupt._say("stopping")
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+    assert (tmp_path / "file").read_bytes() == b""

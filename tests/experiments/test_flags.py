@@ -1,0 +1,158 @@
+"""Command lines: what is unknown, outside a set, without effect or there twice."""
+
+import dataclasses
+import typing
+
+import char_config
+import compare_cells
+import compile_tpu
+import evaluate
+import flags
+import gradient_reach
+import look_inside
+import memory
+import pytest
+import sample
+from char_flags import parse
+from presets import PRESETS
+
+from jaxtext.errors import InputError
+
+CONFIGS = {
+    module.__name__: module.Config
+    for module in (
+        *(char_config, compare_cells, compile_tpu, evaluate, gradient_reach),
+        *(look_inside, memory, sample),
+    )
+}
+
+
+def with_a_set():
+    """Every flag with a fixed set of values, of every script."""
+    for name, kind in CONFIGS.items():
+        hints = typing.get_type_hints(kind)
+        for field in dataclasses.fields(kind):
+            if choices := flags._choices(hints[field.name]):
+                yield pytest.param(kind, field.name, choices, id=f"{name} {field.name}")
+
+
+@pytest.mark.parametrize(("kind", "name", "choices"), list(with_a_set()))
+def test_a_value_outside_the_set_is_refused_with_the_nearest_first(kind, name, choices):
+    for nearest in choices:
+        if nearest == "None":
+            continue
+        for words in ([flags.flag(name), nearest + "x"], [f"--{name}={nearest}x"]):
+            with pytest.raises(InputError) as refused:
+                flags.typed(kind, words)
+            said = f"{flags.flag(name)}: expected one of {nearest}, "
+            assert str(refused.value).startswith(said)
+            assert all(choice in str(refused.value) for choice in choices)
+    assert flags.typed(kind, [flags.flag(name), choices[0]]) == {name: [choices[0]]}
+
+
+def test_there_are_sets():
+    found = [case.id for case in with_a_set()]
+    for name in ("char_config preset", "memory cell", "evaluate part"):
+        assert name in found
+    assert len(found) > 20
+
+
+def test_presets_are_those_of_the_flag():
+    hint = typing.get_type_hints(char_config.Config)["preset"]
+    assert set(PRESETS) == set(flags._choices(hint))
+
+
+@pytest.mark.parametrize("kind", list(CONFIGS.values()), ids=list(CONFIGS))
+def test_an_unknown_flag_is_answered_with_the_nearest(kind):
+    for field in dataclasses.fields(kind):
+        known = flags.flag(field.name)
+        with pytest.raises(InputError, match=f"{known}x: .* did you mean {known}"):
+            flags.typed(kind, [known + "x", "1"])
+    with pytest.raises(InputError, match="join it to its flag, as in --FLAG=--"):
+        flags.typed(kind, ["--zzzzzzzzzzzz"])
+
+
+def test_words_as_tyro_takes_them():
+    words = ["--batch_size", "3", "--no-residual", "--corpus", "a", "b", "--cell=gru"]
+    assert flags.typed(char_config.Config, words) == {
+        "batch_size": ["3"],
+        "residual": [],
+        "corpus": ["a", "b"],
+        "cell": ["gru"],
+    }
+    assert flags.typed(sample.Config, ["--prompt=--cell=x"]) == {"prompt": ["--cell=x"]}
+    assert flags.typed(sample.Config, ["--help", "-h"]) == {}
+    assert parse(words).batch_size == 3
+    with pytest.raises(SystemExit):  # tyro asks for a value
+        parse(["--preset"])
+
+
+def test_a_flag_that_is_there_twice_is_told(capsys):
+    assert parse(["--steps", "3", "--cell", "gru", "--steps=4"]).steps == 4
+    said = "note: --steps is given more than once; what counts is --steps 4\n"
+    assert capsys.readouterr().err == said
+    parse(["--corpus", "a", "--corpus", "b", "c"])
+    assert "what counts is --corpus b c" in capsys.readouterr().err
+    parse(["--tied", "--no-tied"])
+    assert "what counts is --no-tied" in capsys.readouterr().err
+    parse(["--cell", "gru", "--steps", "4"])
+    assert capsys.readouterr().err == ""
+
+
+def test_a_command_line_without_some_flags():
+    words = ["--cell", "gru", "--steps=5", "--corpus", "a", "b", "--tied"]
+    assert flags.without(words, "cell", "steps") == ["--corpus", "a", "b", "--tied"]
+    assert flags.without(words, "corpus", "tied") == ["--cell", "gru", "--steps=5"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        # Of the same value as the default, too: what counts is that it was typed.
+        ("--optimizer rmsprop --clip 1", "--clip: expected --optimizer adamw"),
+        ("--optimizer rmsprop --schedule cosine", "--schedule: expected --optimizer"),
+        ("--preset tutorial --warmup-steps 100", "--warmup-steps: expected --optim"),
+        ("--layers 1 --dropout-between 0.2", "--dropout-between: expected --layers 2"),
+        ("--heartbeat-seconds 60", "--heartbeat-seconds: expected --distributed"),
+        ("--process-id 0", "--process-id: expected --distributed"),
+        ("--coordinator a:1", "--coordinator: expected --distributed"),
+        ("--variational --dropout 0", "--variational: expected --dropout above 0"),
+        ("--val-corpus a --val-fraction 0.1", "--val-fraction: expected no --val-corp"),
+        ("--val-fraction 0 --eval-characters 9", "--eval-characters: expected --val-f"),
+        (
+            "--preset tutorial --eval-protocol carried",
+            "--eval-protocol: expected --val",
+        ),
+    ],
+)
+def test_a_flag_that_would_do_nothing_is_refused(words, said):
+    with pytest.raises(InputError, match=said):
+        parse(words.split())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--optimizer rmsprop --weight-decay 0",  # there is none
+        "--no-residual --layers 1",
+        "--val-corpus a --val-fraction 0",
+        "--preset ptb-char --optimizer rmsprop",  # whose --clip nobody typed
+        "--variational --dropout 0 --layers 2 --dropout-between 0.1",
+        "--eval-every 5 --val-fraction 0",  # when to sample
+    ],
+)
+def test_what_is_true_is_not_refused(words):
+    parse(words.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (f"--segment {evaluate.DynamicRule.segment}", "--segment: expected --dynamic"),
+        (f"--rate {evaluate.DynamicRule.rate}", "--rate: expected --dynamic"),
+        ("--protocl carried", "did you mean --protocol"),
+    ],
+)
+def test_evaluate_goes_by_what_was_typed(words, said, tmp_path, capsys):
+    assert evaluate.main(["--workdir", str(tmp_path), *words.split()]) == 2
+    assert said in capsys.readouterr().err

@@ -1,0 +1,192 @@
+"""What char_gen.py says of a run is true: its budget, its losses, its samples."""
+
+import json
+import os
+import re
+import signal
+import types
+
+import char_gen
+import char_samples
+import char_train
+import numpy as np
+import pytest
+import watch
+from char_loss import PassLoss
+from char_run import Run
+
+SMALL = ["--hidden", "8", "--batch-size", "8", "--seq-len", "8", "--eval-every", "10"]
+
+
+@pytest.fixture
+def gen(tmp_path, capsys):
+    """Runs the script on a short text; returns exit status, result and what it said."""
+    (tmp_path / "fox").write_text("the quick brown fox jumps over the lazy dog\n" * 20)
+
+    def run(*words, clock=char_gen.since_start):
+        of = ["--corpus", str(tmp_path / "fox"), "--workdir", str(tmp_path / "run")]
+        status = char_gen.main([*of, *SMALL, *map(str, words)], clock)
+        captured = capsys.readouterr()
+        result = json.loads(captured.out) if captured.out else None
+        return status, result, captured.err
+
+    return run
+
+
+class Clock:
+    """Each reading is so many seconds after the one before."""
+
+    def __init__(self, tick):
+        self.now, self.tick = 0.0, tick
+
+    def __call__(self):
+        self.now += self.tick
+        return self.now
+
+
+NEVER = ("--sample-every", 0)
+BATCHES = 12  # in a pass over this text
+
+
+def test_a_pass_begins_at_zero():
+    assert PassLoss().mean is None
+    first = PassLoss().add(3.0, 0).add(2.0, 0)
+    assert (first.mean, first.add(1.0, 1)) == (2.5, PassLoss(1, 1.0, 1))
+
+
+@pytest.mark.parametrize("steps", [1, 9, 12, 19, 30])
+def test_the_training_loss_is_the_mean_of_the_last_pass(steps, gen, monkeypatch):
+    """Whatever lies between two records of the log."""
+    seen = {}
+    take_in = char_train._Training.take_in
+
+    def spy(self, arrived):
+        seen.update({step: metrics.loss for step, metrics in arrived})
+        take_in(self, arrived)
+
+    monkeypatch.setattr(char_train._Training, "take_in", spy)
+    _, result, said = gen("--steps", steps, *NEVER)
+    assert result["steps"] / result["epochs"] == pytest.approx(BATCHES)
+    begin = (steps - 1) // BATCHES * BATCHES
+    losses = [seen[step] for step in range(begin + 1, steps + 1)]
+    assert result["train_nats_per_char"] == pytest.approx(np.mean(losses), rel=1e-12)
+    mean = f"training loss {np.mean(losses):.4f} nats per character"
+    assert f"step {steps}: {mean}" in said
+
+
+@pytest.mark.parametrize("stop", [5, 13])
+def test_a_run_in_parts_reports_the_same_training_loss(
+    stop, gen, tmp_path, monkeypatch
+):
+    words = ("--steps", 19, *NEVER)
+    whole = gen(*words, "--workdir", tmp_path / "whole")[1]
+    run_steps = char_train.run_steps
+
+    def interrupted(*args):
+        for progress in run_steps(*args):
+            if progress.step == stop:
+                os.kill(os.getpid(), signal.SIGTERM)
+            yield progress
+
+    with monkeypatch.context() as patch:
+        patch.setattr(char_train, "run_steps", interrupted)
+        assert gen(*words)[0] == 128 + signal.SIGTERM
+    parts = gen(*words)[1]
+    assert parts["resumed_from_step"] == stop
+    assert parts["train_nats_per_char"] == whole["train_nats_per_char"]
+
+
+def test_a_checkpoint_of_before_there_was_a_sum_is_gone_on_with(gen, monkeypatch):
+    about = Run.about
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            Run,
+            "about",
+            lambda run: {k: v for k, v in about(run).items() if k != "pass_loss"},
+        )
+        gen("--steps", 5, *NEVER)
+    status, result, _ = gen("--steps", 9, *NEVER)
+    assert (status, result["resumed_from_step"]) == (0, 5)
+    assert 0 < result["train_nats_per_char"] < 5  # of the steps since
+
+
+@pytest.mark.parametrize("preset", ["modern", "tutorial"])
+def test_never_is_never(preset, gen, monkeypatch):
+    monkeypatch.setattr(char_samples, "generate", None)
+    sizes = ("--preset", preset, "--slices", 1)
+    status, _, said = gen(*sizes, "--steps", 12, *NEVER)
+    assert status == 0
+    assert "-----" not in said
+
+
+@pytest.mark.parametrize("words", [(), ("--val-fraction", 0)])
+def test_losses_are_seen_without_a_terminal(words, gen):
+    _, _, said = gen("--steps", 12, *NEVER, *words)
+    lines = [x for x in said.splitlines() if x.startswith("training lstm: ")]
+    assert re.match(r"training lstm: 1[01] of 12  loss \d\.\d{3} ", lines[0])
+
+
+def test_lines_about_progress_come_at_a_rate_that_can_be_read(capsys, monkeypatch):
+    """One in ten seconds, in a long run fewer."""
+    now = iter(range(10**6))
+    clock = types.SimpleNamespace(monotonic=lambda: next(now))
+    monkeypatch.setattr(watch, "time", clock)
+    with watch.screen() as display:
+        display.start("training", total=5000)
+        for k in range(100):
+            display.advance(k, note="loss")
+        display.advance(100)  # nothing to say
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:2] == ["training: 0 of 5,000  loss", "training: 10 of 5,000  loss"]
+    assert len(lines) == 10
+    with watch.screen() as display:
+        display.start("training", total=5000)
+        for k in range(5000):
+            display.advance(k, note="loss")
+    lines = capsys.readouterr().err.splitlines()
+    assert 50 < len(lines) < 200
+
+
+def test_a_budget_that_is_over_before_it_begins_is_told(gen):
+    status, result, said = gen("--minutes", 0.02, *NEVER, clock=Clock(0.2))
+    assert (status, result["steps"]) == (0, 1)
+    warnings = [x for x in said.splitlines() if x.startswith("warning: ")]
+    first, last = warnings
+    assert "--minutes 0.02 (1.2 s) is shorter than starting took" in first
+    assert said.index(first) < said.index("planned: ")
+    assert "only 1 step was trained, and the model has learnt little" in last
+    for warning in warnings:
+        minutes = float(warning.split("give --minutes ")[1].split()[0])
+        assert minutes > 0.02
+
+
+def test_few_steps_are_told_and_enough_are_not(gen, tmp_path):
+    _, result, said = gen("--minutes", 0.2, *NEVER, clock=Clock(0.03))
+    assert 1 < result["steps"] < 100
+    assert "--minutes 0.2 (12.0 s) leaves little time: reading" in said
+    assert f"only {result['steps']} steps were trained" in said
+    words = ("--minutes", 0.2, *NEVER, "--workdir", tmp_path / "3")
+    _, result, said = gen(*words, clock=Clock(0.01))
+    assert result["steps"] >= 100
+    assert "warning" not in said
+    said = gen("--epochs", 0.5, *NEVER, "--workdir", tmp_path / "4")[2]
+    assert "only 6 steps were trained" in said
+    assert "--epochs 0.5 is no more of this text; give --epochs 8.3 or more" in said
+    said = gen("--steps", 3, *NEVER, "--workdir", tmp_path / "5")[2]
+    assert "warning" not in said  # as it was asked for
+
+
+def test_of_several_budgets_the_first_that_is_over_ends_it(gen, tmp_path):
+    for name, words, steps in (
+        ("a", ("--steps", 5, "--epochs", 1), 5),
+        ("b", ("--steps", 50, "--epochs", 1), BATCHES),
+        ("c", ("--minutes", 9, "--epochs", 0.5), 6),
+    ):
+        assert gen(*words, *NEVER, "--workdir", tmp_path / name)[1]["steps"] == steps
+
+
+def test_train_on_takes_the_place_of_every_budget(gen):
+    _, _, said = gen("--steps", 5, "--epochs", 1, *NEVER)
+    (line,) = [x for x in said.splitlines() if x.startswith("  train on ")]
+    assert line.endswith(" --sample-every 0 --steps 10")
+    assert "--epochs" not in line
