@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from flag_types import OptionalPath, OptionalWord
+
+from jaxtext.text.folder import RUNS
+
 # How a text is evaluated: read in windows of so many characters, or as it is.
 WINDOWS = {"carried": None, "cold-256": 256}
 
@@ -114,7 +118,7 @@ class Config:
     """This is one process of several, on one or more hosts, which train together; see
     docs/distributed.md. TPU slices, Slurm and Kubernetes tell who is who; elsewhere
     --coordinator, --num-processes and --process-id do."""
-    coordinator: str | None = None
+    coordinator: OptionalWord = None
     """HOST:PORT of process 0, which all others reach."""
     num_processes: int | None = None
     """How many processes there are."""
@@ -174,7 +178,7 @@ class Config:
     max_rollbacks: int = 3
     """Go back at most so many times, then stop."""
 
-    workdir: Path | None = None
+    workdir: OptionalPath = None
     """Where the run lives. Default: runs/CORPUS-CELL-HASH of the configuration."""
     tensorboard: bool = False
     """Also write metrics for TensorBoard (needs the extra jaxtext[tensorboard])."""
@@ -225,4 +229,4 @@ def identity(
 def default_workdir(corpus_name: str, identity: dict[str, Any]) -> Path:
     """``runs/{corpus}-{cell}-{hash of the configuration}``."""
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    return Path("runs") / f"{corpus_name}-{identity['cell']}-{digest[:8]}"
+    return RUNS / f"{corpus_name}-{identity['cell']}-{digest[:8]}"
