@@ -40,9 +40,12 @@ class Config:
     """The recurrent cell."""
     corpus: tuple[str, ...] = ("stdlib",)
     """Text to learn: files, directories, globs, '-' for standard input, or the names
-    stdlib (the running Python's own standard library) and tinyshakespeare."""
+    stdlib (the running Python's own standard library) and tinyshakespeare. gzip, bzip2
+    and xz are unpacked; a new line is put between two files if the first does not end
+    in one; runs, caches and what is hidden in a directory are left out."""
     vocab: Literal["chars", "bytes"] = "chars"
-    """Symbols: the text's distinct characters, or bytes, which any file has."""
+    """Symbols: the distinct characters of a text in UTF-8, or in UTF-16 with a byte
+    order mark; or bytes, which any file has, as they are."""
     characters: int | None = None
     """Use only so many characters from the beginning of the corpus."""
     val_fraction: float = 0.1

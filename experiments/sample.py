@@ -44,7 +44,8 @@ class Config:
     workdir: Path
     """Directory of the run, as char_gen.py printed it."""
     prompt: OptionalWord = None
-    """Text to continue, as it is typed; it is not printed. Default: a new line."""
+    """Text to continue, as it is typed, or bytes for a model over them; it is not
+    printed. Default: a new line."""
     prompt_file: OptionalPath = None
     """Continue all that is in this file instead, its last new line included; - is
     standard input."""

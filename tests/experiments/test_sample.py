@@ -139,6 +139,12 @@ def test_a_prompt_is_the_bytes_that_were_given(
     assert written(capfdbinary, *args, "--prompt-file", "-")[1] == expected
 
 
+def test_the_log_shows_what_it_can_show(tmp_path, capfdbinary):
+    train(tmp_path, bytes(range(128, 256)) * 20, "--vocab", "bytes")
+    said = capfdbinary.readouterr().err.decode()
+    assert "\ufffd" in said.split("sample at step 5")[1]
+
+
 TYPED = ["None", "1", "True", "-x", "--length", "--prompt", "a b\n", "--a_b=c", "-"]
 
 
