@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from flag_types import OptionalPath, OptionalWord
+
+from jaxtext.text.folder import RUNS
+
 # How a text is evaluated: read in windows of so many characters, or as it is.
 WINDOWS = {"carried": None, "cold-256": 256}
 
@@ -36,9 +40,12 @@ class Config:
     """The recurrent cell."""
     corpus: tuple[str, ...] = ("stdlib",)
     """Text to learn: files, directories, globs, '-' for standard input, or the names
-    stdlib (the running Python's own standard library) and tinyshakespeare."""
+    stdlib (the running Python's own standard library) and tinyshakespeare. gzip, bzip2
+    and xz are unpacked; a new line is put between two files if the first does not end
+    in one; runs, caches and what is hidden in a directory are left out."""
     vocab: Literal["chars", "bytes"] = "chars"
-    """Symbols: the text's distinct characters, or bytes, which any file has."""
+    """Symbols: the distinct characters of a text in UTF-8, or in UTF-16 with a byte
+    order mark; or bytes, which any file has, as they are."""
     characters: int | None = None
     """Use only so many characters from the beginning of the corpus."""
     val_fraction: float = 0.1
@@ -114,7 +121,7 @@ class Config:
     """This is one process of several, on one or more hosts, which train together; see
     docs/distributed.md. TPU slices, Slurm and Kubernetes tell who is who; elsewhere
     --coordinator, --num-processes and --process-id do."""
-    coordinator: str | None = None
+    coordinator: OptionalWord = None
     """HOST:PORT of process 0, which all others reach."""
     num_processes: int | None = None
     """How many processes there are."""
@@ -175,7 +182,7 @@ class Config:
     max_rollbacks: int = 3
     """Go back at most so many times, then stop."""
 
-    workdir: Path | None = None
+    workdir: OptionalPath = None
     """Where the run lives. Default: runs/CORPUS-CELL-HASH of the configuration."""
     tensorboard: bool = False
     """Also write metrics for TensorBoard (needs the extra jaxtext[tensorboard])."""
@@ -226,4 +233,4 @@ def identity(
 def default_workdir(corpus_name: str, identity: dict[str, Any]) -> Path:
     """``runs/{corpus}-{cell}-{hash of the configuration}``."""
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    return Path("runs") / f"{corpus_name}-{identity['cell']}-{digest[:8]}"
+    return RUNS / f"{corpus_name}-{identity['cell']}-{digest[:8]}"

@@ -130,7 +130,11 @@ def _check_shared(workdir):
 def _read_corpus(config, display, stop):
     progress = _reading("the corpus", display, stop)
     corpus = jt.text.load(
-        config.corpus, vocab=config.vocab, limit=config.characters, progress=progress
+        config.corpus,
+        vocab=config.vocab,
+        limit=config.characters,
+        progress=progress,
+        warn=display.say,
     )
     display.stop()
     display.say(
@@ -157,7 +161,9 @@ def _divide(config, corpus, display, stop):
         return *jt.text.split(corpus.ids, config.val_fraction), None
     progress = _reading("the text to validate on", display, stop)
     waiting = partial(progress, 0, 1)
-    with resolve(config.val_corpus, cache=cache.root(), waiting=waiting) as sources:
+    with resolve(
+        config.val_corpus, cache=cache.root(), waiting=waiting, warn=display.say
+    ) as sources:
         validation = encode(sources, corpus.vocabulary, progress=progress)
     display.stop()
     return corpus.ids, validation.ids, validation.sha256

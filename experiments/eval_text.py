@@ -1,11 +1,13 @@
 """Which text an evaluation is of, and what is known of it."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
+from watch import Screen
 
 import jaxtext as jt
 from jaxtext.errors import InputError
@@ -16,8 +18,6 @@ from jaxtext.text.sources import resolve
 
 Part = Literal["validation", "all"]
 _CHUNK = 1 << 20  # symbols at a time
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def read(
     specs: Sequence[str] | None,
     part: Part | None,
     about: dict[str, Any],
-    progress: Progress,
+    display: Screen,
 ) -> Text:
     """Reads the text to evaluate a run on.
 
@@ -51,7 +51,7 @@ def read(
       specs: as ``--corpus``; ``None`` is the run's own, if its name says where it is.
       part: ``None`` is the validation part where the run kept one, else all.
       about: what the run's checkpoint holds beside its arrays.
-      progress: called with the bytes read so far and in all.
+      display: its bar moves with the bytes that are read; it is told what is left out.
 
     Raises:
       InputError: a text that cannot be read, has characters that the run does not know,
@@ -63,7 +63,7 @@ def read(
             f"--corpus: expected the text to evaluate on, got none; the run knows its "
             f"own only by the name {name}. Give it again, or any other"
         )
-    corpus, own = _read(specs or [name], about, progress)
+    corpus, own = _read([name] if specs is None else specs, about, display)
     if specs is None and not own:
         raise InputError(
             f"the run was trained on another text called {name} than the one that has "
@@ -88,15 +88,13 @@ def read(
     return Text(corpus, own, part, ids, train)
 
 
-def read_training(
-    specs: Sequence[str], about: dict[str, Any], progress: Progress
-) -> Ids:
+def read_training(specs: Sequence[str], about: dict[str, Any], display: Screen) -> Ids:
     """Reads what a run was trained on, and makes sure that it is that.
 
     Raises:
       InputError: another text, or one that cannot be read.
     """
-    corpus, own = _read(specs, about, progress)
+    corpus, own = _read(specs, about, display)
     if not own:
         wanted = about["corpus"]
         raise InputError(
@@ -113,11 +111,14 @@ def _fraction(about):
     return 0.0 if of.get("val_corpus") else of["val_fraction"]
 
 
-def _read(specs, about, progress):
+def _read(specs, about, display):
     """A text in the run's vocabulary, and whether it is the run's own."""
     vocabulary = Vocabulary.from_json(about["vocabulary"])
     limit = about["identity"]["characters"]
-    with resolve(specs, cache=cache.root(), waiting=lambda: progress(0, 1)) as sources:
+    progress, waiting = display.advance, partial(display.advance, 0, 1)
+    with resolve(
+        specs, cache=cache.root(), waiting=waiting, warn=display.say
+    ) as sources:
         # A run may have been trained on the beginning of a text alone.
         corpus = encode(sources, vocabulary, limit=limit, progress=progress)
         own = corpus.sha256 == about["corpus"]["sha256"]
@@ -130,10 +131,7 @@ def fingerprint(vocabulary: Vocabulary, ids: Ids) -> str:
     """SHA-256 of the text that the ids stand for, in UTF-8 (or of the bytes)."""
     digest = hashlib.sha256()
     for piece in _pieces(ids):
-        if vocabulary.kind == "bytes":
-            digest.update(piece.tobytes())
-        else:
-            digest.update(vocabulary.decode(piece).encode())
+        digest.update(vocabulary.to_bytes(piece))
     return digest.hexdigest()
 
 

@@ -37,6 +37,7 @@ import numpy as np
 import tyro
 from char_build import restore
 from char_config import WINDOWS
+from flag_types import OptionalPath, OptionalWords
 from flags import Typed, typed
 from pages import check_page, write_page
 from watch import Screen, screen
@@ -64,7 +65,7 @@ class Config:
 
     workdir: Path
     """Directory of the run, as char_gen.py printed it."""
-    corpus: tuple[str, ...] | None = None
+    corpus: OptionalWords = None
     """Text to evaluate on, as char_gen.py takes it: files, directories, globs, '-',
     stdlib or tinyshakespeare. Default: what the run was trained on, if that was one of
     the last two; elsewhere a run knows no more of it than its name and its SHA-256."""
@@ -79,7 +80,7 @@ class Config:
     dynamic: bool = False
     """Also let the model learn from what it has predicted already, segment by segment
     (dynamic evaluation). Only carried. Told apart from the static loss."""
-    statistics: tuple[str, ...] | None = None
+    statistics: OptionalWords = None
     """Where --corpus is another text than the run was trained on, the latter, for
     --dynamic: it measures there how large the gradient of each parameter is."""
     segment: int = DynamicRule.segment
@@ -89,7 +90,7 @@ class Config:
     report."""
     decay: float = DynamicRule.decay
     """How fast parameters return to what was trained, with --dynamic."""
-    page: Path | None = None
+    page: OptionalPath = None
     """Where the page with the heat map is written. Default: evaluation-….html in the
     run's directory."""
     page_characters: int = 20_000
@@ -115,7 +116,7 @@ def evaluate(config: Config, rule: DynamicRule, display: Screen) -> dict[str, An
     ).about
     vocabulary = Vocabulary.from_json(about["vocabulary"])
     display.start("reading the text", total=1)
-    text = eval_text.read(config.corpus, config.part, about, display.advance)
+    text = eval_text.read(config.corpus, config.part, about, display)
     display.stop()
     if config.dynamic and not text.own and config.statistics is None:
         raise InputError(
@@ -156,7 +157,7 @@ def evaluate(config: Config, rule: DynamicRule, display: Screen) -> dict[str, An
         train = text.train
         if config.statistics is not None:
             display.start("reading the training text", total=1)
-            train = eval_text.read_training(config.statistics, about, display.advance)
+            train = eval_text.read_training(config.statistics, about, display)
         nats = _dynamic(model, found.arrays, train, text.ids, rule, display)
         result |= _measures("dynamic_", nats, len(text.ids) - 1, size)
         result["dynamic"] = dataclasses.asdict(rule)

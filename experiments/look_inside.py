@@ -26,6 +26,7 @@ from typing import Any
 import eval_text
 import numpy as np
 from char_build import restore
+from flag_types import OptionalPath, OptionalWords
 from flags import nearest_first, read
 from look_page import Finding, page
 from look_properties import properties
@@ -49,7 +50,7 @@ class Config:
 
     workdir: Path
     """Directory of the run, as char_gen.py printed it."""
-    corpus: tuple[str, ...] | None = None
+    corpus: OptionalWords = None
     """Text to read, as evaluate.py takes it. Default: what the run was trained on, if
     that was stdlib or tinyshakespeare; of that the part that it validates on."""
     characters: int = 20_000
@@ -57,7 +58,7 @@ class Config:
     unit: tuple[str, ...] = ()
     """Also show these units, such as "layer 1, c[7]"; gates are i, f and o of an LSTM,
     r and z of a GRU."""
-    page: Path | None = None
+    page: OptionalPath = None
     """Where the page goes. Default: look-inside.html in the run's directory."""
 
 
@@ -80,7 +81,7 @@ def look(config: Config, display: Screen) -> dict[str, Any]:
     about = checkpoint.read_about(config.workdir, warn=display.say).about
     vocabulary = Vocabulary.from_json(about["vocabulary"])
     display.start("reading the text", total=1)
-    text = eval_text.read(config.corpus, None, about, display.advance)
+    text = eval_text.read(config.corpus, None, about, display)
     display.stop()
     if len(text.ids) < LEAST:
         raise InputError(

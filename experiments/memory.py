@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Literal
 
 from char_flags import check_seed
+from flag_types import OptionalPath
 from flags import read
 from memory_pictures import draw, summary
 from memory_run import Line, Run, another, make, same
@@ -79,7 +80,7 @@ class Config:
     """Train for so many steps. Default: the protocol's."""
     hidden: int | None = None
     """Units of the cell. Default: the protocol's."""
-    out: Path | None = None
+    out: OptionalPath = None
     """Where runs and pictures go. Default: runs/memory, or runs/memory-full."""
     jobs: int = dataclasses.field(default_factory=_cores)
     """How many runs at once, each on a core."""

@@ -1,10 +1,15 @@
-"""Let a trained run write: the text alone on standard output, streamed as it comes.
+r"""Let a trained run write: the text alone on standard output, streamed as it comes.
 
     python experiments/sample.py --workdir runs/stdlib-lstm-1a2b3c4d
     python experiments/sample.py --workdir DIR --prompt "def main(" --temperature 0.5
+    python experiments/sample.py --workdir DIR --prompt-file beginning.txt > whole.txt
 
 Uses the run's best checkpoint, or its latest where nothing was validated, and needs
 nothing but the run's directory. The same seed writes the same text.
+
+A model over bytes reads the bytes of the prompt as they are, in whichever encoding (in
+bash, --prompt $'caf\xe9' is Latin-1), and a file or a pipe gets the bytes that it
+drew. A terminal shows U+FFFD in place of those that are not UTF-8.
 
 Exit status: 0 done, or the reader has enough; 2 bad input, or standard output cannot be
 written; 130 stopped by Ctrl-C.
@@ -22,12 +27,14 @@ import numpy as np
 from char_build import restore
 from char_flags import check_seed
 from char_samples import neutral_prompt
+from flag_types import OptionalPath, OptionalWord
 from flags import read
 
 from jaxtext.errors import InputError
 from jaxtext.generation import generate
 from jaxtext.streams import say, script
 from jaxtext.text import Vocabulary
+from jaxtext.text.formats import reading
 from jaxtext.training import checkpoint
 
 
@@ -37,8 +44,12 @@ class Config:
 
     workdir: Path
     """Directory of the run, as char_gen.py printed it."""
-    prompt: str | None = None
-    """Text to continue; it is not printed. Default: a new line."""
+    prompt: OptionalWord = None
+    """Text to continue, as it is typed, or bytes for a model over them; it is not
+    printed. Default: a new line."""
+    prompt_file: OptionalPath = None
+    """Continue all that is in this file instead, its last new line included; - is
+    standard input."""
     length: int = 500
     """Characters to write (bytes, for a model over bytes)."""
     temperature: float = 0.8
@@ -50,7 +61,7 @@ class Config:
 @script
 def main(argv: Sequence[str] | None = None) -> int:
     """Writes the text and returns the exit status."""
-    write(read(Config, argv))
+    write(read(Config, _as_typed(sys.argv[1:] if argv is None else argv)))
     return 0
 
 
@@ -59,10 +70,7 @@ def write(config: Config) -> None:
     check_seed(config.seed)
     about = checkpoint.read_about(config.workdir, warn=_warn).about
     vocabulary = Vocabulary.from_json(about["vocabulary"])
-    prompt = neutral_prompt(vocabulary) if config.prompt is None else config.prompt
-    if not prompt:
-        raise InputError("--prompt: expected at least one character, got none")
-    ids = vocabulary.encode(prompt)[None]
+    ids = _prompt(config, vocabulary)[None]
     model, found = restore(config.workdir, about, warn=_warn)
 
     pieces = generate(
@@ -73,21 +81,57 @@ def write(config: Config) -> None:
         key=jax.random.key(config.seed),
         temperature=config.temperature,
     )
-    decode = vocabulary.decoder()
+    decode, terminal = vocabulary.decoder(), sys.stdout.isatty()
     for piece in pieces:
-        _put(decode(piece[0]))
-    _put(decode(np.zeros(0, np.uint8), final=True))
-    if sys.stdout.isatty():
-        _put("\n")
+        _put(decode(piece[0]).encode() if terminal else vocabulary.to_bytes(piece[0]))
+    if terminal:
+        _put((decode([], final=True) + "\n").encode())
+
+
+def _as_typed(words: Sequence[str]) -> list[str]:
+    """The command line with the prompt joined to its flag: it may look like a flag."""
+    joined, rest = [], iter(words)
+    for word in rest:
+        following = next(rest, None) if word == "--prompt" else None
+        joined.append(word if following is None else f"{word}={following}")
+    if sum(word.startswith("--prompt=") for word in joined) > 1:
+        raise InputError(
+            "--prompt: expected one prompt, got several; leave one of them"
+        )
+    return joined
+
+
+def _prompt(config: Config, vocabulary: Vocabulary) -> np.ndarray:
+    """The ids of what is to be continued."""
+    if config.prompt_file is None:
+        flag, prompt = "--prompt", config.prompt
+    elif config.prompt is None:
+        flag, prompt = "--prompt-file", _read(config.prompt_file)
+    else:
+        raise InputError("--prompt-file: expected no --prompt with it; leave one out")
+    if prompt is None:
+        prompt = neutral_prompt(vocabulary)
+    if not prompt:
+        raise InputError(f"{flag}: expected at least one character, got none")
+    if vocabulary.kind == "bytes" and isinstance(prompt, str):
+        prompt = os.fsencode(prompt)  # the bytes that were typed
+    try:
+        return vocabulary.encode(prompt)
+    except InputError as error:
+        raise InputError(f"{flag}: {error}") from error
+
+
+def _read(path: Path) -> bytes:
+    with reading(path):
+        return sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
 
 
 def _warn(text):
     say(f"warning: {text}")
 
 
-def _put(text):
-    # As bytes: the text is what was learnt, line ends and all, whatever the locale.
-    sys.stdout.buffer.write(text.encode())
+def _put(text: bytes) -> None:
+    sys.stdout.buffer.write(text)
     sys.stdout.buffer.flush()
 
 

@@ -112,7 +112,9 @@ def test_a_mogrifier_of_no_rounds_is_its_cell():
     ids = jnp.arange(4)
     plain = jt.lstm(3).step(params["cell"], start, ids)
     contracts.assert_close(cell.step(params, start, ids), plain)
-    with pytest.raises(ValueError, match="rounds: expected a whole number of at least 0"):
+    with pytest.raises(
+        ValueError, match="rounds: expected a whole number of at least 0"
+    ):
         jt.mogrifier(jt.lstm(3), rounds=-1)
 
 

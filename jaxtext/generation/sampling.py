@@ -6,16 +6,18 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from jaxtext.errors import InputError
 from jaxtext.model import LanguageModel
 from jaxtext.types import Array, Key, Params
+from jaxtext.unroll import typed_key
 
 
 def generate(
     model: LanguageModel,
     params: Params,
-    prompts: np.ndarray,
+    prompts: ArrayLike,
     length: int,
     *,
     key: Key,
@@ -37,7 +39,11 @@ def generate(
       params: Its parameters.
       prompts: ``[B, P]`` integers, ``P`` at least one.
       length: How many symbols to draw for each prompt.
-      key: What they are drawn with. The text does not depend on `chunk`.
+      key: What they are drawn with: one key, of which each row derives a key of its
+        own, or a key for each row ``[B]``. What a row writes depends on its prompt, its
+        key and its place in the batch: not on the other rows, how many they are or
+        `chunk`. With a key of its own, nor on its place. The first row writes what its
+        prompt writes alone.
       temperature: Below one, likely symbols become likelier; zero takes the likeliest
         each time; above one, the text grows wilder.
       chunk: Steps of one call of the compiled function.
@@ -46,7 +52,8 @@ def generate(
       Arrays ``[B, n]`` int32, `length` symbols of each text in all.
 
     Raises:
-      InputError: If the prompts are empty, or temperature or length negative.
+      InputError: If the prompts are empty, temperature or length negative, or there
+        are keys for another number of rows.
 
     Example:
       >>> import jaxtext as jt
@@ -64,6 +71,7 @@ def generate(
     References:
       Graves, "Generating sequences with recurrent neural networks", 2013.
     """
+    prompts = np.asarray(prompts)
     if prompts.ndim != 2 or 0 in prompts.shape:
         raise InputError(
             f"prompts: expected [B, P], at least one symbol each; got {prompts.shape}"
@@ -72,15 +80,33 @@ def generate(
         raise InputError(f"length: expected 0 or more, got {length}")
     if not 0 <= temperature < float("inf"):
         raise InputError(f"temperature: expected 0 or more, got {temperature}")
-    return _chunks(model, params, prompts, length, key, temperature, chunk)
+    key = typed_key(key)
+    if key.shape not in ((), prompts.shape[:1]):
+        raise InputError(
+            f"key: expected one key or one per row {prompts.shape[:1]}, got {key.shape}"
+        )
+    keys = key if key.ndim else _keys_of_rows(key, len(prompts))
+    return _chunks(model, params, prompts, length, keys, temperature, chunk)
 
 
-def _chunks(model, params, prompts, length, key, temperature, chunk):
+@partial(jax.jit, static_argnums=1)
+def _keys_of_rows(key: Key, rows: int) -> Key:
+    """A key for each row, which is the same however many there are.
+
+    The first has the key itself: a text that is written alone is that of its seed.
+    """
+    # Positions in a text are folded into a row's key, and none comes to this number.
+    others = jax.random.fold_in(key, 2**32 - 1)
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(others, jnp.arange(rows))
+    return keys.at[0].set(key)
+
+
+def _chunks(model, params, prompts, length, keys, temperature, chunk):
     # A generator of its own, so that bad arguments are refused at the call above.
     context = _read(model, params, jnp.asarray(prompts, jnp.int32))
     waiting = None
     for start in range(0, length, chunk):
-        context, drawn = _draw(model, chunk, params, context, key, start, temperature)
+        context, drawn = _draw(model, chunk, params, context, keys, start, temperature)
         if waiting is not None:
             yield np.asarray(waiting)
         waiting = drawn[:, : length - start]
@@ -97,12 +123,12 @@ def _read(model: LanguageModel, params: Params, prompts: Array):
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _draw(model, chunk, params, context, key, start, temperature):
+def _draw(model, chunk, params, context, keys, start, temperature):
     """Draws the symbols `start … start + chunk - 1`."""
 
     def draw_one(context, position):
         state, logits = context
-        noise = jax.random.gumbel(jax.random.fold_in(key, position), logits.shape)
+        noise = jax.vmap(partial(_noise, logits.shape[1:]), (0, None))(keys, position)
         # Gumbel's trick with the temperature on the noise: the same distribution as
         # softmax(logits / temperature), and at zero it is the argmax.
         ids = jnp.argmax(logits + temperature * noise, axis=-1).astype(jnp.int32)
@@ -112,3 +138,8 @@ def _draw(model, chunk, params, context, key, start, temperature):
     positions = start + jnp.arange(chunk)
     context, ids = jax.lax.scan(draw_one, context, positions)
     return context, ids.T
+
+
+def _noise(shape, key, position):
+    """What one row draws its symbol at a position with."""
+    return jax.random.gumbel(jax.random.fold_in(key, position), shape, jnp.float32)

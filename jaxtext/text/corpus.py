@@ -9,6 +9,7 @@ import hashlib
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,8 @@ from jaxtext.errors import InputError
 from jaxtext.text import cache as caching
 from jaxtext.text.entry import DamagedEntryError, Description, open_ids, write
 from jaxtext.text.file_array import FileArray
-from jaxtext.text.reader import Block, blocks, total_size
-from jaxtext.text.sources import resolve
+from jaxtext.text.reader import Block, blocks, check, counter
+from jaxtext.text.sources import Spec, resolve
 from jaxtext.text.vocabulary import KINDS, Kind, Vocabulary, from_code_points
 
 MIN_CHARACTERS = 100
@@ -30,7 +31,7 @@ class Corpus:
 
     Args:
       name: short, fit for a directory's name.
-      sha256: of the text's bytes.
+      sha256: of the text's bytes, in UTF-8 for a vocabulary of characters.
       vocabulary: what the ids mean.
       ids: ``[N]`` uint8 or uint16 in a file, so that a corpus may be larger than
         memory. They stay what they are, whatever becomes of the text's files.
@@ -43,7 +44,7 @@ class Corpus:
 
 
 def load(
-    specs: Sequence[str],
+    specs: Spec | Sequence[Spec],
     *,
     vocab: Kind = "chars",
     limit: int | None = None,
@@ -53,20 +54,26 @@ def load(
 ) -> Corpus:
     """Read a text and encode it, or find it encoded in the cache.
 
-    The text is every file of every specification joined without anything in between;
-    line ends and byte order marks stay as they are. It is read at every start, for its
-    hash says which text it is: the same text has the same ids, in whichever files.
+    The text is every file of every specification, one after the other, with a new line
+    between two of them if the first does not end in one. What is packed (gzip, bzip2,
+    xz) is unpacked. For ``"chars"`` UTF-16 and UTF-32 with a byte order mark are
+    decoded, and the mark is no part of the text. Line ends stay as they are. The text
+    is read at every start, for its hash says which text it is: the same text has the
+    same ids, in whichever files.
 
     Args:
-      specs: files, directories, globs, data sets or ``-``; see ``sources.resolve``.
-      vocab: ``"chars"`` (the text must be UTF-8) or ``"bytes"`` (any file).
+      specs: files, directories, globs, data sets or ``-``, or a single one of these;
+        see ``sources.resolve``.
+      vocab: ``"chars"`` (the text must be Unicode, and without NULs) or ``"bytes"``
+        (any file).
       limit: use only so many characters (or bytes) from the beginning; None uses all.
       cache: root of the cache; None stands for ``$JAXTEXT_CACHE``, or without it the
         user's cache directory.
       progress: called with the bytes processed so far and the bytes in all, counting
         both passes; with 0 and 1 while standard input is read, whose end nobody knows.
         What it raises ends the preparation and leaves nothing behind.
-      warn: told of a damaged entry in the cache, which is then made anew.
+      warn: told of a damaged entry in the cache, which is then made anew, and of what
+        lies in a directory and is left out.
 
     Returns:
       The corpus.
@@ -88,19 +95,16 @@ def load(
         raise InputError(f"expected a limit of at least 1, got {limit}; raise it")
     cache = caching.root() if cache is None else cache
     caching.remove_leftovers(cache / "corpora")
-    with resolve(specs, cache=cache, waiting=lambda: progress(0, 1)) as (name, paths):
-        size = total_size(paths)
+    waiting = partial(progress, 0, 1)
+    with resolve(specs, cache=cache, waiting=waiting, warn=warn) as (name, paths):
+        size = check(paths, vocab)
         total = 2 * (size if limit is None else min(size, limit))
-        advance = _counter(total, progress)
-
-        def read():
-            return _counted(blocks(paths, vocab, limit), advance)
-
-        text = _survey(read(), vocab)
+        advance = counter(total, progress)
+        text = _survey(blocks(paths, vocab, limit, advance), vocab)
         entry = text.path(cache)
         ids = _find(entry, text, advance, warn)
         if ids is None:
-            write(entry, text, read())
+            write(entry, text, blocks(paths, vocab, limit, advance))
             ids = _open_new(entry, text, advance)
         advance(total)  # ids may be fewer bytes than the text
     return Corpus(name, text.sha256, text.vocabulary, ids)
@@ -163,27 +167,3 @@ def _survey(pieces: Iterable[Block], kind: Kind) -> Description:
         )
     characters = from_code_points(distinct) if kind == "chars" else ""
     return Description(digest.hexdigest(), Vocabulary(kind, characters), length)
-
-
-def _counter(total: int, progress: Callable[[int, int], None]) -> Callable[[int], None]:
-    """Add up what was done and report it, never as more than ``total``.
-
-    More can come when ``total`` counts a limit in characters, some of them longer
-    than a byte.
-    """
-    done = 0
-
-    def advance(count: int) -> None:
-        nonlocal done
-        done = min(done + count, total)
-        progress(done, total)
-
-    return advance
-
-
-def _counted(
-    pieces: Iterable[Block], advance: Callable[[int], None]
-) -> Iterable[Block]:
-    for block in pieces:
-        yield block
-        advance(len(block.raw))

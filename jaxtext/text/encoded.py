@@ -14,7 +14,7 @@ from jaxtext.errors import InputError
 from jaxtext.text import cache as caching
 from jaxtext.text.corpus import Corpus
 from jaxtext.text.file_array import FileArray
-from jaxtext.text.reader import blocks, total_size
+from jaxtext.text.reader import blocks, check, counter
 from jaxtext.text.sources import Sources
 from jaxtext.text.vocabulary import Vocabulary, code_points
 
@@ -59,27 +59,27 @@ def encode(
     """
     folder = (caching.root() if cache is None else cache) / "corpora"
     caching.remove_leftovers(folder)
-    total = total_size(sources.paths)
-    total = total if limit is None else min(total, limit)
-    digest, done, unknown = hashlib.sha256(), 0, set[int]()
+    size = check(sources.paths, vocabulary.kind)
+    total = size if limit is None else min(size, limit)
+    advance = counter(total, progress)
+    digest, unknown = hashlib.sha256(), set[int]()
     known = code_points(vocabulary.characters)
     with caching.writing(folder), caching.unfinished(folder) as file:
-        for raw, points in blocks(sources.paths, vocabulary.kind, limit):
+        for raw, points in blocks(sources.paths, vocabulary.kind, limit, advance):
             digest.update(raw)
             try:
                 file.write(vocabulary.encode_points(points).data)
             except InputError:
                 unknown.update(np.setdiff1d(points, known).tolist())
-            done = min(done + len(raw), total)
-            progress(done, total)
+        advance(total)  # a boundary between files is no byte of either
         if unknown:
-            raise _unknown(sorted(unknown))
+            raise _unknown(sorted(unknown), len(sources.paths))
         file.flush()
         ids = FileArray(Path(file.name)).view(vocabulary.dtype)
     return Corpus(sources.name, digest.hexdigest(), vocabulary, ids)
 
 
-def _unknown(points: list[int]) -> InputError:
+def _unknown(points: list[int], files: int) -> InputError:
     named = ", ".join(f"{chr(point)!r} (U+{point:04X})" for point in points[:_NAMED])
     if len(points) > _NAMED:
         named += f" and {len(points) - _NAMED:,} more"
@@ -88,4 +88,5 @@ def _unknown(points: list[int]) -> InputError:
         f"the model does not know the character{plural} {named} of this text; leave "
         f"{'them' if plural else 'it'} out of it, or train on a corpus that has "
         f"{'them' if plural else 'it'} or with --vocab bytes"
+        + ("; between two files there is one" if files > 1 and 10 in points else "")
     )

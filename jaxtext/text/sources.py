@@ -8,12 +8,14 @@ import sysconfig
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from jaxtext.errors import InputError
 from jaxtext.text.cache import unfinished, writing
 from jaxtext.text.download import DATASETS, fetch
-from jaxtext.text.reader import CHUNK, reading
+from jaxtext.text.folder import Folder
+from jaxtext.text.formats import reading
+from jaxtext.text.reader import CHUNK
 
 
 class Sources(NamedTuple):
@@ -23,9 +25,16 @@ class Sources(NamedTuple):
     paths: tuple[Path, ...]
 
 
+Spec: TypeAlias = str | bytes | os.PathLike[str]
+
+
 @contextmanager
 def resolve(
-    specs: Sequence[str], *, cache: Path, waiting: Callable[[], None] = lambda: None
+    specs: Spec | Sequence[Spec],
+    *,
+    cache: Path,
+    waiting: Callable[[], None] = lambda: None,
+    warn: Callable[[str], None] = lambda text: None,
 ) -> Iterator[Sources]:
     """Find the files that corpus specifications stand for.
 
@@ -35,10 +44,14 @@ def resolve(
     Args:
       specs: each one of ``stdlib`` (the running interpreter's own library source),
         ``tinyshakespeare`` (downloaded once), ``-`` (standard input), a file, a
-        directory (every file below it that is not hidden, sorted) or a glob (``**``
-        crosses directories, sorted). ``./stdlib`` is a file of that name.
+        directory (every file below it, sorted; see `folder`) or a glob (``**`` crosses
+        directories, sorted). ``./stdlib`` is a file of that name. A single one need not
+        be in a list.
       cache: root of the cache, for downloads and for standard input.
       waiting: called again and again while standard input is read.
+      warn: told, in a sentence for each directory or glob, what was left out there:
+        what is hidden, runs, caches, pipes and devices, links to nothing or to what is
+        read already.
 
     Yields:
       The files in the order of ``specs``, named after the first of these.
@@ -52,21 +65,35 @@ def resolve(
       ...     sources.name, "textwrap.py" in [path.name for path in sources.paths]
       ('stdlib', True)
     """
-    if not specs or "" in specs:  # Path("") would be the working directory
+    words = [os.fsdecode(spec) for spec in _each(specs)]
+    if not words or "" in words:  # Path("") would be the working directory
         raise InputError("expected a corpus, got nothing; name one")
-    if list(specs).count("-") > 1:
+    if words.count("-") > 1:
         raise InputError("standard input can be read only once; give - a single time")
     with ExitStack() as stack:
-        found = [_find(spec, cache, waiting, stack) for spec in specs]
+        found = [_find(word, cache, waiting, warn, stack) for word in words]
         paths = tuple(path for sources in found for path in sources.paths)
+        if not paths:
+            raise InputError(
+                f"there are only runs in {' '.join(words)}, which are no text; give "
+                "another corpus"
+            )
         # Better now than after an hour spent on the files before the unreadable one.
         for path in paths:
             _check_readable(path)
         yield Sources(_slug(found[0].name), paths)
 
 
+def _each(specs: Spec | Sequence[Spec]) -> Sequence[Spec]:
+    return [specs] if isinstance(specs, str | bytes | os.PathLike) else specs
+
+
 def _find(
-    spec: str, cache: Path, waiting: Callable[[], None], stack: ExitStack
+    spec: str,
+    cache: Path,
+    waiting: Callable[[], None],
+    warn: Callable[[str], None],
+    stack: ExitStack,
 ) -> Sources:
     if spec == "-":
         spool = stack.enter_context(_spooled_stdin(cache / "corpora", waiting))
@@ -75,53 +102,51 @@ def _find(
         return Sources(spec, _standard_library())
     if spec in DATASETS:
         return Sources(spec, (fetch(spec, cache),))
-    path = Path(spec)
+    folder = Folder(cache)
     try:
-        if path.is_dir():
-            return Sources(path.resolve().name, _files_below(path))
-        if path.is_file():
-            return Sources(path.stem, (path,))
-        exists = path.exists()
+        found = _files(spec, folder)
     except OSError as error:
         raise InputError(
             f"cannot read {error.filename or spec} ({error.strerror}); check its "
             "permissions"
         ) from error
-    if exists:
+    left_out = f"left out of {spec}: {folder.told()}" if folder.left_out else ""
+    # Of what a shell's * names, one may well hold nothing but runs.
+    runs = folder.left_out["runs"] or folder.left_out["files of runs"]
+    if not found.paths and not runs:
+        is_directory = Path(spec).is_dir()
+        nothing = (
+            "the directory {} holds no files" if is_directory else "no file matches {}"
+        )
+        raise InputError(f"{nothing.format(spec)}; {left_out or 'give another'}")
+    if left_out:
+        warn(f"{left_out}; name what you want to have read")
+    return found
+
+
+def _files(spec: str, folder: Folder) -> Sources:
+    path = Path(spec)
+    if path.is_file():
+        return Sources(path.stem, (path,))
+    if path.is_dir():
+        return Sources(path.resolve().name, tuple(folder.below(path)))
+    if path.exists():
         raise InputError(
             f"{spec} is neither a file nor a directory; pipe what it delivers to "
             "standard input and give -"
         )
-    return _matches(spec)
+    return _matches(spec, folder)
 
 
-def _matches(pattern: str) -> Sources:
-    matches = map(Path, sorted(glob.glob(pattern, recursive=True)))
-    paths = tuple(path for path in matches if path.is_file())
-    if paths:
-        return Sources(paths[0].stem, paths)
-    if glob.has_magic(pattern):
-        raise InputError(f"no file matches {pattern}; check the pattern")
-    known = ", ".join(["stdlib", *DATASETS])
-    raise InputError(
-        f"no file, directory or data set is called {pattern}; check the path, or give "
-        f"one of the data sets {known}"
-    )
-
-
-def _files_below(directory: Path) -> tuple[Path, ...]:
-    def fail(error: OSError) -> None:
-        raise error  # os.walk would pass over what it may not list
-
-    paths = []
-    for folder, folders, files in os.walk(directory, onerror=fail):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        paths += [Path(folder, name) for name in files if not name.startswith(".")]
-    # Pipes and sockets are not text; opening one could even wait forever.
-    paths = tuple(sorted(path for path in paths if path.is_file()))
-    if not paths:
-        raise InputError(f"the directory {directory} holds no files; give another")
-    return paths
+def _matches(pattern: str, folder: Folder) -> Sources:
+    if not glob.has_magic(pattern):
+        known = ", ".join(["stdlib", *DATASETS])
+        raise InputError(
+            f"no file, directory or data set is called {pattern}; check the path, or "
+            f"give one of the data sets {known}"
+        )
+    paths = tuple(folder.matching(pattern))
+    return Sources(paths[0].stem if paths else "corpus", paths)
 
 
 def _standard_library() -> tuple[Path, ...]:
@@ -155,7 +180,12 @@ def _spooled_stdin(directory: Path, waiting: Callable[[], None]) -> Iterator[Pat
                 file.write(piece)
                 waiting()
             file.flush()
-        yield Path(file.name)
+        try:
+            yield Path(file.name)
+        except InputError as error:
+            # What is wrong with this file is wrong with what was piped.
+            said = str(error).replace(file.name, "standard input")
+            raise InputError(said) from error
 
 
 def _read_stdin() -> bytes:

@@ -71,23 +71,30 @@ class Vocabulary:
         """The type of ids: ``uint8`` for up to 256 symbols, else ``uint16``."""
         return np.dtype(np.uint8 if len(self) <= 256 else np.uint16)
 
-    def encode(self, text: str) -> np.ndarray:
-        """Turn text into ids.
+    def encode(self, text: str | bytes) -> np.ndarray:
+        r"""Turn text into ids.
 
         Args:
-          text: any string; empty is allowed.
+          text: any string, or bytes: as they are for a vocabulary of bytes, in UTF-8
+            for one of characters, which a byte order mark does not belong to; empty is
+            allowed.
 
         Returns:
           ``[N]`` ids of type ``dtype``, N counting characters or UTF-8 bytes.
 
         Raises:
-          InputError: a character that is not in the vocabulary, or for bytes one
-            that UTF-8 cannot represent (half of a surrogate pair).
+          InputError: a character that is not in the vocabulary; for bytes one that
+            UTF-8 cannot represent (half of a surrogate pair); for characters bytes that
+            are not UTF-8.
 
         Example:
-          >>> Vocabulary("bytes").encode("é")
-          array([195, 169], dtype=uint8)
+          >>> Vocabulary("bytes").encode("é"), Vocabulary("bytes").encode(b"\xe9")
+          (array([195, 169], dtype=uint8), array([233], dtype=uint8))
         """
+        if isinstance(text, bytes):
+            if self.kind == "bytes":
+                return np.frombuffer(text, np.uint8)
+            text = _decode(text)
         if self.kind == "chars":
             # A surrogate is passed through to be reported as an unknown character.
             return self.encode_points(code_points(text, "surrogatepass"))
@@ -181,6 +188,24 @@ class Vocabulary:
 
         return decode_bytes if self.kind == "bytes" else decode_characters
 
+    def to_bytes(self, ids: ArrayLike) -> bytes:
+        r"""Turn ids into the bytes of the text.
+
+        Args:
+          ids: ``[N]`` integers below ``len(self)``.
+
+        Returns:
+          The bytes that the ids are, for a vocabulary of bytes; else the characters in
+          UTF-8.
+
+        Example:
+          >>> Vocabulary("bytes").to_bytes([99, 233])
+          b'c\xe9'
+        """
+        if self.kind == "bytes":
+            return np.asarray(ids, np.uint8).tobytes()
+        return self.decode(ids).encode()
+
     def to_json(self) -> dict[str, str]:
         """Describe the vocabulary in a dict that JSON can hold.
 
@@ -247,6 +272,16 @@ def from_code_points(points: np.ndarray) -> str:
       'aé'
     """
     return points.astype("<u4", copy=False).tobytes().decode("utf-32-le")
+
+
+def _decode(text: bytes) -> str:
+    try:
+        return text.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"expected UTF-8, got byte 0x{error.object[error.start]:02x} at position "
+            f"{error.start}; convert it, or train with --vocab bytes"
+        ) from error
 
 
 def _unknown(point: int, position: int) -> InputError:

@@ -88,6 +88,36 @@ def test_a_run_leaves_what_it_says(corpus, tmp_path, capsys):
     assert [r["step"] for r in records if "val_nats_per_char" in r] == [10, 20, 30]
 
 
+@pytest.mark.parametrize(
+    ("specs", "workdir"),
+    [(["."], None), (["."], "."), (["**"], "mine")],
+)
+def test_a_folder_of_texts_is_the_same_with_its_runs_in_it(
+    tmp_path, capsys, monkeypatch, specs, workdir
+):
+    for name in "a.txt", "b.txt", ".git/config":
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(TEXT)
+    monkeypatch.chdir(tmp_path)
+    elsewhere = [] if workdir is None else ["--workdir", workdir]
+    command = ["--corpus", *specs, *SMALL, *elsewhere, "--steps"]
+    assert gen(*command, 5) == 0
+    capsys.readouterr()
+    assert gen(*command, 10) == 0
+    captured = capsys.readouterr()
+    result = json.loads(captured.out)
+    assert (result["resumed_from_step"], result["steps"]) == (5, 10)
+    (told,) = [x for x in captured.err.splitlines() if x.startswith("left out of")]
+    assert "runs (" in told
+    status = evaluate.main(["--workdir", result["workdir"], "--corpus", *specs])
+    captured = capsys.readouterr()
+    assert status == 0
+    assert json.loads(captured.out)["own_corpus"]
+    assert told in captured.err
+    assert gen(*command, 10) == 0  # with the page that was written there
+    assert last_json(capsys) == result
+
+
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
 def test_stopped_and_continued_is_as_if_never_stopped(cell, corpus, tmp_path, capsys):
     common = ["--corpus", corpus, "--cell", cell, "--steps", 30, *SMALL]

@@ -18,7 +18,7 @@ from jaxtext.text import FileArray, Vocabulary, entry, load, reader
 from jaxtext.text import corpus as corpus_module
 from jaxtext.text.vocabulary import MAX_CHARACTERS
 
-TEXT = "\ufeffThe quick brown fox\r\njumps over\0 the lazy dog: é€😀\n" * 10
+TEXT = "The quick \ufeffbrown fox\r\njumps over\1 the lazy dog: é€😀\n" * 10
 
 
 @pytest.fixture
@@ -80,15 +80,39 @@ def test_binary_files_work_as_bytes(tmp_path, cache):
     (tmp_path / "data.bin").write_bytes(data)
     corpus = load([str(tmp_path / "data.bin")], vocab="bytes", cache=cache)
     assert np.asarray(corpus.ids).tobytes() == data
-    with pytest.raises(InputError, match=r"data\.bin has byte 0x80 at offset 128"):
+    with pytest.raises(InputError, match=r"data\.bin has a NUL byte at offset 0"):
         load([str(tmp_path / "data.bin")], cache=cache)
 
 
 def test_files_are_joined_in_order(file, tmp_path, cache):
     (tmp_path / "a.txt").write_text("first")
     corpus = load([str(tmp_path / "a.txt"), str(file)], cache=cache)
-    assert text_of(corpus) == "first" + TEXT
+    assert text_of(corpus) == "first\n" + TEXT
     assert corpus.name == "a"
+
+
+@pytest.mark.parametrize("vocab", ["chars", "bytes"])
+def test_two_files_are_another_text_than_one_without_a_boundary(tmp_path, cache, vocab):
+    """An entry of files that were joined with nothing between them is never taken."""
+    (tmp_path / "both").write_text("ab" * 50 + "cd" * 50)
+    (tmp_path / "1").write_text("ab" * 50)
+    (tmp_path / "2").write_text("cd" * 50)
+    joined = load(tmp_path / "both", vocab=vocab, cache=cache)
+    both = load([tmp_path / "1", tmp_path / "2"], vocab=vocab, cache=cache)
+    assert text_of(both) == "ab" * 50 + "\n" + "cd" * 50
+    assert both.sha256 != joined.sha256
+    assert joined.sha256 == hashlib.sha256(b"ab" * 50 + b"cd" * 50).hexdigest()
+
+
+@pytest.mark.parametrize("spec", [str, os.fsencode, os.fspath, lambda path: path])
+def test_one_path_need_not_be_in_a_list(file, cache, spec):
+    assert text_of(load(spec(file), cache=cache)) == TEXT
+
+
+def test_what_is_left_out_of_a_folder_is_told(file, tmp_path, cache):
+    (tmp_path / ".hidden").touch()
+    with pytest.warns(UserWarning, match=r"left out of .*: hidden \(1\); name"):
+        load(tmp_path, cache=cache)
 
 
 @pytest.mark.parametrize("vocab", ["chars", "bytes"])

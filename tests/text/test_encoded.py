@@ -48,8 +48,8 @@ def test_files_and_a_limit(tmp_path):
     corpus = encoded(
         tmp_path, "ab", "ca", limit=3, progress=lambda *call: calls.append(call)
     )
-    np.testing.assert_array_equal(corpus.ids, VOCABULARY.encode("abc"))
-    assert corpus.sha256 == hashlib.sha256(b"abc").hexdigest()
+    np.testing.assert_array_equal(corpus.ids, VOCABULARY.encode("ab\n"))
+    assert corpus.sha256 == hashlib.sha256(b"ab\n").hexdigest()
     assert calls == [(2, 3), (3, 3)]
 
 
@@ -68,6 +68,12 @@ def test_what_is_unknown_is_named(tmp_path, text, said):
     with pytest.raises(InputError, match=said):
         encoded(tmp_path, text)
     assert not list((tmp_path / "cache" / "corpora").iterdir())
+
+
+def test_a_model_without_new_lines_reads_one_file_at_a_time(tmp_path):
+    vocabulary = Vocabulary("chars", "abc")
+    with pytest.raises(InputError, match=r"'\\n' .*; between two files there is one"):
+        encoded(tmp_path, "ab", "ca", vocabulary=vocabulary)
 
 
 def test_unknown_characters_in_any_file(tmp_path):

@@ -6,9 +6,10 @@ import pytest
 
 from jaxtext.errors import InputError
 from jaxtext.text import reader
-from jaxtext.text.reader import blocks, total_size
+from jaxtext.text.reader import blocks, check
 
-TEXT = "a\r\n\0é€😀\ufeffz"  # characters of one to four bytes
+TEXT = "a\r\n\1é€😀\ufeffz"  # characters of one to four bytes
+JOINED = f"{TEXT}\n{TEXT}"
 
 
 @pytest.fixture
@@ -31,20 +32,44 @@ def test_characters_survive_the_borders_of_chunks(file, monkeypatch, chunk):
     file.write_bytes(TEXT.encode())
     points = [ord(character) for character in TEXT]
     assert read([file]) == (TEXT.encode(), points)
-    assert read([file, file]) == (2 * TEXT.encode(), 2 * points)
+    assert read([file, file]) == (JOINED.encode(), [ord(x) for x in JOINED])
     assert read([file], "bytes") == (TEXT.encode(), list(TEXT.encode()))
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 1000])
-@pytest.mark.parametrize("limit", range(1, 2 * len(TEXT) + 2))
+@pytest.mark.parametrize("limit", range(1, len(JOINED) + 2))
 def test_a_limit_counts_characters_over_all_files(file, monkeypatch, chunk, limit):
     monkeypatch.setattr(reader, "CHUNK", chunk)
     file.write_bytes(TEXT.encode())
-    wanted = (2 * TEXT)[:limit]
+    wanted = JOINED[:limit]
     assert read([file, file], limit=limit) == (
         wanted.encode(),
         [ord(character) for character in wanted],
     )
+
+
+@pytest.mark.parametrize("kind", ["chars", "bytes"])
+@pytest.mark.parametrize(
+    ("texts", "joined"),
+    [
+        (["end", "begin"], "end\nbegin"),
+        (["end\n", "begin\n"], "end\nbegin\n"),
+        (["end\r\n", "begin"], "end\r\nbegin"),
+        (["", "begin"], "begin"),
+        (["end", ""], "end"),
+        (["end", "", "", "begin"], "end\nbegin"),
+        (["end", "\n", "begin"], "end\n\nbegin"),
+        (["end"], "end"),
+    ],
+)
+def test_a_new_line_stands_between_two_files(tmp_path, kind, texts, joined):
+    paths = [tmp_path / str(number) for number in range(len(texts))]
+    for path, text in zip(paths, texts, strict=True):
+        path.write_bytes(text.encode())
+    raw = joined.encode()
+    assert read(paths, kind) == (raw, list(raw))
+    for limit in range(1, len(raw) + 2):
+        assert read(paths, kind, limit) == (raw[:limit], list(raw[:limit]))
 
 
 def test_a_limit_counts_bytes_for_bytes(file):
@@ -79,7 +104,7 @@ def test_a_wrong_byte_is_named_with_its_offset(
     message = rf"text\.txt has byte 0x{byte} at offset {offset} .*--vocab bytes"
     with pytest.raises(InputError, match=message):
         read([good, file])
-    assert read([good, file], "bytes")[0] == b"good" + data
+    assert read([good, file], "bytes")[0] == b"good\n" + data
 
 
 def test_files_are_not_glued_into_a_character(file, tmp_path):
@@ -107,8 +132,8 @@ def test_a_failing_disk():
         read([reader.Path("/proc/self/mem")], "bytes")
 
 
-def test_total_size(file, tmp_path):
+def test_check_adds_up_sizes(file, tmp_path):
     file.write_bytes(b"12345")
-    assert total_size([file, file]) == 10
+    assert check([file, file], "chars") == 10
     with pytest.raises(InputError, match=r"cannot read .*missing"):
-        total_size([tmp_path / "missing"])
+        check([tmp_path / "missing"], "chars")

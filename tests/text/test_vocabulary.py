@@ -21,6 +21,28 @@ def test_decode_inverts_encode(vocabulary, text):
     assert vocabulary.decode(ids) == text
 
 
+@pytest.mark.parametrize("vocabulary", [CHARS, BYTES], ids=["chars", "bytes"])
+def test_bytes_are_utf8_and_come_back(vocabulary):
+    raw = SAMPLE.encode()
+    ids = vocabulary.encode(raw)
+    np.testing.assert_array_equal(ids, vocabulary.encode(SAMPLE))
+    assert vocabulary.to_bytes(ids) == raw
+
+
+def test_bytes_stay_bytes_in_whichever_encoding():
+    raw = bytes(range(256))
+    assert BYTES.encode(raw).tolist() == list(raw)
+    assert BYTES.to_bytes(BYTES.encode(raw)) == raw
+
+
+def test_characters_take_bytes_of_utf8_alone():
+    assert CHARS.encode(b"\xef\xbb\xbfab").tolist() == CHARS.encode("ab").tolist()
+    with pytest.raises(
+        InputError, match=r"expected UTF-8, got byte 0xe9 at position 1"
+    ):
+        CHARS.encode(b"a\xe9b")
+
+
 def test_ids_are_positions_among_the_characters_or_utf8_bytes():
     assert Vocabulary("chars", "abc").encode("cab").tolist() == [2, 0, 1]
     assert BYTES.encode("é").tolist() == [0xC3, 0xA9]

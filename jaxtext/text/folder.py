@@ -1,0 +1,220 @@
+"""What lies in a folder and is text to learn, and what merely lies there.
+
+A folder of texts is often a place where one works. What is hidden, the runs that were
+trained there, caches, and files that are read already by another name are no part of
+its text, so that the same command reads the same text again.
+"""
+
+import errno
+import glob
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+
+# Where the scripts put what they make, below the directory that they are started in.
+RUNS = Path("runs")
+
+# What a run writes, where its directory is the folder of the texts as well.
+_OF_A_RUN = (
+    "config.json",
+    "result.json",
+    "metrics.jsonl",
+    "curve.png",
+    "checkpoints",
+    "evaluation-*.html",
+    "look-inside.html",
+    "events.out.tfevents.*",
+    "wandb",
+)
+_MARKS_OF_CACHES = ("CACHEDIR.TAG", "pyvenv.cfg")
+
+
+class Folder:
+    """The files of one corpus specification, each of them once.
+
+    Args:
+      cache: root of the cache of corpora, which is no text.
+
+    Attributes:
+      left_out: how many of what were left out so far.
+    """
+
+    def __init__(self, cache: Path):
+        self.left_out = Counter[str]()
+        self._cache = cache
+        self._told = set[Path]()
+        self._read = set[tuple[int, int]]()
+        self._judged = dict[Path, str | None]()
+
+    def below(self, directory: Path) -> Iterator[Path]:
+        """Find the files of a directory, in the order of their names.
+
+        Args:
+          directory: it is read even if it is hidden or a run itself; in that case
+            without what a run writes.
+
+        Yields:
+          The files that are not left out.
+
+        Raises:
+          OSError: a directory that cannot be listed.
+
+        Example:
+          >>> import tempfile
+          >>> with tempfile.TemporaryDirectory() as name:
+          ...     for file in "b.txt", "a.txt", ".hidden":
+          ...         _ = Path(name, file).write_text("text")
+          ...     folder = Folder(Path("cache"))
+          ...     [path.name for path in folder.below(Path(name))], folder.told()
+          (['a.txt', 'b.txt'], 'hidden (1)')
+        """
+        files = []
+        for folder in self._folders(directory, set()):
+            for name in _names(folder):
+                if name.startswith("."):
+                    self._leave_out(folder / name, "hidden")
+                elif not (folder / name).is_dir():
+                    files.append(folder / name)
+        yield from filter(self._is_to_read, sorted(files))
+
+    def matching(self, pattern: str) -> Iterator[Path]:
+        """Find the files that a glob matches, in the order of their names.
+
+        Args:
+          pattern: ``**`` crosses directories. Those that are named without magic are
+            read whatever they are. What is hidden it names or does not.
+
+        Yields:
+          The files that are not left out.
+
+        Raises:
+          OSError: a directory that cannot be listed.
+        """
+        parts = Path(pattern).parts
+        named = next((n for n, part in enumerate(parts) if glob.has_magic(part)), 0)
+        for path in map(Path, sorted({str(Path(x)) for x in self._expand(pattern)})):
+            folders = [*path.parents][: len(path.parts) - named - 1]
+            if path.is_dir() or any(map(self._is_no_text, reversed(folders))):
+                continue
+            if self._is_to_read(path):
+                yield path
+
+    def told(self) -> str:
+        """Say what was left out: nothing, or ``hidden (3), runs (1)``."""
+        return ", ".join(f"{what} ({n})" for what, n in sorted(self.left_out.items()))
+
+    def _expand(self, pattern: str) -> Iterator[str]:
+        """What a glob matches; `glob` has no end where two links lead back."""
+        head, crossing, tail = f"/{pattern}/".partition("/**/")
+        if not crossing:
+            yield from glob.iglob(pattern)
+            return
+        head = head.removeprefix("/")
+        root = "/" if pattern.startswith("/") and not head else head or "."
+        for start in glob.iglob(root):
+            for folder in self._folders(Path(start), set()):
+                below = f"{glob.escape(str(folder))}/{tail.rstrip('/') or '*'}"
+                yield from self._expand(below)
+
+    def _folders(self, directory: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
+        """A directory and those below it that are of texts, each once."""
+        if not directory.is_dir():
+            return
+        seen.add(_identity(directory))
+        yield directory
+        for name in _names(directory):
+            path = directory / name
+            if name.startswith(".") or not path.is_dir() or self._is_no_text(path):
+                continue
+            if _identity(path) in seen or _leads_back(path):
+                self._leave_out(path, "links to what is read already")
+            else:
+                yield from self._folders(path, seen)
+
+    def _is_no_text(self, directory: Path) -> bool:
+        """Whether a directory is not one of texts; each is looked at once."""
+        if directory not in self._judged:
+            self._judged[directory] = self._why_not(directory)
+        why = self._judged[directory]
+        if why is not None:
+            self._leave_out(directory, why)
+        return why is not None
+
+    def _why_not(self, directory: Path) -> str | None:
+        if _is_of_a_run(directory):
+            return "files of runs"
+        if is_run(directory) or _is_same(directory, RUNS):
+            return "runs"
+        if (
+            directory.name == "__pycache__"
+            or any((directory / mark).exists() for mark in _MARKS_OF_CACHES)
+            or _is_same(directory, self._cache)
+        ):
+            return "caches"
+        return None
+
+    def _is_to_read(self, path: Path) -> bool:
+        """Whether there is a file of text that was not read by another name."""
+        try:
+            found = path.stat()
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ELOOP):
+                raise
+            return self._leave_out(path, "links to nothing")
+        if not stat.S_ISREG(found.st_mode):  # opening a pipe could wait forever
+            return self._leave_out(path, "pipes and devices")
+        if _is_of_a_run(path):
+            return self._leave_out(path, "files of runs")
+        if (found.st_dev, found.st_ino) in self._read:
+            return self._leave_out(path, "links to what is read already")
+        self._read.add((found.st_dev, found.st_ino))
+        return True
+
+    def _leave_out(self, path: Path, why: str) -> bool:
+        """Count what is left out, once; False, for it is not to be read."""
+        self.left_out[why] += path not in self._told
+        self._told.add(path)
+        return False
+
+
+def is_run(directory: Path) -> bool:
+    """Tell whether a directory is that of a run, by what every run leaves in it.
+
+    Args:
+      directory: any.
+
+    Example:
+      >>> is_run(Path("."))
+      False
+    """
+    checkpoints = directory / "checkpoints"
+    claimed = (directory / "config.json").exists() and (directory / ".lock").exists()
+    return claimed or any((checkpoints / kind).is_dir() for kind in ("latest", "best"))
+
+
+def _is_of_a_run(path: Path) -> bool:
+    """Whether a run wrote this into its directory."""
+    of_a_run = any(fnmatch(path.name, pattern) for pattern in _OF_A_RUN)
+    return of_a_run and is_run(path.parent)
+
+
+def _names(directory: Path) -> list[str]:
+    with os.scandir(directory) as entries:
+        return sorted(entry.name for entry in entries)
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    return other.exists() and path.samefile(other)
+
+
+def _leads_back(path: Path) -> bool:
+    """Whether a directory is a link to one that it lies in."""
+    return path.is_symlink() and path.parent.resolve().is_relative_to(path.resolve())
