@@ -10,6 +10,7 @@ LAYERS = [
     "versions",
     "needs_experiments",
     "types",
+    "parameters",
     "target",
     "kernels",
     "cells",
