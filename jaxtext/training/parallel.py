@@ -83,7 +83,8 @@ def data_parallel(
 
     Args:
       model: The model.
-      optimizer: Any Optax transformation.
+      optimizer: As for `make_train_step`. What it is told is of the whole batch, and the
+        same on every device.
       batch_size: ``B``, divisible by the number of devices.
       devices: Default: all there are, those of other processes included. Every
         process has to have as many of them.
