@@ -54,9 +54,9 @@ def watch(
         x = params["embedding"][x]
     names, values = [], []
     # What the stack has beside its layers, dropout, has neither state nor parameters.
-    pairs = zip(params["recurrent"], states, strict=True)
-    layers = [(of_layer, state) for of_layer, state in pairs if jax.tree.leaves(state)]
-    for layer, (of_layer, state) in enumerate(layers, 1):
+    layers = {str(n): state for n, state in enumerate(states) if jax.tree.leaves(state)}
+    for layer, (name, state) in enumerate(layers.items(), 1):
+        of_layer = params["recurrent"][name]
         h = state.h if isinstance(state, jt.LSTMState) else state
         parts = state._asdict() if isinstance(state, jt.LSTMState) else {"h": h}
         parts |= _gates(identity["cell"], of_layer, x, h)

@@ -17,6 +17,7 @@ written; 130 stopped by Ctrl-C.
 
 import jaxtext.needs_experiments  # noqa: F401 (first)
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass

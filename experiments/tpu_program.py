@@ -165,7 +165,7 @@ def matrix_flops(params: Params, symbols: int, predicted: int) -> int:
     """
     layers = params["recurrent"]
     recurrent = sum(x.size for x in jax.tree.leaves(layers) if x.ndim == 2)
-    first = next(filter(None, layers))["kernel"].size
+    first = layers[min(layers, key=int)]["kernel"].size
     vectors = len(params["embedding"]) if "embedding" in params else 0
     tied = "output" not in params
     last = params["embedding"] if tied else params["output"]["kernel"]

@@ -210,7 +210,8 @@ def _fitted_leaf(name, expected, given, batch_shape, cast):
 def _check_keys(name, expected, given):
     if not isinstance(given, Mapping):
         raise InputError(
-            f"{name}: expected a dict of {listed(expected)}, got {shown(given)}"
+            f"{name}: expected a dict of {listed(expected)}, got {shown(given)}; give "
+            "each of its parts a name, as init does"
         )
     missing = [key for key in expected if key not in given]
     more = [key for key in given if key not in expected]

@@ -1,13 +1,15 @@
 """Cells made of cells: stacks, residual connections, both directions, dropout."""
 
-from functools import partial
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
 
 from jaxtext.constructor import constructor
+from jaxtext.parameters import in_a_row, joined, parts_of
 from jaxtext.quantities import fraction
-from jaxtext.types import Cell, Noise
+from jaxtext.types import Cell, Noise, Params
 from jaxtext.unroll import unroll
 from jaxtext.walk import backwards
 
@@ -28,7 +30,12 @@ def stack(*cells: Cell) -> Cell:
       *cells: The layers, from the input upwards. At least one.
 
     Returns:
-      A cell whose parameters and state are tuples, one entry a layer.
+      A cell whose state is a tuple, one entry a layer, and whose parameters are a dict
+      of the layers' own, ``"0"`` for the first. A layer without parameters, such as
+      `dropout`, has no entry.
+
+    Raises:
+      ValueError: If there is no cell; on use, if the parameters are not such a dict.
 
     Example:
       >>> import jaxtext as jt
@@ -37,8 +44,8 @@ def stack(*cells: Cell) -> Cell:
       >>> state, ys = jt.unroll(
       ...     net, params, net.initial_state((2,)), jnp.zeros((2, 5), jnp.int32)
       ... )
-      >>> ys.shape
-      (2, 5, 8)
+      >>> ys.shape, sorted(params)
+      ((2, 5, 8), ['0', '2'])
 
     References:
       Graves, "Generating sequences with recurrent neural networks", 2013, equation 1,
@@ -46,6 +53,7 @@ def stack(*cells: Cell) -> Cell:
     """
     if not cells:
         raise ValueError("a stack needs at least one cell")
+    of_layers = _taken_apart("stack", {str(n): c for n, c in enumerate(cells)})
 
     def keyed(key):
         return zip(cells, jax.random.split(key, len(cells)), strict=True)
@@ -55,7 +63,7 @@ def stack(*cells: Cell) -> Cell:
         for cell, layer_key in keyed(key):
             params.append(cell.init(layer_key, input_size))
             input_size = output_size(cell, input_size)
-        return tuple(params)
+        return in_a_row(params)
 
     def initial_state(batch_shape):
         return tuple(cell.initial_state(batch_shape) for cell in cells)
@@ -73,7 +81,7 @@ def stack(*cells: Cell) -> Cell:
         nothing = (None,) * len(cells)
         per_layer = zip(
             cells,
-            params,
+            of_layers(params),
             state,
             noise.per_sequence or nothing,
             noise.per_step or nothing,
@@ -101,7 +109,8 @@ def stack(*cells: Cell) -> Cell:
 
     def embed(params, vectors):
         assert embed_first is not None  # or the stack has no `embed`
-        return embed_first(params[0], vectors), *params[1:]
+        first, *_ = of_layers(params)
+        return {**params, "0": embed_first(first, vectors)}
 
     return Cell(
         init,
@@ -132,8 +141,11 @@ def bidirectional(forward: Cell, backward: Cell | None = None) -> Cell:
         `forward`, with parameters of its own.
 
     Returns:
-      A cell without ``step`` whose parameters and state are pairs, and whose output is
-      as wide as both together.
+      A cell without ``step`` whose state is a pair and whose output is as wide as both
+      together. Its parameters are a dict, ``forward`` and ``backward``.
+
+    Raises:
+      ValueError: On use, if the parameters are not such a dict.
 
     Example:
       >>> import jaxtext as jt
@@ -141,17 +153,20 @@ def bidirectional(forward: Cell, backward: Cell | None = None) -> Cell:
       >>> params = cell.init(jax.random.key(0), 3)
       >>> start = cell.initial_state((2,))
       >>> _, ys = jt.unroll(cell, params, start, jnp.ones((2, 5, 3)))
-      >>> ys.shape
-      (2, 5, 8)
+      >>> ys.shape, sorted(params)
+      ((2, 5, 8), ['backward', 'forward'])
 
     References:
       Schuster and Paliwal, "Bidirectional recurrent neural networks", 1997.
     """
     both = (forward, forward if backward is None else backward)
+    names = "forward", "backward"
+    of_both = _taken_apart("bidirectional", dict(zip(names, both, strict=True)))
 
     def init(key, input_size):
         keys = jax.random.split(key)
-        return tuple(c.init(k, input_size) for c, k in zip(both, keys, strict=True))
+        params = [c.init(k, input_size) for c, k in zip(both, keys, strict=True)]
+        return joined(dict(zip(names, params, strict=True)))
 
     def initial_state(batch_shape):
         return tuple(cell.initial_state(batch_shape) for cell in both)
@@ -169,7 +184,7 @@ def bidirectional(forward: Cell, backward: Cell | None = None) -> Cell:
         per_cell = zip(
             (walk, partial(backwards, walk)),
             both,
-            params,
+            of_both(params),
             state,
             noise.per_sequence or nothing,
             noise.per_step or nothing,
@@ -256,7 +271,7 @@ def dropout(rate: float) -> Cell:
     Example:
       >>> import jaxtext as jt
       >>> cell = jt.dropout(0.5)
-      >>> _, ys = jt.unroll(cell, (), (), jnp.ones((1, 4)), key=jax.random.key(0))
+      >>> _, ys = jt.unroll(cell, {}, (), jnp.ones((1, 4)), key=jax.random.key(0))
       >>> sorted(set(ys.ravel().tolist())) in ([0.0, 2.0], [0.0], [2.0])
       True
 
@@ -269,7 +284,7 @@ def dropout(rate: float) -> Cell:
 
     def init(key, input_size):
         del key, input_size
-        return ()
+        return {}
 
     def initial_state(batch_shape):
         del batch_shape
@@ -310,3 +325,15 @@ def output_size(cell: Cell, input_size: int) -> int:
         return unroll(cell, params, state, jnp.zeros((1, input_size)))[1]
 
     return jax.eval_shape(one_step).shape[-1]
+
+
+def _taken_apart(what: str, cells: Mapping[str, Cell]) -> Callable[..., list[Params]]:
+    """What takes the parameters of a cell made of others apart, in their order."""
+
+    @cache
+    def has_none(name):
+        # For inputs of any width: whether there are parameters does not depend on it.
+        shapes = jax.eval_shape(lambda: cells[name].init(jax.random.key(0), 1))
+        return not jax.tree.leaves(shapes)
+
+    return partial(parts_of, what, names=tuple(cells), may_lack=has_none)

@@ -41,7 +41,7 @@ def variational_dropout(rate: float) -> Cell:
     Example:
       >>> import jaxtext as jt
       >>> cell = jt.variational_dropout(0.5)
-      >>> _, ys = jt.unroll(cell, (), (), jnp.ones((9, 4)), key=jax.random.key(0))
+      >>> _, ys = jt.unroll(cell, {}, (), jnp.ones((9, 4)), key=jax.random.key(0))
       >>> bool((ys == ys[0]).all()), set(ys[0].tolist()) <= {0.0, 2.0}
       (True, True)
 
@@ -53,7 +53,7 @@ def variational_dropout(rate: float) -> Cell:
 
     def init(key, input_size):
         del key, input_size
-        return ()
+        return {}
 
     def initial_state(batch_shape):
         del batch_shape

@@ -25,7 +25,7 @@ Key: TypeAlias = jax.Array  # a typed PRNG key, from jax.random.key
 Shape: TypeAlias = tuple[int, ...]
 DType: TypeAlias = jax.typing.DTypeLike
 Device: TypeAlias = Any  # a jax.Device, which type checkers do not take for a class
-Params: TypeAlias = Any  # a pytree of arrays
+Params: TypeAlias = Any  # nested dicts of arrays, their keys strings
 State: TypeAlias = Any  # a pytree of arrays, each with the batch axes first
 # What `jaxtext.unroll` takes as `backend`.
 BackendName: TypeAlias = Literal[
@@ -99,7 +99,8 @@ class Cell(NamedTuple):
     """A recurrent cell: pure functions that compose, as Optax's transformations do.
 
     Attributes:
-      init: ``(key, input_size) -> params``.
+      init: ``(key, input_size) -> params``: arrays in nested dicts with string keys, as
+        Flax's and Optax's tools go by; ``{}`` where there are none.
       initial_state: ``(batch_shape) -> state``.
       step: ``(params, state, x, noise=None) -> (state, y)``, one step in time of a
         batch: ``x`` is ``[B, D]``, or integers ``[B]`` that stand for one-hot rows;

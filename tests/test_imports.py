@@ -14,6 +14,7 @@ LAYERS = [
     "types",
     "checks",
     "keys",
+    "parameters",
     "target",
     "kernels",
     "expected",

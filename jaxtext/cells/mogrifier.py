@@ -7,6 +7,7 @@ from jaxtext.cells.affine import glorot
 from jaxtext.cells.hidden import hidden_size
 from jaxtext.constructor import constructor
 from jaxtext.kernels.products import one_hot
+from jaxtext.parameters import in_a_row, joined, parts_of
 from jaxtext.types import Cell, DType
 
 
@@ -37,18 +38,19 @@ def mogrifier(cell: Cell, rounds: int = 5, *, param_dtype: DType = jnp.float32) 
 
     Returns:
       A cell with the state and output of `cell`. Its parameters are ``cell``, those of
-      `cell`, and the tuples ``input_gates`` of ``Q_1, Q_3, … [H, D]`` and
-      ``hidden_gates`` of ``R_2, R_4, … [D, H]``.
+      `cell`, and ``input_gates``, the dict ``"0", "1", …`` of ``Q_1, Q_3, … [H, D]``,
+      and ``hidden_gates``, that of ``R_2, R_4, … [D, H]``.
 
     Raises:
-      ValueError: If the cell has no such state, or `rounds` is negative.
+      ValueError: If the cell has no such state, or `rounds` is negative; on use, if the
+        parameters are not such a dict.
 
     Example:
       >>> import jaxtext as jt
       >>> cell = mogrifier(jt.lstm(4))
       >>> params = cell.init(jax.random.key(0), 3)
       >>> state, y = cell.step(params, cell.initial_state((2,)), jnp.ones((2, 3)))
-      >>> y.shape, [q.shape for q in params["input_gates"]]
+      >>> y.shape, [q.shape for q in params["input_gates"].values()]
       ((2, 4), [(4, 3), (4, 3), (4, 3)])
 
     References:
@@ -58,33 +60,36 @@ def mogrifier(cell: Cell, rounds: int = 5, *, param_dtype: DType = jnp.float32) 
     hidden = hidden_size(cell, "mogrifier")
     inner = cell.step
     assert inner is not None  # a cell that is not made of others has one
+    gates = {"input_gates": (rounds + 1) // 2, "hidden_gates": rounds // 2}
 
     def init(key, input_size):
         cell_key, *keys = jax.random.split(key, 1 + rounds)
-        return {
-            "cell": cell.init(cell_key, input_size),
-            "input_gates": tuple(
-                glorot(k, hidden, input_size, 1, param_dtype) for k in keys[::2]
-            ),
-            "hidden_gates": tuple(
-                glorot(k, input_size, hidden, 1, param_dtype) for k in keys[1::2]
-            ),
-        }
+        qs = (glorot(k, hidden, input_size, 1, param_dtype) for k in keys[::2])
+        rs = (glorot(k, input_size, hidden, 1, param_dtype) for k in keys[1::2])
+        of_cell = cell.init(cell_key, input_size)
+        return joined(
+            {"cell": of_cell, "input_gates": in_a_row(qs), "hidden_gates": in_a_row(rs)}
+        )
 
     def step(params, state, x, noise=None):
+        of_cell, *of_sides = parts_of(
+            "mogrifier", params, ("cell", *gates), lambda name: gates.get(name) == 0
+        )
         if not rounds:
-            return inner(params["cell"], state, x, noise)
+            return inner(of_cell, state, x, noise)
+        qs, rs = (
+            parts_of(f"mogrifier, {side}", part, [str(n) for n in range(count)])
+            for (side, count), part in zip(gates.items(), of_sides, strict=True)
+        )
         h = state.h
         if jnp.issubdtype(x.dtype, jnp.integer):
-            x = one_hot(x, params["input_gates"][0].shape[1], h.dtype)
+            x = one_hot(x, qs[0].shape[1], h.dtype)
         x = x.astype(h.dtype)
         for i in range(rounds):
             if i % 2 == 0:
-                q = params["input_gates"][i // 2].astype(h.dtype)
-                x = 2 * jax.nn.sigmoid(h @ q) * x
+                x = 2 * jax.nn.sigmoid(h @ qs[i // 2].astype(h.dtype)) * x
             else:
-                r = params["hidden_gates"][i // 2].astype(h.dtype)
-                h = 2 * jax.nn.sigmoid(x @ r) * h
-        return inner(params["cell"], state._replace(h=h), x, noise)
+                h = 2 * jax.nn.sigmoid(x @ rs[i // 2].astype(h.dtype)) * h
+        return inner(of_cell, state._replace(h=h), x, noise)
 
     return Cell(init, cell.initial_state, step, cell.noise)

@@ -58,7 +58,7 @@ def from_keras(module: Any) -> Network:
     if isinstance(module, keras.Sequential):
         return in_sequence([from_keras(one) for one in module.layers])
     if isinstance(module, keras.layers.Dropout) and module.noise_shape is None:
-        return dropout(module.rate), ()
+        return dropout(module.rate), {}
     if isinstance(module, keras.layers.Bidirectional):
         ahead, back = module.forward_layer, module.backward_layer
         if module.merge_mode != "concat":

@@ -4,7 +4,7 @@ The peers' files build networks of ours from `layer`, `both_ways` and `in_sequen
 take them apart with `layers_of`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtext.cells import gru, lstm, rnn
 from jaxtext.compose import bidirectional, stack
 from jaxtext.errors import InputError
+from jaxtext.parameters import in_a_row, joined
 from jaxtext.types import Array, Cell, DType, Params
 from jaxtext.unroll import unroll
 
@@ -80,14 +81,15 @@ def layer(
 
 def both_ways(forward: Network, backward: Network) -> Network:
     """A bidirectional cell and its parameters."""
-    return bidirectional(forward[0], backward[0]), (forward[1], backward[1])
+    params = {"forward": forward[1], "backward": backward[1]}
+    return bidirectional(forward[0], backward[0]), joined(params)
 
 
 def in_sequence(networks: Sequence[Network]) -> Network:
     """A stack and its parameters; one network alone stays what it is."""
     if len(networks) == 1:
         return networks[0]
-    return stack(*(cell for cell, _ in networks)), tuple(p for _, p in networks)
+    return stack(*(cell for cell, _ in networks)), in_a_row(p for _, p in networks)
 
 
 def reorder(x: Array, source: str, target: str) -> Array:
@@ -118,7 +120,7 @@ def layers_of(cell: Cell, params: Params) -> list[tuple[Layer, ...]]:
       The layers, each with one direction or with two: forwards, backwards.
 
     Raises:
-      InputError: If the network is made of anything else.
+      InputError: If the network is made of anything else, or `params` is no dict.
 
     Example:
       >>> import jaxtext as jt
@@ -127,13 +129,17 @@ def layers_of(cell: Cell, params: Params) -> list[tuple[Layer, ...]]:
       >>> [[direction.kind for direction in layer] for layer in layers]
       [['lstm', 'lstm'], ['gru']]
     """
+    if not isinstance(params, Mapping):
+        raise InputError(
+            "expected params as a dict, as the cell's own init makes them, got a "
+            f"{type(params).__name__}"
+        )
     width = _input_size(params)
-    if width is not None:
+    layers = width and _read(params, cell.initial_state(()), width)
+    if width and layers:
         xs = jax.random.normal(jax.random.key(0), (3, width))
-        ys = _outputs(cell, params, xs)
-        for layers, _ in _readings(params, cell.initial_state(()), width):
-            if _agree(ys, _outputs(*_network(layers), xs)):
-                return layers
+        if _agree(_outputs(cell, params, xs), _outputs(*_network(layers), xs)):
+            return layers
     raise InputError(
         "expected a network of jt.rnn, jt.lstm and jt.gru, alone, in jt.stack, or "
         "singly in jt.bidirectional; got one that is not made of these alone (is there "
@@ -143,35 +149,35 @@ def layers_of(cell: Cell, params: Params) -> list[tuple[Layer, ...]]:
 
 def _input_size(params):
     """``D`` of the first layer that has parameters, or None."""
-    if isinstance(params, Mapping):
-        return len(params["kernel"]) if "kernel" in params else None
-    sizes = map(_input_size, params if isinstance(params, tuple) else ())
-    return next((size for size in sizes if size is not None), None)
+    if not isinstance(params, Mapping) or not params:
+        return None
+    if "kernel" in params:
+        return len(params["kernel"])
+    first = min(params, key=lambda name: (len(name), name))  # "2" is before "10"
+    return _input_size(params[first])
 
 
-def _readings(params, state, width) -> Iterator[tuple[list[tuple[Layer, ...]], int]]:
-    """Every network that parameters may be those of, and the width of its output.
-
-    Two in a tuple are two layers or two directions; mostly their widths say which.
-    """
-    if isinstance(params, Mapping):
-        if one := _read_layer(params, state, width):
-            yield [(one,)], one.sizes[1]
-    elif isinstance(params, tuple):
-        yield from _stacks(params, state, width)
-        if len(params) == 2:
-            ahead, back = (_read_layer(params[n], state[n], width) for n in (0, 1))
-            if ahead and back:
-                yield [(ahead, back)], ahead.sizes[1] + back.sizes[1]
-
-
-def _stacks(params, state, width):
-    if not params:
-        yield [], width  # dropout has no parameters: a stack of nothing
-        return
-    for first, between in _readings(params[0], state[0], width):
-        for rest, out in _stacks(params[1:], state[1:], between):
-            yield first + rest, out
+def _read(params, state, width) -> list[tuple[Layer, ...]] | None:
+    """The layers that parameters suggest, or None."""
+    if one := _read_layer(params, state, width):
+        return [(one,)]
+    if not isinstance(params, Mapping) or not isinstance(state, tuple):
+        return None
+    if set(params) == {"forward", "backward"}:
+        both = (params["forward"], params["backward"])
+        ahead, back = (
+            _read_layer(*of_one, width) for of_one in zip(both, state, strict=True)
+        )
+        return [(ahead, back)] if ahead and back else None
+    layers = []
+    for n, of_layer in enumerate(state):
+        if str(n) in params:  # or it has none, as dropout, which is nothing here
+            inner = _read(params[str(n)], of_layer, width)
+            if not inner:
+                return None
+            layers += inner
+            width = sum(direction.sizes[1] for direction in inner[-1])
+    return layers
 
 
 def _read_layer(params, state, width) -> Layer | None:

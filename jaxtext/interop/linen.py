@@ -101,7 +101,7 @@ def _module(module: Any, params: Mapping[str, Any]) -> Network:
             own = ((one, params.get(f"layers_{n}", {})) for n, one in layers)
             return in_sequence([_module(*both) for both in own])
         case nn.Dropout() if not module.broadcast_dims:
-            return dropout(module.rate), ()
+            return dropout(module.rate), {}
         case nn.Bidirectional():
             with jax.ensure_compile_time_eval():  # so that it can be differentiated
                 merged = module.merge_fn(jnp.zeros((1, 1)), jnp.ones((1, 1)))

@@ -53,7 +53,7 @@ def from_nnx(module: Any) -> Network:
         case nnx.Sequential():
             return in_sequence([from_nnx(one) for one in module.layers])
         case nnx.Dropout() if not module.broadcast_dims:
-            return dropout(module.rate), ()
+            return dropout(module.rate), {}
         case nnx.Bidirectional():
             with jax.ensure_compile_time_eval():  # so that it can be differentiated
                 merged = module.merge_fn(jnp.zeros((1, 1)), jnp.ones((1, 1)))

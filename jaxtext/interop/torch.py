@@ -72,7 +72,7 @@ def from_torch(module: Any) -> Network:
     networks = []
     for n in range(module.num_layers):
         if n and module.dropout:
-            networks.append((dropout(module.dropout), ()))
+            networks.append((dropout(module.dropout), {}))
         one = _direction(kind, module, f"_l{n}")
         if module.bidirectional:
             one = both_ways(one, _direction(kind, module, f"_l{n}_reverse"))

@@ -30,6 +30,7 @@ from jax.sharding import SingleDeviceSharding
 from jaxtext.errors import InputError
 from jaxtext.training import manifest
 from jaxtext.training.agreement import of_first
+from jaxtext.training.by_path import arranged
 from jaxtext.training.files import sync
 from jaxtext.training.state import TrainState, keeps_average, predicting
 from jaxtext.types import Params
@@ -386,14 +387,21 @@ def _restore(path, step, items):
     def abstract(x):
         return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device)
 
-    args = {
-        name: ocp.args.StandardRestore(jax.tree.map(abstract, tree))
-        for name, tree in items.items()
-    }
-    args = ocp.args.Composite(**args, about=ocp.args.JsonRestore())
+    items = jax.tree.map(abstract, items)
     try:
+        # In the containers that it was saved in: parameters of layers were tuples once.
+        saved = {
+            name: ocp.StandardCheckpointHandler().metadata(path.absolute() / name).tree
+            for name in items
+        }
+        args = {
+            name: ocp.args.StandardRestore(tree)
+            for name, tree in arranged(items, saved).items()
+        }
+        args = ocp.args.Composite(**args, about=ocp.args.JsonRestore())
         with _checkpointer() as checkpointer:
             found = checkpointer.restore(path.absolute(), args)
+        arrays = arranged({name: found[name] for name in items}, items)
     except Exception as error:
         if (code := _os_error_code(error)) is not None:
             raise OSError(code, os.strerror(code)) from error
@@ -403,7 +411,7 @@ def _restore(path, step, items):
             f"the checkpoint {path} is as it was saved, but cannot be restored "
             f"({type(error).__name__}: {error}); was it saved by another program?"
         ) from error
-    return Checkpoint(step, found["about"], {name: found[name] for name in items})
+    return Checkpoint(step, found["about"], arrays)
 
 
 def _checkpointer():

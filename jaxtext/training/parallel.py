@@ -83,7 +83,7 @@ def data_parallel(
 
     Args:
       model: The model.
-      optimizer: Any Optax transformation.
+      optimizer: As for `make_train_step`; what it is told is the same on every device.
       batch_size: ``B``, divisible by the number of devices.
       devices: Default: all there are, those of other processes included. Every
         process has to have as many of them.

@@ -1,5 +1,6 @@
 """One step of truncated backpropagation through time, as a pure function."""
 
+import inspect
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -10,8 +11,9 @@ import optax
 from jaxtext.errors import InputError
 from jaxtext.model import LanguageModel
 from jaxtext.text.batches import Batch
+from jaxtext.training.objective import make_objective
 from jaxtext.training.state import Skipped, TrainState, keeps_average
-from jaxtext.types import Array
+from jaxtext.types import Array, Params
 
 
 class Metrics(NamedTuple):
@@ -63,7 +65,12 @@ def make_train_step(
 
     Args:
       model: The model.
-      optimizer: Any Optax transformation.
+      optimizer: Any Optax transformation. If its update takes more than gradient, state
+        and parameters, it gets: ``value``, L (L' with smoothing), ``grad``, its
+        gradient, and ``value_fn``, a function of parameters that reads this batch again
+        from the same carry and with the same noise; all three of the whole batch. One
+        that wants more, as ``sophia`` does, raises its own error. A step that is
+        skipped is none to the optimizer: ``apply_if_finite`` counts nothing.
       axis_name: The mapped axis that the batch is spread over, if it is: gradient and
         loss are added up over it, and divided by all the symbols that were predicted.
       slices: How many parts of the batch to go through one after the other, adding up
@@ -102,46 +109,9 @@ def make_train_step(
     """
     _check_fraction(average_decay=average_decay, label_smoothing=label_smoothing)
 
-    def loss_fn(params, carry, key, batch, streams):
-        targets = batch.targets.astype(jnp.int32)
-        carry, logits = model.apply(
-            {"params": params},
-            carry,
-            batch.inputs.astype(jnp.int32),
-            resets=batch.resets,
-            streams=streams,
-            last=targets.shape[1],
-            rngs={"dropout": key},
-        )
-        loss = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
-        total = objective = loss.sum()
-        if label_smoothing:
-            uniform = -jax.nn.log_softmax(logits).mean(-1)
-            smoothed = (1 - label_smoothing) * loss + label_smoothing * uniform
-            objective = smoothed.sum()
-        return objective, (total, carry)
-
-    def gradient(params, carry, key, batch):
-        """Summed loss, its gradient, and the carry after the batch, slice by slice."""
-        streams = jnp.arange(batch.inputs.shape[0])
-        if axis_name is not None:
-            streams += jax.lax.axis_index(axis_name) * streams.size
-
-        def of_slice(total, part):
-            carry, batch, streams = part
-            value_and_grad = jax.value_and_grad(loss_fn, has_aux=True)
-            (_, (loss, carry)), grads = value_and_grad(
-                params, carry, key, batch, streams
-            )
-            return jax.tree.map(jnp.add, total, (loss, grads)), carry
-
-        zero = jnp.zeros(()), jax.tree.map(jnp.zeros_like, params)
-        parts = jax.tree.map(
-            lambda x: x.reshape(slices, x.shape[0] // slices, *x.shape[1:]),
-            (carry, batch, streams),
-        )
-        total, carry = jax.lax.scan(of_slice, zero, parts)
-        return total, jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), carry)
+    objective = make_objective(
+        model, axis_name=axis_name, slices=slices, label_smoothing=label_smoothing
+    )
 
     def averaged(state, params):
         if not average_decay:
@@ -157,13 +127,18 @@ def make_train_step(
                 f"create_state(average={bool(average_decay)})"
             )
         key = jax.random.fold_in(state.key, state.step)
-        total, carry = gradient(state.params, state.carry, key, batch)
-        predicted = batch.targets.size
-        if axis_name is not None:
-            total, predicted = jax.lax.psum((total, predicted), axis_name)
-        loss, grads = jax.tree.map(lambda x: x / predicted, total)
-        norm = optax.tree.norm(grads)
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        read = state.carry, key, batch
+        losses, grads, carry = objective.gradient(state.params, *read)
+        loss, norm = losses.cross_entropy, optax.tree.norm(grads)
+
+        def value_fn(params: Params) -> Array:
+            return objective.value(params, *read)
+
+        updates, opt_state = _update(
+            optimizer,
+            (grads, state.opt_state, state.params),
+            {"value": losses.objective, "grad": grads, "value_fn": value_fn},
+        )
         params = optax.apply_updates(state.params, updates)
         finite = jnp.isfinite(loss) & jnp.isfinite(norm)
         finite &= jnp.isfinite(optax.tree.norm(params))
@@ -188,3 +163,22 @@ def _check_fraction(**numbers: float) -> None:
             raise InputError(
                 f"expected {name} of at least 0 and below 1, got {number}; 0 is off"
             )
+
+
+def _update(optimizer, operands, extra):
+    """What an optimizer makes of a gradient, told of `extra` what its update takes.
+
+    Not by ``optax.with_extra_args_support``, which goes by the type: ``MultiSteps``
+    takes more than its type says, ``optax.contrib.sam`` less.
+    """
+    takes = inspect.signature(optimizer.update).parameters
+    if not any(p.kind is p.VAR_KEYWORD for p in takes.values()):
+        extra = {name: x for name, x in extra.items() if name in takes}
+    try:
+        return optimizer.update(*operands, **extra)
+    except (TypeError, ValueError) as error:
+        error.add_note(
+            "beside gradient, state and params, an optimizer is told value, grad and "
+            "value_fn; one that wants more has to be trained by a step of your own"
+        )
+        raise

@@ -81,7 +81,7 @@ def test_layers_norm_residual_and_embedding():
     assert not np.array_equal(
         logits(plain), logits(built(*SMALL, "--layers", 2, "--residual"))
     )
-    assert all("cell_scale" in layer for layer in shapes["norm"]["recurrent"])
+    assert all("cell_scale" in layer for layer in shapes["norm"]["recurrent"].values())
     assert shapes["embedding"]["embedding"] == (5, 3)
     assert shapes["tied"]["embedding"] == (5, 8)
 

@@ -116,7 +116,7 @@ def test_gates_are_those_that_the_parameters_say():
         ids, start = np.array([1, 4, 2]), model.initial_state(())
         params = model.init(jax.random.key(0), start, ids)["params"]
         decided = [-40.0 if gate == closed else 40.0 for gate in gates]
-        params["recurrent"][2]["bias"] = jnp.repeat(jnp.array(decided), 4)
+        params["recurrent"]["2"]["bias"] = jnp.repeat(jnp.array(decided), 4)
         units = look_units.watch(model, params, ids, identity)
         for name, values in zip(units.names, units.values.T, strict=True):
             part = name.removeprefix("layer 2, ")[0]

@@ -119,6 +119,66 @@ def test_states_saved_before_there_was_an_average_are_restored(tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
+TWELVE = jt.stack(*[jt.rnn(2)] * 12)  # of which, as strings, 10 is before 2
+LAYERS = jt.stack(jt.variational_dropout(0.1), jt.lstm(4), jt.stack(jt.gru(3)))
+
+
+@pytest.mark.parametrize("average", [False, True])
+@pytest.mark.parametrize("cell", [LAYERS, TWELVE], ids=["layers", "twelve"])
+def test_states_saved_when_layers_were_in_a_tuple_are_restored(cell, average, tmp_path):
+    model = jt.LanguageModel(cell, 5, embedding=4)
+    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(1e-3))
+    state = create_state(model, optimizer, jax.random.key(3), 2, average=average)
+    random = np.random.default_rng(0)
+    filled = jax.tree.map(  # no two parts of it alike
+        lambda x: np.asarray(random.random(x.shape), x.dtype), state._replace(key=())
+    )
+    state = filled._replace(key=state.key, step=np.int32(7))
+
+    def in_tuples(tree):
+        """The same with a tuple wherever there is a dict of numbers."""
+        if isinstance(tree, dict) and tree and all(map(str.isdigit, tree)):
+            count = max(map(int, tree)) + 1
+            return tuple(in_tuples(tree.get(str(n), ())) for n in range(count))
+        if isinstance(tree, dict):
+            return {key: in_tuples(of_key) for key, of_key in tree.items()}
+        if isinstance(tree, tuple):
+            parts = map(in_tuples, tree)
+            return type(tree)(*parts) if hasattr(tree, "_fields") else tuple(parts)
+        return tree
+
+    before = in_tuples(state)
+    assert type(before.params["recurrent"]) is tuple
+    assert type(before.opt_state[1][0].mu["recurrent"]) is tuple
+    items = checkpoint._items(before)
+    checkpoint._write(tmp_path / "checkpoints" / "latest", 7, items, {}, 2)
+    found = Checkpoints(tmp_path).restore_latest(state).arrays
+    assert jax.tree.structure(found) == jax.tree.structure(state)
+    for a, b in zip(*map(jax.tree.leaves, (found, state)), strict=True):
+        if a is found.key:
+            a, b = map(jax.random.key_data, (a, b))
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
+    # Who evaluates or writes reads them as well.
+    like = jax.eval_shape(lambda: state.params)
+    params = checkpoint.restore_params(tmp_path, like).arrays
+    expected = state.average if average else state.params
+    for a, b in zip(*map(jax.tree.leaves, (params, expected)), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_checkpoint_of_another_model_says_what_differs(tmp_path):
+    saved(tmp_path, 3)
+    like = create_state(
+        jt.LanguageModel(jt.stack(jt.lstm(4), jt.gru(4)), 5),
+        optax.adamw(1e-3),
+        jax.random.key(3),
+        2,
+    )
+    with pytest.raises(InputError, match="params/recurrent/1/kernel"):
+        Checkpoints(tmp_path).restore_latest(like)
+
+
 def test_what_is_saved_is_the_state_at_that_time(tmp_path):
     """The caller's buffers hold the next state before the save is on the disk."""
     step = jax.jit(

@@ -1,0 +1,135 @@
+"""What a step of training goes down: the loss of a batch, wherever its rows are."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxtext.model import LanguageModel
+from jaxtext.text.batches import Batch
+from jaxtext.types import Array, Key, Params, State
+
+
+class Losses(NamedTuple):
+    """Two means over the batch, nats per symbol.
+
+    Attributes:
+      objective: What the gradient is of, with label smoothing.
+      cross_entropy: Without.
+    """
+
+    objective: Array
+    cross_entropy: Array
+
+
+class Objective(NamedTuple):
+    """The loss of a batch as a function of parameters.
+
+    Each takes ``(params, carry, key, batch)``, the last three of which say what is read
+    and with what noise. Where the batch is spread over devices, each gives its own
+    rows, and all get the same of the whole.
+
+    Attributes:
+      gradient: ``-> (losses, gradient, carry)``, `Losses` and the carry after it.
+      value: ``-> objective``. Its derivative is what `gradient` returns, in either
+        mode, so that what differentiates it may know nothing of devices.
+    """
+
+    gradient: Callable[[Params, State, Key, Batch], tuple[Losses, Params, State]]
+    value: Callable[[Params, State, Key, Batch], Array]
+
+
+def make_objective(
+    model: LanguageModel,
+    *,
+    axis_name: str | None = None,
+    slices: int = 1,
+    label_smoothing: float = 0.0,
+) -> Objective:
+    """Makes the objective of `jaxtext.training.make_train_step`, told of there.
+
+    Example:
+      >>> import jaxtext as jt, numpy as np
+      >>> model = jt.LanguageModel(jt.gru(4), vocab_size=3)
+      >>> state = jt.training.create_state(model, optax.sgd(1), jax.random.key(0), 2)
+      >>> batch = jt.text.Streams(np.arange(99) % 3, 2, 8).batch(seed=0, k=0)
+      >>> objective = make_objective(model)
+      >>> losses, _, _ = objective.gradient(state.params, state.carry, state.key, batch)
+      >>> value = objective.value(state.params, state.carry, state.key, batch)
+      >>> bool(jnp.isclose(value, losses.objective))
+      True
+    """
+
+    def sums(params, carry, key, batch, streams):
+        targets = batch.targets.astype(jnp.int32)
+        carry, logits = model.apply(
+            {"params": params},
+            carry,
+            batch.inputs.astype(jnp.int32),
+            resets=batch.resets,
+            streams=streams,
+            last=targets.shape[1],
+            rngs={"dropout": key},
+        )
+        loss = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
+        total = objective = loss.sum()
+        if label_smoothing:
+            uniform = -jax.nn.log_softmax(logits).mean(-1)
+            smoothed = (1 - label_smoothing) * loss + label_smoothing * uniform
+            objective = smoothed.sum()
+        return objective, (Losses(objective, total), carry)
+
+    def mean(of_slice, zero, carry, batch):
+        """Adds up over slices and devices, and divides by the symbols predicted."""
+        streams = jnp.arange(batch.inputs.shape[0])
+        if axis_name is not None:
+            streams += jax.lax.axis_index(axis_name) * streams.size
+
+        def add(total, part):
+            found, carry = of_slice(*part)
+            return jax.tree.map(jnp.add, total, found), carry
+
+        parts = jax.tree.map(
+            lambda x: x.reshape(slices, x.shape[0] // slices, *x.shape[1:]),
+            (carry, batch, streams),
+        )
+        total, carry = jax.lax.scan(add, zero, parts)
+        predicted = batch.targets.size
+        if axis_name is not None:
+            total, predicted = jax.lax.psum((total, predicted), axis_name)
+        carry = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), carry)
+        return jax.tree.map(lambda x: x / predicted, total), carry
+
+    def gradient(params, carry, key, batch):
+        def of_slice(carry, batch, streams):
+            grad = jax.grad(sums, has_aux=True)
+            grads, (losses, carry) = grad(params, carry, key, batch, streams)
+            return (losses, grads), carry
+
+        nothing = Losses(jnp.zeros(()), jnp.zeros(()))
+        zero = nothing, jax.tree.map(jnp.zeros_like, params)
+        (losses, grads), carry = mean(of_slice, zero, carry, batch)
+        return losses, grads, carry
+
+    def value(params, carry, key, batch):
+        def of_slice(carry, batch, streams):
+            objective, (_, carry) = sums(params, carry, key, batch, streams)
+            return objective, carry
+
+        @jax.custom_jvp
+        def of_params(params):
+            return mean(of_slice, jnp.zeros(()), carry, batch)[0]
+
+        @of_params.defjvp
+        def _(primals, tangents):
+            # JAX would take the sum over devices for a sum of as many losses.
+            (params,), (moved,) = primals, tangents
+            losses, grads, _ = gradient(params, carry, key, batch)
+            slope = jnp.asarray(optax.tree.vdot(grads, moved))
+            return losses.objective, slope.astype(losses.objective.dtype)
+
+        return of_params(params)
+
+    return Objective(gradient, value)
