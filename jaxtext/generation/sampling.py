@@ -8,10 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jaxtext.checks import integers
 from jaxtext.errors import InputError
+from jaxtext.keys import folded, of_each, typed_key
 from jaxtext.model import LanguageModel
+from jaxtext.quantities import count
 from jaxtext.types import Array, Key, Params
-from jaxtext.unroll import typed_key
 
 
 def generate(
@@ -71,13 +73,12 @@ def generate(
     References:
       Graves, "Generating sequences with recurrent neural networks", 2013.
     """
-    prompts = np.asarray(prompts)
+    prompts = integers("prompts", prompts)
     if prompts.ndim != 2 or 0 in prompts.shape:
         raise InputError(
             f"prompts: expected [B, P], at least one symbol each; got {prompts.shape}"
         )
-    if length < 0:
-        raise InputError(f"length: expected 0 or more, got {length}")
+    length, chunk = count("length", length, 0), count("chunk", chunk)
     if not 0 <= temperature < float("inf"):
         raise InputError(f"temperature: expected 0 or more, got {temperature}")
     key = typed_key(key)
@@ -97,13 +98,12 @@ def _keys_of_rows(key: Key, rows: int) -> Key:
     """
     # Positions in a text are folded into a row's key, and none comes to this number.
     others = jax.random.fold_in(key, 2**32 - 1)
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(others, jnp.arange(rows))
-    return keys.at[0].set(key)
+    return folded(others, jnp.arange(rows)).at[0].set(key)
 
 
 def _chunks(model, params, prompts, length, keys, temperature, chunk):
     # A generator of its own, so that bad arguments are refused at the call above.
-    context = _read(model, params, jnp.asarray(prompts, jnp.int32))
+    context = _read(model, params, prompts.astype(jnp.int32))
     waiting = None
     for start in range(0, length, chunk):
         context, drawn = _draw(model, chunk, params, context, keys, start, temperature)
@@ -128,7 +128,7 @@ def _draw(model, chunk, params, context, keys, start, temperature):
 
     def draw_one(context, position):
         state, logits = context
-        noise = jax.vmap(partial(_noise, logits.shape[1:]), (0, None))(keys, position)
+        noise = of_each(partial(_noise, logits.shape[1:], position), keys)
         # Gumbel's trick with the temperature on the noise: the same distribution as
         # softmax(logits / temperature), and at zero it is the argmax.
         ids = jnp.argmax(logits + temperature * noise, axis=-1).astype(jnp.int32)
@@ -140,6 +140,6 @@ def _draw(model, chunk, params, context, keys, start, temperature):
     return context, ids.T
 
 
-def _noise(shape, key, position):
+def _noise(shape, position, key):
     """What one row draws its symbol at a position with."""
     return jax.random.gumbel(jax.random.fold_in(key, position), shape, jnp.float32)

@@ -6,12 +6,13 @@ sees exactly the batches that an uninterrupted one would have seen.
 
 from bisect import bisect_right
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from jaxtext.errors import InputError
-from jaxtext.text.file_array import FileArray, Ids, windows
+from jaxtext.quantities import count, fraction
+from jaxtext.text.file_array import FileArray, Ids, as_ids, windows
 from jaxtext.text.shuffle import shuffled
 
 AnyIds = TypeVar("AnyIds", np.ndarray, FileArray)
@@ -84,12 +85,13 @@ class Streams:
     reset_probability: float = 0.0
 
     def __post_init__(self) -> None:
-        if not self.lengths:
-            raise InputError("expected at least one seq_len, got (); 64 is usual")
-        _check_sizes(batch_size=self.batch_size, seq_len=min(self.lengths))
+        _set(
+            self, ids=as_ids(self.ids), batch_size=count("batch_size", self.batch_size)
+        )
+        _set(self, seq_len=_counted(self.seq_len))
         if not 0 <= self.reset_probability <= 1:
             raise InputError(
-                "expected a reset_probability of at least 0 and at most 1, got "
+                "reset_probability: expected at least 0 and at most 1, got "
                 f"{self.reset_probability}; 0.01 is usual"
             )
         if self.batches_per_epoch < 1:
@@ -141,6 +143,7 @@ class Streams:
           >>> Streams(np.arange(9), 2, 3).batch(seed=0, k=0).resets.tolist()
           [[True, False, False], [True, False, False]]
         """
+        seed, k = count("seed", seed, 0), count("k", k, 0)
         epoch, index = divmod(k, self.batches_per_epoch)
         before, length = self._place(seed, epoch, index)
         cycles = self.batches_per_epoch // len(self.lengths)
@@ -200,9 +203,10 @@ class Windows:
     stride: int
 
     def __post_init__(self) -> None:
-        _check_sizes(
-            batch_size=self.batch_size, seq_len=self.seq_len, stride=self.stride
-        )
+        sizes = {
+            name: getattr(self, name) for name in ("batch_size", "seq_len", "stride")
+        }
+        _set(self, ids=as_ids(self.ids), **{n: count(n, x) for n, x in sizes.items()})
         if len(self.ids) <= self.seq_len:
             raise InputError(
                 f"a window of {self.seq_len} characters and the one to predict need a "
@@ -251,6 +255,7 @@ class Windows:
           >>> Windows(np.arange(9), 2, 3, 3).batch(seed=0, k=0).targets.shape
           (2, 1)
         """
+        seed, k = count("seed", seed, 0), count("k", k, 0)
         epoch, index = divmod(k, self.batches_per_epoch)
         rank = np.arange(self.batch_size)[rows or slice(None)]
         places = (index * self.batch_size + rank) % self.window_count
@@ -286,10 +291,9 @@ def fit(
       >>> fit(100, 64, (60, 60, 20))
       (1, (26, 26, 20))
     """
-    lengths = _lengths(seq_len)
-    _check_sizes(
-        batch_size=batch_size, seq_len=min(lengths, default=0), multiple=multiple
-    )
+    characters, seq_len = count("characters", characters, 0), _counted(seq_len)
+    batch_size = count("batch_size", batch_size)
+    multiple, lengths = count("multiple", multiple), _lengths(seq_len)
     if batch_size % multiple:
         raise InputError(
             f"expected a batch size that is a multiple of {multiple}, got "
@@ -331,11 +335,7 @@ def split(ids: AnyIds, val_fraction: float) -> tuple[AnyIds, AnyIds]:
       >>> split(np.arange(10), 0.2)
       (array([0, 1, 2, 3, 4, 5, 6, 7]), array([8, 9]))
     """
-    if not 0 <= val_fraction < 1:
-        raise InputError(
-            "expected a validation fraction of at least 0 and below 1, got "
-            f"{val_fraction}; 0.1 is usual"
-        )
+    ids, val_fraction = as_ids(ids), fraction("val_fraction", val_fraction)
     cut = int((1 - val_fraction) * len(ids))
     if cut < 1:
         raise InputError(
@@ -345,10 +345,19 @@ def split(ids: AnyIds, val_fraction: float) -> tuple[AnyIds, AnyIds]:
     return ids[:cut], ids[cut:]
 
 
-def _check_sizes(**sizes: int) -> None:
-    for name, size in sizes.items():
-        if size < 1:
-            raise InputError(f"expected {name} of at least 1, got {size}; raise it")
+def _set(frozen: Any, **fields: Any) -> None:
+    """Gives fields of a frozen dataclass the form that they are to have."""
+    for name, value in fields.items():
+        object.__setattr__(frozen, name, value)
+
+
+def _counted(seq_len: Any) -> Any:
+    """A length, or a tuple of several, at least one."""
+    if not isinstance(seq_len, tuple | list):
+        return count("seq_len", seq_len)
+    if not seq_len:
+        raise InputError("seq_len: expected at least one length, got none; 64 is usual")
+    return tuple(count("seq_len", length) for length in seq_len)
 
 
 def _lengths(seq_len: int | tuple[int, ...]) -> tuple[int, ...]:

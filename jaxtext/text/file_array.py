@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from jaxtext.errors import InputError
+from jaxtext.quantities import shown
 
 _MOST = 1 << 30  # bytes that every operating system reads in one call
 _WORTH_A_CALL = 1 << 12  # bytes that are copied in the time that a call takes
@@ -130,6 +131,27 @@ class FileArray:
 
 
 Ids: TypeAlias = np.ndarray | FileArray  # [N] integers, in memory or in a file
+
+
+def as_ids(ids: Any) -> Any:
+    """Ids as an array of one dimension: a list will do, and a file is left as it is.
+
+    Raises:
+      InputError: If they are not integers in a row.
+
+    Example:
+      >>> as_ids([3, 1, 2])
+      array([3, 1, 2])
+    """
+    if isinstance(ids, FileArray):
+        return ids
+    array = np.asarray(ids)
+    if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
+        raise InputError(
+            f"ids: expected [N] integers, got {shown(array)}; Vocabulary.encode makes "
+            "them of a text"
+        )
+    return array
 
 
 def windows(ids: Ids, starts: np.ndarray, length: int) -> np.ndarray:

@@ -23,6 +23,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxtext.errors import InputError
 from jaxtext.model import LanguageModel
+from jaxtext.quantities import count
 from jaxtext.text.batches import Batch
 from jaxtext.training.state import TrainState, predicting
 from jaxtext.training.step import Metrics, make_train_step
@@ -115,6 +116,9 @@ def data_parallel(
     devices = sorted(
         jax.devices() if devices is None else devices, key=lambda d: d.process_index
     )
+    if not devices:
+        raise InputError("devices: expected at least one, got none")
+    batch_size, slices = count("batch_size", batch_size), count("slices", slices)
     n = len(devices)
     if batch_size % (n * slices):
         unit = n * slices

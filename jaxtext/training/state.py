@@ -6,7 +6,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxtext.keys import typed_key
 from jaxtext.model import LanguageModel
+from jaxtext.quantities import count
 from jaxtext.types import Array, Key, Params, State
 
 
@@ -81,7 +83,8 @@ def create_state(
       >>> state.carry.shape, int(state.step)
       ((4, 8), 0)
     """
-    init_key, noise_key = jax.random.split(key)
+    batch_size = count("batch_size", batch_size)
+    init_key, noise_key = jax.random.split(typed_key(key))
     carry = model.initial_state((batch_size,))
     ids = jnp.zeros((batch_size, 1), jnp.int32)
     params = model.init(init_key, carry, ids)["params"]

@@ -10,6 +10,7 @@ import optax
 
 from jaxtext.errors import InputError
 from jaxtext.model import LanguageModel
+from jaxtext.quantities import count, fraction
 from jaxtext.text.batches import Batch
 from jaxtext.training.objective import make_objective
 from jaxtext.training.state import Skipped, TrainState, keeps_average
@@ -107,7 +108,9 @@ def make_train_step(
       Szegedy et al., "Rethinking the Inception architecture for computer vision", 2016
       (label smoothing).
     """
-    _check_fraction(average_decay=average_decay, label_smoothing=label_smoothing)
+    average_decay = fraction("average_decay", average_decay)
+    label_smoothing = fraction("label_smoothing", label_smoothing)
+    slices = count("slices", slices)
 
     objective = make_objective(
         model, axis_name=axis_name, slices=slices, label_smoothing=label_smoothing
@@ -125,6 +128,11 @@ def make_train_step(
             raise InputError(
                 f"a step with average_decay {average_decay} takes a state made with "
                 f"create_state(average={bool(average_decay)})"
+            )
+        if batch.inputs.shape[0] % slices:
+            raise InputError(
+                f"slices: expected a divisor of the batch of {batch.inputs.shape[0]} "
+                f"on each device, got {slices}"
             )
         key = jax.random.fold_in(state.key, state.step)
         read = state.carry, key, batch
@@ -155,14 +163,6 @@ def make_train_step(
         return after, Metrics(loss, norm, skipped)
 
     return train_step
-
-
-def _check_fraction(**numbers: float) -> None:
-    for name, number in numbers.items():
-        if not 0 <= number < 1:
-            raise InputError(
-                f"expected {name} of at least 0 and below 1, got {number}; 0 is off"
-            )
 
 
 def _update(optimizer, operands, extra):

@@ -11,7 +11,8 @@ import optax
 
 from jaxtext.errors import InputError
 from jaxtext.model import LanguageModel
-from jaxtext.text.file_array import Ids, windows
+from jaxtext.quantities import count
+from jaxtext.text.file_array import Ids, as_ids, windows
 from jaxtext.types import Params
 
 _AT_ONCE = 8192  # symbols of windows that are read side by side, if nobody says
@@ -65,17 +66,23 @@ def predictions(
       without a window there are several streams.
 
     Raises:
-      InputError: If there are fewer than two symbols, or the window is below 1.
+      InputError: If there are fewer than two symbols, or a number is out of range.
     """
+    ids = as_ids(ids)
     n = len(ids) - 1
     if n < 1:
-        raise InputError(f"evaluation needs at least 2 symbols, got {len(ids)}")
+        raise InputError(f"ids: expected at least 2 symbols, got {len(ids)}")
+    streams = None if streams is None else count("streams", streams)
+    likeliest = count("likeliest", likeliest, 0)
+    if likeliest > model.vocab_size:
+        raise InputError(
+            f"likeliest: expected at most {model.vocab_size} symbols, all that the "
+            f"model knows, got {likeliest}"
+        )
     if window is None:
-        parts = _carried(ids, min(streams or 1, n), chunk)
-    elif window < 1:
-        raise InputError(f"expected a window of at least 1 symbol, got {window}")
+        parts = _carried(ids, min(streams or 1, n), count("chunk", chunk))
     else:
-        window = min(window, n)
+        window = min(count("window", window), n)
         at_once = streams or max(1, _AT_ONCE // window)
         parts = in_windows(ids, window, min(at_once, -(-n // window)))
     state, done = None, 0

@@ -139,7 +139,7 @@ def test_resets_of_certainty():
 
 @pytest.mark.parametrize("probability", [-0.1, 1.1, float("nan")])
 def test_streams_reject_a_probability_out_of_range(probability):
-    with pytest.raises(InputError, match="reset_probability of at least 0"):
+    with pytest.raises(InputError, match="reset_probability: expected at least 0"):
         Streams(np.arange(100), 2, 5, probability)
 
 
@@ -269,7 +269,7 @@ def test_streams_need_one_window_more_than_there_are_streams():
     Streams(np.arange(26), 3, (5, 2))
     with pytest.raises(InputError, match=r"of \(5, 2\) .* need a text of 26, got 25"):
         Streams(np.arange(25), 3, (5, 2))
-    with pytest.raises(InputError, match="at least one seq_len"):
+    with pytest.raises(InputError, match="seq_len: expected at least one"):
         Streams(np.arange(25), 3, ())
 
 
@@ -296,7 +296,7 @@ def test_windows_need_a_character_to_predict():
     ],
 )
 def test_sizes_below_one_are_rejected(make, named):
-    with pytest.raises(InputError, match=f"expected {named} of at least 1"):
+    with pytest.raises(InputError, match=f"{named}: expected "):
         make()
 
 
@@ -358,5 +358,5 @@ def test_no_validation():
 
 @pytest.mark.parametrize("fraction", [-0.1, 1, 1.5, float("nan")])
 def test_split_rejects_a_fraction_out_of_range(fraction):
-    with pytest.raises(InputError, match="validation fraction"):
+    with pytest.raises(InputError, match="val_fraction"):
         split(np.arange(5), fraction)

@@ -156,5 +156,5 @@ def test_progress_in_windows_counts_symbols():
 
 
 def test_no_window_is_none():
-    with pytest.raises(InputError, match="window of at least 1 symbol, got 0"):
+    with pytest.raises(InputError, match="window: expected a whole number"):
         evaluate(MODEL, PARAMS, IDS, window=0)

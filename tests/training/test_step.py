@@ -136,5 +136,5 @@ def test_smoothing_changes_the_gradient_and_not_the_loss_that_is_told(slices):
 @pytest.mark.parametrize("name", ["average_decay", "label_smoothing"])
 @pytest.mark.parametrize("value", [-0.1, 1.0, float("nan")])
 def test_numbers_out_of_range_are_bad_input(name, value):
-    with pytest.raises(InputError, match=f"expected {name} of at least 0 and below 1"):
+    with pytest.raises(InputError, match=f"{name}: expected a number of at least 0"):
         make_train_step(MODEL, optax.sgd(0.1), **{name: value})
