@@ -5,7 +5,7 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
 from jaxtext.checks import fitted
 from jaxtext.errors import InputError
@@ -114,6 +114,5 @@ def _width(params, path, axis, first, growth) -> int | None:
             params = params[name]
         except (KeyError, IndexError, TypeError):
             return None
-    if axis >= jnp.ndim(params):
-        return None
-    return max(1, 1 + (jnp.shape(params)[axis] - first) // growth)
+    shape = params.shape if hasattr(params, "shape") else np.shape(params)
+    return None if axis >= len(shape) else max(1, 1 + (shape[axis] - first) // growth)
