@@ -223,6 +223,12 @@ def identity(
 
 
 def default_workdir(corpus_name: str, identity: dict[str, Any]) -> Path:
-    """``runs/{corpus}-{cell}-{hash of the configuration}``."""
+    """``runs/{corpus}-{cell}-{hash of the configuration}``.
+
+    The run of a text that was called otherwise then is where it was: the hash tells.
+    """
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    return Path("runs") / f"{corpus_name}-{identity['cell']}-{digest[:8]}"
+    runs, what = Path("runs"), f"-{identity['cell']}-{digest[:8]}"
+    path = runs / f"{corpus_name}{what}"
+    found = sorted(runs.glob(f"*{what}/config.json"))
+    return path if path.exists() or not found else found[0].parent

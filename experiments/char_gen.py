@@ -31,7 +31,6 @@ import jaxtext.needs_experiments  # noqa: F401 (first)
 
 import json
 import logging
-import shlex
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -44,6 +43,7 @@ from char_open import open_run
 from char_run import Clock, DivergedError, Run, summary
 from char_samples import print_samples
 from char_train import train
+from names import command, no_flag, typed
 from watch import Screen, screen
 
 from jaxtext.errors import InputError
@@ -132,19 +132,18 @@ def say_what_next(run: Run, display: Screen, argv: Sequence[str]) -> None:
     """Prints where everything is and what can be typed next."""
     folder = Path(__file__).parent
 
-    def command(script, *words):
-        return " ".join(map(shlex.quote, [_typed(sys.executable), script, *words]))
+    def run_script(script, *words):
+        return command(typed(sys.executable), typed(folder / script), *words)
 
     def again(*changes):
         # Of a flag that is given twice, the last one counts.
-        return command(_typed(__file__), *argv, *changes)
+        return run_script(Path(__file__).name, *argv, *changes)
 
-    sample = command(_typed(folder / "sample.py"), "--workdir", str(run.workdir))
-    measure = command(
-        _typed(folder / "evaluate.py"),
-        *("--workdir", str(run.workdir), "--protocol", run.config.eval_protocol),
-        *("--corpus", *(run.config.val_corpus or run.config.corpus)),
-    )
+    of = "--workdir", typed(run.workdir)
+    sample = run_script("sample.py", *of)
+    texts = map(no_flag, run.config.val_corpus or run.config.corpus)
+    protocol = "--protocol", run.config.eval_protocol
+    measure = run_script("evaluate.py", *of, *protocol, "--corpus", *texts)
     cell = "gru" if run.config.cell == "lstm" else "lstm"
     minutes, result = run.config.minutes, run.result or {}
     more = ("--minutes", 2 * minutes) if minutes else ("--steps", 2 * result["steps"])
@@ -160,14 +159,6 @@ def say_what_next(run: Run, display: Screen, argv: Sequence[str]) -> None:
         f"  swap the cell  {again('--cell', cell, *elsewhere)}\n"
         f"  use your text  {again('--corpus', 'FILE', *elsewhere)}",
         style="dim",
-    )
-
-
-def _typed(path: str | Path) -> str:
-    """A path as one would type it here: relative, if it is below this directory."""
-    path = Path(path).absolute()
-    return str(
-        path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
     )
 
 

@@ -35,7 +35,7 @@ import numpy as np
 import tyro
 from char_build import restore
 from char_config import WINDOWS
-from pages import check_page, write_page
+from pages import check_page, page_in, write_page
 from watch import Screen, report
 
 import jaxtext as jt
@@ -113,7 +113,7 @@ def evaluate(config: Config, display: Screen) -> dict[str, Any]:
             "--dynamic on another text than the run was trained on needs the latter "
             "too, for gradient statistics; give it as --statistics"
         )
-    path = _page_path(config, text)
+    path = _page_path(config, text, display.say)
     model, found = restore(
         config.workdir, about, series=config.checkpoint, warn=display.say
     )
@@ -181,13 +181,14 @@ def _check(config: Config) -> DynamicRule:
     return DynamicRule(config.segment, config.rate, config.decay)
 
 
-def _page_path(config, text):
+def _page_path(config, text, say):
     """Where the page goes, which must be known to be possible before the work."""
     if config.page_characters == 0:
         return None
     name = f"evaluation-{text.corpus.name}-{config.protocol}-{text.part}.html"
-    path = config.page or config.workdir / name
-    check_page(path)
+    path = config.page or page_in(config.workdir, name, say)
+    if path is not None:
+        check_page(path)
     return path
 
 
@@ -276,7 +277,7 @@ def _page(result, length, shown, by_position, heat):
         notes.append("The colours are those of the static model.")
     if result["protocol"] != "carried":
         notes.append("A blue line: here a window begins, from the zero state.")
-    title = f"{Path(result['workdir']).name} on {result['corpus']}"
+    title = f"{Path(result['workdir']).resolve().name} on {result['corpus']}"
     return eval_page.page(title, _figures(result), notes, by_position, heat)
 
 
