@@ -92,7 +92,8 @@ class Config:
     lies within a step; a number: all but the state at every so many steps."""
 
     batch_size: int = 16
-    """Streams of text read side by side; a multiple of the number of devices."""
+    """Streams of text read side by side; a multiple of the number of devices that the
+    run begins on."""
     seq_len: int | tuple[int, ...] = 32
     """Characters of each stream in a batch: how far back gradients reach. Of several
     numbers, each batch has one, in random order (Merity et al. 2018, who also scale the

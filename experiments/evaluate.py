@@ -87,7 +87,7 @@ class Config:
     """How fast parameters return to what was trained, with --dynamic."""
     page: Path | None = None
     """Where the page with the heat map is written. Default: evaluation-….html in the
-    run's directory."""
+    run's directory, unless that is read-only."""
     page_characters: int = 20_000
     """The page shows so many characters from the beginning; 0 writes none."""
 

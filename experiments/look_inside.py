@@ -56,7 +56,8 @@ class Config:
     """Also show these units, such as "layer 1, c[7]"; gates are i, f and o of an LSTM,
     r and z of a GRU."""
     page: Path | None = None
-    """Where the page goes. Default: look-inside.html in the run's directory."""
+    """Where the page goes. Default: look-inside.html in the run's directory, unless
+    that is read-only."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
