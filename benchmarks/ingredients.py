@@ -20,7 +20,8 @@ sys.path.append(str(Path(__file__).parents[1] / "experiments"))
 import jax
 import record
 import tyro
-from char_build import build_batches, build_trainer, fit
+from char_batch import build_batches, fit
+from char_build import build_trainer
 from char_flags import parse
 from quality import STUDIES, chosen
 from timing import interleave, spread, visit

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from functools import partial
 
+import char_batch
 import char_build
 import char_config
 import jax
@@ -62,7 +63,7 @@ def open_run(
         known = _known(workdir)
         fitted, devices = _batch(config, len(train), workdir, known, identity)
         identity["fitted"] = fitted and fitted._asdict()
-        batches = char_build.build_batches(config, train, fitted)
+        batches = char_batch.build_batches(config, train, fitted)
         trainer = char_build.build_trainer(
             config, len(corpus.vocabulary), batches.batch_size, devices
         )
@@ -151,12 +152,12 @@ def _batch(config, characters, workdir, known, identity):
     One that goes on keeps its batch, and has as many devices as that divides between.
     """
     if known is None:
-        return char_build.fit(config, characters), jax.devices()
+        return char_batch.fit(config, characters), jax.devices()
     # First of all: in another text the batch might have no place.
     check_identity(workdir, known, identity | {"fitted": known.get("fitted")})
-    fitted = known.get("fitted") and char_build.Fitted(**known["fitted"])
+    fitted = known.get("fitted") and char_batch.Fitted(**known["fitted"])
     size = fitted.batch_size if fitted else config.batch_size
-    return fitted, char_build.dividing_devices(size, config.slices)
+    return fitted, char_batch.dividing_devices(size, config.slices)
 
 
 def _say_batch(config, characters, fitted, devices, display):
