@@ -20,7 +20,8 @@ sys.path.append(str(Path(__file__).parents[1] / "experiments"))
 import jax
 import record
 import tyro
-from char_build import build_batches, build_trainer
+from char_batch import build_batches, fit
+from char_build import build_trainer
 from char_flags import parse
 from quality import STUDIES, chosen
 from timing import interleave, spread, visit
@@ -59,7 +60,7 @@ def measure(config: Config) -> dict:
     for name, flags in dict([base, *chosen(STUDY, config.variants)]).items():
         of = parse(["--preset", STUDY.preset, *STUDY.flags.split(), *flags.split()])
         train, _ = jt.text.split(corpus.ids, of.val_fraction)
-        batches = build_batches(of, train, say)
+        batches = build_batches(of, train, fit(of, len(train)))
         trainer = build_trainer(of, len(corpus.vocabulary), batches.batch_size)
         state = trainer.create(jax.random.key(0))
         parameters[name] = sum(x.size for x in jax.tree.leaves(state.params))

@@ -24,33 +24,6 @@ LAYER_NORM_CELLS = {
 }
 
 
-def build_batches(
-    config: Config, ids: jt.text.Ids, say: Callable[[str], None]
-) -> jt.text.Streams | jt.text.Windows:
-    """The batches of a configuration, smaller ones where the text is that short.
-
-    Args:
-      config: The configuration.
-      ids: What to train on.
-      say: Takes a sentence, if they are smaller.
-
-    Raises:
-      InputError: If the text is too short for any.
-    """
-    if config.stride is not None:
-        assert isinstance(config.seq_len, int)  # or it would have been refused
-        return jt.text.Windows(ids, config.batch_size, config.seq_len, config.stride)
-    unit = jax.device_count() * config.slices
-    asked: Any = config.seq_len  # either kind, of which `fit` returns the same
-    size, length = jt.text.fit(len(ids), config.batch_size, asked, unit)
-    if (size, length) != (config.batch_size, config.seq_len):
-        say(
-            f"note: {len(ids):,} characters to train on are too few for "
-            f"{config.batch_size} streams of {config.seq_len}; using {size} of {length}"
-        )
-    return jt.text.Streams(ids, size, length, config.reset_probability)
-
-
 class Trainer(NamedTuple):
     """What a configuration trains with.
 

@@ -99,7 +99,8 @@ class Config:
     lies within a step; a number: all but the state at every so many steps."""
 
     batch_size: int = 16
-    """Streams of text read side by side; a multiple of the number of devices."""
+    """Streams of text read side by side; a multiple of the number of devices that the
+    run begins on."""
     seq_len: int | tuple[int, ...] = 32
     """Characters of each stream in a batch: how far back gradients reach. Of several
     numbers, each batch has one, in random order (Merity et al. 2018, who also scale the
@@ -231,6 +232,12 @@ def identity(
 
 
 def default_workdir(corpus_name: str, identity: dict[str, Any]) -> Path:
-    """``runs/{corpus}-{cell}-{hash of the configuration}``."""
+    """``runs/{corpus}-{cell}-{hash of the configuration}``.
+
+    The run of a text that was called otherwise then is where it was: the hash tells.
+    """
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    return RUNS / f"{corpus_name}-{identity['cell']}-{digest[:8]}"
+    what = f"-{identity['cell']}-{digest[:8]}"
+    path = RUNS / f"{corpus_name}{what}"
+    found = sorted(RUNS.glob(f"*{what}/config.json"))
+    return path if path.exists() or not found else found[0].parent

@@ -32,7 +32,6 @@ import jaxtext.needs_experiments  # noqa: F401 (first)
 
 import json
 import logging
-import shlex
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -47,6 +46,7 @@ from char_run import Clock, DivergedError, Run, summary
 from char_samples import print_samples
 from char_train import train
 from flags import without
+from names import command, no_flag, typed
 from watch import Screen, screen
 
 from jaxtext.errors import InputError
@@ -132,18 +132,17 @@ def say_what_next(run: Run, display: Screen, argv: Sequence[str]) -> None:
     """Prints where everything is and what can be typed next."""
     folder = Path(__file__).parent
 
-    def command(script, *words):
-        return " ".join(map(shlex.quote, [_typed(sys.executable), script, *words]))
+    def run_script(script, *words):
+        return command(typed(sys.executable), typed(folder / script), *words)
 
     def again(*changes, instead):
-        return command(_typed(__file__), *without(argv, *instead), *changes)
+        return run_script(Path(__file__).name, *without(argv, *instead), *changes)
 
-    sample = command(_typed(folder / "sample.py"), "--workdir", str(run.workdir))
-    measure = command(
-        _typed(folder / "evaluate.py"),
-        *("--workdir", str(run.workdir), "--protocol", run.config.eval_protocol),
-        *("--corpus", *(run.config.val_corpus or run.config.corpus)),
-    )
+    of = "--workdir", typed(run.workdir)
+    sample = run_script("sample.py", *of)
+    texts = map(no_flag, run.config.val_corpus or run.config.corpus)
+    protocol = "--protocol", run.config.eval_protocol
+    measure = run_script("evaluate.py", *of, *protocol, "--corpus", *texts)
     cell = "gru" if run.config.cell == "lstm" else "lstm"
     minutes, result = run.config.minutes, run.result or {}
     if minutes:
@@ -164,14 +163,6 @@ def say_what_next(run: Run, display: Screen, argv: Sequence[str]) -> None:
         f"  swap the cell  {another_cell}\n"
         f"  use your text  {your_text}",
         style="dim",
-    )
-
-
-def _typed(path: str | Path) -> str:
-    """A path as one would type it here: relative, if it is below this directory."""
-    path = Path(path).absolute()
-    return str(
-        path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
     )
 
 

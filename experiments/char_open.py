@@ -3,16 +3,16 @@
 import contextlib
 import dataclasses
 import json
-import secrets
-import zlib
+import os
 from collections.abc import Iterator
 from functools import partial
 
+import char_batch
 import char_build
 import char_config
 import jax
-import numpy as np
 from char_config import Config
+from char_flags import flag
 from char_plan import asked_steps, plan
 from char_run import Clock, Run
 from watch import Screen
@@ -22,11 +22,16 @@ from jaxtext.errors import InputError
 from jaxtext.text import cache
 from jaxtext.text.encoded import encode
 from jaxtext.text.sources import resolve
-from jaxtext.training.agreement import of_first
-from jaxtext.training.checkpoint import Checkpoints
-from jaxtext.training.files import write_durably
+from jaxtext.training.agreement import check_alike, of_first, together, told_by_all
+from jaxtext.training.checkpoint import Checkpoints, read_about
 from jaxtext.training.interrupt import Request
-from jaxtext.training.workdir import check_identity, claim
+from jaxtext.training.workdir import (
+    check_identity,
+    check_shared,
+    claim,
+    read_identity,
+    write_json,
+)
 
 
 @contextlib.contextmanager
@@ -48,21 +53,29 @@ def open_run(
       InputError: For bad input of any kind.
       Stopped: If `stop` says so.
     """
-    corpus = _read_corpus(config, display, stop)
-    train, validation, val_sha256 = _divide(config, corpus, display, stop)
-    batches = char_build.build_batches(config, train, display.say)
+    with together():
+        corpus = _read_corpus(config, display, stop)
+        train, validation, val_sha256 = _divide(config, corpus, display, stop)
     identity = char_config.identity(config, corpus.sha256, val_sha256)
-    trainer = char_build.build_trainer(
-        config, len(corpus.vocabulary), batches.batch_size
-    )
-    _check_alike(config, corpus.sha256, val_sha256)
     workdir = config.workdir or char_config.default_workdir(corpus.name, identity)
+    check_alike(_facts(config, identity, workdir))
+    with together():
+        known = _known(workdir)
+        fitted, devices = _batch(config, len(train), workdir, known, identity)
+        identity["fitted"] = fitted and fitted._asdict()
+        batches = char_batch.build_batches(config, train, fitted)
+        trainer = char_build.build_trainer(
+            config, len(corpus.vocabulary), batches.batch_size, devices
+        )
+    _say_batch(config, len(train), fitted, len(devices), display)
     if len(validation) < 2:
         validation = validation[:0]
-    first = jax.process_index() == 0
-    with claim(workdir, identity) if first else contextlib.nullcontext():
-        _check_shared(workdir)
-        checkpoints = Checkpoints(workdir, keep=config.keep, warn=display.say)
+    check_shared(workdir)
+    with contextlib.ExitStack() as held:
+        with together():
+            if jax.process_index() == 0:
+                held.enter_context(claim(workdir, identity))
+            checkpoints = Checkpoints(workdir, keep=config.keep, warn=display.say)
         run = Run(
             config,
             identity,
@@ -72,6 +85,7 @@ def open_run(
             workdir,
             trainer.model,
             trainer.parallel,
+            len(devices),
             checkpoints,
             clock,
             stop,
@@ -90,7 +104,10 @@ def open_run(
             run.resumed_from_step = found.step
             run.seconds_before = found.about["seconds"]
             run.best, run.rollbacks = found.about["best"], found.about["rollbacks"]
-            display.say(f"going on from step {found.step} in {workdir}")
+            display.say(
+                f"going on from step {found.step} in {workdir}, with the same text"
+                f"{_called_then(found.about['corpus'], corpus)}"
+            )
         else:
             display.say(f"a new run in {workdir}")
         plan(run, state, found and found.about["plan"], display)
@@ -99,32 +116,67 @@ def open_run(
         yield run
 
 
-def _check_alike(config, sha256, val_sha256):
-    """Raises `InputError` where this process would train on something of its own."""
-    fields = dataclasses.asdict(config) | {"corpus": sha256, "val_corpus": val_sha256}
-    for name in ("process_id", "coordinator", "workdir"):
+def _facts(config, identity, workdir):
+    """What has to be the same in all processes, by the names that it is told by."""
+    fields = dataclasses.asdict(config)
+    for name in ("process_id", "coordinator", "corpus", "val_corpus"):
         del fields[name]
-    digest = zlib.crc32(json.dumps(fields).encode())
-    if of_first(np.uint32(digest)) != digest:
-        raise InputError(
-            "process 0 of this run has other flags or another corpus; give all of them "
-            "the same"
-        )
+    return {
+        **{flag(name): value for name, value in fields.items()},
+        "--workdir": os.path.abspath(workdir),
+        "the SHA-256 of --corpus": identity["corpus"],
+        "the SHA-256 of --val-corpus": identity["val_corpus"],
+        "the kind of device": jax.devices()[0].device_kind,
+        "the number of devices of each": jax.local_device_count(),
+    }
 
 
-def _check_shared(workdir):
-    """Raises `InputError` if this process sees another directory than process 0."""
-    if jax.process_count() == 1:
-        return
-    token, path = of_first(np.uint32(secrets.randbits(32))), workdir / ".shared"
+def _known(workdir):
+    """What the run in a directory is, as process 0 finds it; ``None`` if there is none.
+
+    Its checkpoints know it too, should ``config.json`` be missing.
+    """
+    known = None
     if jax.process_index() == 0:
-        write_durably(path, str(token).encode())
-    of_first(0)
-    if not path.exists() or path.read_text() != str(token):
-        raise InputError(
-            f"{workdir.absolute()} is not the directory that process 0 has; give all "
-            "processes one --workdir, on a file system that they share"
+        known = read_identity(workdir)
+        if known is None and any(workdir.glob("checkpoints/latest/*")):
+            with contextlib.suppress(InputError):  # what is damaged is told later
+                found = read_about(workdir, series="latest", warn=lambda text: None)
+                known = found.about["identity"]
+    return told_by_all(known)[0]
+
+
+def _batch(config, characters, workdir, known, identity):
+    """The batch of a short text, and the devices: those that there are, for a new run.
+
+    One that goes on keeps its batch, and has as many devices as that divides between.
+    """
+    if known is None:
+        return char_batch.fit(config, characters), jax.devices()
+    # First of all: in another text the batch might have no place.
+    check_identity(workdir, known, identity | {"fitted": known.get("fitted")})
+    fitted = known.get("fitted") and char_batch.Fitted(**known["fitted"])
+    size = fitted.batch_size if fitted else config.batch_size
+    return fitted, char_batch.dividing_devices(size, config.slices)
+
+
+def _say_batch(config, characters, fitted, devices, display):
+    if fitted is not None:
+        display.say(
+            f"note: {characters:,} characters to train on are too few for "
+            f"{config.batch_size} streams of {config.seq_len}; using "
+            f"{fitted.batch_size} of {fitted.seq_len}"
         )
+    if devices < jax.device_count():
+        display.say(
+            f"note: the batch that the run has divides between {devices} of the "
+            f"{jax.device_count()} devices; the others have nothing to do"
+        )
+
+
+def _called_then(before, corpus):
+    """What to say of a text that had another name when the checkpoint was saved."""
+    return "" if before["name"] == corpus.name else f", called {before['name']} then"
 
 
 def _read_corpus(config, display, stop):
@@ -171,12 +223,17 @@ def _divide(config, corpus, display, stop):
 
 def _finished_result(run):
     """What the run came to, if it has done what is asked of it already."""
+    path = run.workdir / "result.json"
     try:
-        result = json.loads((run.workdir / "result.json").read_text("utf-8"))
+        result = json.loads(path.read_text("utf-8"))
     except (FileNotFoundError, ValueError):  # a damaged one can be made again
         return None
     if not (isinstance(result, dict) and {"steps", "minutes"} <= result.keys()):
         return None
+    if result.get("workdir") != str(run.workdir):  # it was moved, or is a copy
+        result["workdir"] = str(run.workdir)
+        if jax.process_index() == 0:
+            write_json(path, result)
     config, asked = run.config, asked_steps(run)
     enough_steps = asked is not None and result["steps"] >= asked
     enough_time = config.minutes and (result["minutes"] or 0) >= config.minutes

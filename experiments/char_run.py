@@ -40,6 +40,7 @@ class Run:
     workdir: Path
     model: jt.LanguageModel
     parallel: DataParallel
+    devices: int  # that the batch is divided between
     checkpoints: Checkpoints
     clock: Clock
     stop: Request
@@ -137,7 +138,7 @@ def summary(run: Run, display: Screen) -> dict[str, Any]:
         "train_nats_per_char": run.pass_loss.mean,
         "chars_per_second": run.chars_per_second(),
         "compile_seconds": run.compile_seconds,
-        "devices": jax.device_count(),
+        "devices": run.devices,
         "processes": jax.process_count(),
         "workdir": str(run.workdir),
         "corpus": run.corpus.name,

@@ -54,7 +54,8 @@ def train(run: Run, display: Screen) -> None:
         if jax.process_index() == 0:
             from curve import draw_curve  # Matplotlib takes a second to import
 
-            draw_curve(run.records, run.workdir / "curve.png", run.workdir.name)
+            name = run.workdir.resolve().name  # also of "."
+            draw_curve(run.records, run.workdir / "curve.png", name)
     of_first(0)  # what is read from now on has been written
 
 

@@ -38,6 +38,7 @@ from char_flags import check_seed, parse
 from figures import COLOURS, NAMES, save
 from flags import read
 from matplotlib.figure import Figure
+from names import no_flag
 from watch import screen
 
 import jaxtext as jt
@@ -163,11 +164,11 @@ def _train(config, corpus, cell, seed, hidden):
     name = f"{Path(corpus).stem}-{cell}-{hidden}-{config.minutes:g}min-{seed}"
     command = [
         *(sys.executable, str(Path(__file__).with_name("char_gen.py"))),
-        *(*PRESET, "--corpus", corpus),
+        *(*PRESET, "--corpus", no_flag(corpus)),
         *("--cell", cell, "--learning-rate", str(RATES[cell])),
         *("--hidden", str(hidden), "--minutes", str(config.minutes)),
         *("--seed", str(seed), "--sample-every", "0"),
-        *("--workdir", str(config.out / name)),
+        *("--workdir", no_flag(str(config.out / name))),
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as run:
         try:

@@ -7,6 +7,7 @@ from typing import Any
 from figures import save
 from matplotlib.figure import Figure
 
+from jaxtext.errors import one_line
 from jaxtext.training.log import Record
 
 
@@ -33,7 +34,7 @@ def draw_curve(records: list[Record], path: Path, title: str) -> None:
         if points:
             axes.plot(*zip(*points, strict=True), label=label, **style)
     axes.set(xlabel="step", ylabel="nats per character")
-    axes.set_title(title, parse_math=False)  # a directory's name may hold a $
+    axes.set_title(one_line(title), parse_math=False)  # a directory's name may hold a $
     axes.grid(alpha=0.25)
     if axes.lines:
         axes.legend()

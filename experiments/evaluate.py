@@ -39,7 +39,7 @@ from char_build import restore
 from char_config import WINDOWS
 from flag_types import OptionalPath, OptionalWords
 from flags import Typed, typed
-from pages import check_page, write_page
+from pages import check_page, page_in, write_page
 from watch import Screen, screen
 
 import jaxtext as jt
@@ -92,7 +92,7 @@ class Config:
     """How fast parameters return to what was trained, with --dynamic."""
     page: OptionalPath = None
     """Where the page with the heat map is written. Default: evaluation-….html in the
-    run's directory."""
+    run's directory, unless that is read-only."""
     page_characters: int = 20_000
     """The page shows so many characters from the beginning; 0 writes none."""
 
@@ -123,7 +123,7 @@ def evaluate(config: Config, rule: DynamicRule, display: Screen) -> dict[str, An
             "--dynamic on another text than the run was trained on needs the latter "
             "too, for gradient statistics; give it as --statistics"
         )
-    path = _page_path(config, text)
+    path = _page_path(config, text, display.say)
     model, found = restore(
         config.workdir, about, series=config.checkpoint, warn=display.say
     )
@@ -192,13 +192,14 @@ def _check(config: Config, words: Typed) -> DynamicRule:
     return DynamicRule(config.segment, config.rate, config.decay)
 
 
-def _page_path(config, text):
+def _page_path(config, text, say):
     """Where the page goes, which must be known to be possible before the work."""
     if config.page_characters == 0:
         return None
     name = f"evaluation-{text.corpus.name}-{config.protocol}-{text.part}.html"
-    path = config.page or config.workdir / name
-    check_page(path)
+    path = config.page or page_in(config.workdir, name, say)
+    if path is not None:
+        check_page(path)
     return path
 
 
@@ -287,7 +288,7 @@ def _page(result, length, shown, by_position, heat):
         notes.append("The colours are those of the static model.")
     if result["protocol"] != "carried":
         notes.append("A blue line: here a window begins, from the zero state.")
-    title = f"{Path(result['workdir']).name} on {result['corpus']}"
+    title = f"{Path(result['workdir']).resolve().name} on {result['corpus']}"
     return eval_page.page(title, _figures(result), notes, by_position, heat)
 
 

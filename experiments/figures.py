@@ -1,6 +1,7 @@
 """How pictures call and colour cells, and how they are saved."""
 
 import io
+import warnings
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -19,5 +20,8 @@ NAMES = {"rnn": "RNN", "lstm": "LSTM", "lstm-chrono": "LSTM, chrono", "gru": "GR
 def save(figure: Figure, path: Path) -> None:
     """Writes a figure as a PNG, whole."""
     picture = io.BytesIO()
-    figure.savefig(picture, format="png")
+    with warnings.catch_warnings():
+        # A name may hold what the font has not got; it draws a box there, and warns.
+        warnings.filterwarnings("ignore", "Glyph")
+        figure.savefig(picture, format="png")
     write_durably(path, picture.getvalue())

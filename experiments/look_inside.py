@@ -31,7 +31,7 @@ from flags import nearest_first, read
 from look_page import Finding, page
 from look_properties import properties
 from look_units import Units, watch
-from pages import check_page, write_page
+from pages import check_page, page_in, write_page
 from watch import Screen, screen
 
 from jaxtext.errors import InputError
@@ -59,7 +59,8 @@ class Config:
     """Also show these units, such as "layer 1, c[7]"; gates are i, f and o of an LSTM,
     r and z of a GRU."""
     page: OptionalPath = None
-    """Where the page goes. Default: look-inside.html in the run's directory."""
+    """Where the page goes. Default: look-inside.html in the run's directory, unless
+    that is read-only."""
 
 
 @script
@@ -89,8 +90,9 @@ def look(config: Config, display: Screen) -> dict[str, Any]:
         )
     if text.own and text.part == "all":
         display.say("note: the run was trained on this text, or on most of it")
-    page_path = config.page or config.workdir / "look-inside.html"
-    check_page(page_path)
+    page_path = config.page or page_in(config.workdir, "look-inside.html", display.say)
+    if page_path is not None:
+        check_page(page_path)
     ids = np.asarray(text.ids[: config.characters]).astype(np.int32)
     model, found = restore(config.workdir, about, warn=display.say)
     units = watch(model, found.arrays, ids, about["identity"])
@@ -104,15 +106,17 @@ def look(config: Config, display: Screen) -> dict[str, Any]:
         if f.held_out is not None:
             display.say(f"  {f.of:<32} {f.unit:<20} {f.held_out:+.3f}")
     half = len(ids) // 2
-    title = f"Inside {config.workdir.name}, reading {text.corpus.name}"
-    shown = [f._replace(values=f.values[half : half + SHOWN]) for f in findings]
-    write_page(page_path, page(title, vocabulary, ids[half : half + SHOWN], shown))
+    if page_path is not None:
+        title = f"Inside {config.workdir.resolve().name}, reading {text.corpus.name}"
+        shown = [f._replace(values=f.values[half : half + SHOWN]) for f in findings]
+        write_page(page_path, page(title, vocabulary, ids[half : half + SHOWN], shown))
+    written = None if page_path is None else str(page_path)
     measured = {
         f.of: {"unit": f.unit, "chosen": f.chosen, "held_out": f.held_out}
         for f in findings
         if f.chosen is not None
     }
-    return {"found": measured, "characters": len(ids), "page": str(page_path)}
+    return {"found": measured, "characters": len(ids), "page": written}
 
 
 def _measures(text, vocabulary, count):

@@ -3,10 +3,10 @@
 import html
 import os
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from jaxtext.errors import InputError
+from jaxtext.errors import InputError, one_line
 from jaxtext.text import Vocabulary
 from jaxtext.training.files import write_durably
 
@@ -34,6 +34,7 @@ _NAMES = {" ": "space", "\n": "new line", "\t": "tab", "\r": "carriage return"}
 
 def document(title: str, style: str, parts: Iterable[str]) -> str:
     """The whole page, of a title, rules of its own, and what it consists of."""
+    title = one_line(title)
     return "\n".join(
         [
             '<!DOCTYPE html>\n<html lang="en">\n<meta charset="utf-8">',
@@ -55,6 +56,25 @@ def symbol_of(text: str, told: str, kind: str) -> str:
 def table(rows: Iterable[str]) -> str:
     """Rows of cells."""
     return "<table>\n" + "".join(f"<tr>{row}</tr>\n" for row in rows) + "</table>"
+
+
+def page_in(workdir: Path, name: str, say: Callable[[str], None]) -> Path | None:
+    """Where a page goes if nothing is said: in the run's directory.
+
+    Args:
+      workdir: The run's directory.
+      name: The page's.
+      say: Takes a sentence if there is to be none.
+
+    Returns:
+      ``None`` if that directory is not to be written to. Whoever may write anywhere
+      (root) goes by its mode.
+    """
+    mode = workdir.stat().st_mode
+    if mode & 0o222 and os.access(workdir, os.W_OK | os.X_OK):
+        return workdir / name
+    say(f"note: {workdir} is read-only, so no page is written; --page takes a place")
+    return None
 
 
 def check_page(path: Path) -> None:

@@ -29,10 +29,11 @@ from jax.sharding import SingleDeviceSharding
 
 from jaxtext.errors import InputError
 from jaxtext.training import manifest
-from jaxtext.training.agreement import of_first
+from jaxtext.training.agreement import of_first, together
 from jaxtext.training.by_path import arranged
-from jaxtext.training.files import sync
+from jaxtext.training.files import plain, sync
 from jaxtext.training.state import TrainState, keeps_average, predicting
+from jaxtext.training.stored import check_shapes, saved_in
 from jaxtext.types import Params
 
 _SAVING, _REMOVING = "saving-", "removing-"
@@ -171,8 +172,11 @@ class Checkpoints:
         self._settle_all()
         items = _items(like)
         while True:
-            first = jax.process_index() == 0
-            step = int(of_first(self._newest_good(up_to) if first else _NONE))
+            step = _NONE
+            with together():
+                if jax.process_index() == 0:
+                    step = self._newest_good(up_to)
+            step = int(of_first(step))
             if step == _NONE:
                 return None
             path = self._root / "latest" / str(step)
@@ -349,8 +353,8 @@ def _write(directory, step, items, about, keep):
     args = ocp.args.Composite(**args, about=ocp.args.JsonSave(about))
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        with _checkpointer() as checkpointer:
-            checkpointer.save(unfinished.absolute(), args)
+        with _checkpointer() as checkpointer, plain(unfinished) as path:
+            checkpointer.save(path, args)
         if jax.process_index() == 0:
             _commit(unfinished, final, step, keep)
     finally:
@@ -389,19 +393,21 @@ def _restore(path, step, items):
 
     items = jax.tree.map(abstract, items)
     try:
-        # In the containers that it was saved in: parameters of layers were tuples once.
-        saved = {
-            name: ocp.StandardCheckpointHandler().metadata(path.absolute() / name).tree
-            for name in items
-        }
-        args = {
-            name: ocp.args.StandardRestore(tree)
-            for name, tree in arranged(items, saved).items()
-        }
-        args = ocp.args.Composite(**args, about=ocp.args.JsonRestore())
-        with _checkpointer() as checkpointer:
-            found = checkpointer.restore(path.absolute(), args)
+        with _checkpointer() as checkpointer, plain(path) as there:
+            saved = {name: saved_in(there / name) for name in items}
+            for name, tree in items.items():
+                check_shapes(saved[name], tree)
+            # In the containers that it was saved in: parameters of layers were tuples
+            # once.
+            args = {
+                name: ocp.args.StandardRestore(tree)
+                for name, tree in arranged(items, saved).items()
+            }
+            args = ocp.args.Composite(**args, about=ocp.args.JsonRestore())
+            found = checkpointer.restore(there, args)
         arrays = arranged({name: found[name] for name in items}, items)
+    except InputError as error:
+        raise InputError(f"the checkpoint {path} is of another run: {error}") from error
     except Exception as error:
         if (code := _os_error_code(error)) is not None:
             raise OSError(code, os.strerror(code)) from error

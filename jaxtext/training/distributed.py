@@ -9,14 +9,26 @@ import socket
 import time
 import traceback
 from collections.abc import Callable
+from importlib.metadata import version
 
 import jax
+from jax._src import distributed as runtime
 
+import jaxtext
 from jaxtext.errors import InputError
 from jaxtext.streams import flush_all, say
+from jaxtext.training.agreement import check_alike
 from jaxtext.training.supervise import last_words, supervise, supervised
 
 LOST = 75  # the exit status EX_TEMPFAIL: try again
+
+# What JAX may have been told of by its environment, and computes by.
+_SETTINGS = (
+    "jax_platforms",
+    "jax_enable_x64",
+    "jax_default_prng_impl",
+    "jax_default_matmul_precision",
+)
 
 
 def run(
@@ -55,10 +67,11 @@ def run(
     try:
         status = main()
     except BaseException as error:
-        say(traceback.format_exc())
-        if isinstance(error, jax.errors.JaxRuntimeError):
-            # Perhaps another process was lost, which the runtime is about to find.
+        if isinstance(error, jax.errors.JaxRuntimeError) or "Gloo" in str(error):
+            # Perhaps another process was lost, which the runtime is about to find; it
+            # then ends this one, and what is to be said of that has been left.
             time.sleep(heartbeat_seconds + 5)
+        say(traceback.format_exc())
         status = 1
     leave(status, alone=status in (1, 2))
     return status
@@ -86,7 +99,9 @@ def initialize(
       connect_seconds: How long to wait for all to come.
 
     Raises:
-      InputError: If what is given cannot be, nothing is found, or nobody answers.
+      InputError: If what is given cannot be, nothing is found, nobody answers, or the
+        processes differ in how many they are, in their versions of JAX or jaxtext, or
+        in how JAX is set. This is told in all of them.
     """
     given = coordinator, num_processes, process_id
     if heartbeat_seconds < 1:
@@ -129,6 +144,19 @@ def initialize(
         "itself: see above); everything saved is good: the same command on every host "
         "goes on from the last checkpoint",
     )
+    try:
+        check_alike(
+            {
+                "the number of processes": runtime.global_state.num_processes,
+                "the version of jaxtext": jaxtext.__version__,
+                "the version of JAX": version("jax"),
+                "the version of jaxlib": version("jaxlib"),
+                **{name: getattr(jax.config, name) for name in _SETTINGS},
+            }
+        )
+    except InputError:
+        last_words(2, "")  # all of them end now, and have their own to say
+        raise
 
 
 def leave(status: int, *, alone: bool) -> None:

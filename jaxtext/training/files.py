@@ -1,6 +1,10 @@
 """Files that are there whole or not at all, whatever is killed or switched off."""
 
+import contextlib
 import os
+import re
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -42,3 +46,29 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def plain(path: Path) -> Iterator[Path]:
+    r"""An absolute path to the same place that any program takes as it is.
+
+    Orbax and TensorStore want UTF-8, and find patterns in ``[a]`` and separators in
+    ``\``. Of a path with anything but letters and what is usual between them, the
+    directory is reached by a link, which is gone at the end.
+
+    Args:
+      path: Its last name is kept, and has to be plain.
+
+    Example:
+      >>> with plain(Path("/runs/[a] b/5")) as path:
+      ...     path.name, "[" in str(path), str(path.parent.readlink())
+      ('5', False, '/runs/[a] b')
+    """
+    path = path.absolute()
+    if re.fullmatch(r"[A-Za-z0-9/._ -]*", str(path)):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="jaxtext-") as folder:
+        link = Path(folder, "link")
+        link.symlink_to(path.parent, target_is_directory=True)
+        yield link / path.name

@@ -2,13 +2,16 @@
 
 import contextlib
 import json
+import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 from filelock import FileLock, Timeout
 
 from jaxtext.errors import InputError
+from jaxtext.training.agreement import together, told_by_all
 from jaxtext.training.files import write_durably
 
 
@@ -36,22 +39,22 @@ def claim(workdir: Path, identity: Mapping[str, Any]) -> Iterator[None]:
       ...     (run / "config.json").read_text().split()
       ['{', '"cell":', '"lstm"', '}']
     """
-    try:
+    with _making(workdir):
         workdir.mkdir(parents=True, exist_ok=True)
         lock = FileLock(workdir / ".lock")
-        lock.acquire(blocking=False)
-    except Timeout:
-        raise InputError(
-            f"{workdir} is in use by another process; wait for it to end, or choose "
-            "another --workdir"
-        ) from None
-    except OSError as error:
-        raise InputError(
-            f"{workdir} cannot be used as a workdir ({error.strerror}); choose "
-            "another with --workdir"
-        ) from error
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            raise InputError(
+                f"{workdir} is in use by another process; wait for it to end, or "
+                "choose another --workdir"
+            ) from None
     try:
-        _check_config(workdir / "config.json", identity)
+        found = read_identity(workdir)
+        if found is None:
+            write_json(workdir / "config.json", identity)
+        else:
+            check_identity(workdir, found, identity)
         yield
     except OSError as error:
         raise InputError(
@@ -64,8 +67,75 @@ def claim(workdir: Path, identity: Mapping[str, Any]) -> Iterator[None]:
 
 def write_json(path: Path, value: Any) -> None:
     """Writes a JSON file whole or not at all, a reader never seeing half of it."""
-    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(value, indent=2) + "\n"  # ASCII, which any name can be told in
     write_durably(path, text.encode())
+
+
+def read_identity(workdir: Path) -> dict[str, Any] | None:
+    """What `claim` wrote of the run in a directory; ``None`` if there is none.
+
+    Raises:
+      InputError: If the file is not what it wrote, or cannot be read.
+    """
+    path = workdir / "config.json"
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise InputError(
+            f"cannot read {path} ({error.strerror}); allow it, or choose another "
+            "--workdir"
+        ) from error
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise InputError(
+            f"{path} is not the JSON of a run; if it was one, remove that file: the "
+            "checkpoints know it too. Else choose another --workdir"
+        )
+    return found
+
+
+def check_shared(workdir: Path) -> None:
+    """Raises `InputError` in all processes, which all call this, unless they share it.
+
+    Process 0 makes the directory if need be, and leaves nothing in it. If they do not
+    share it, what it made is gone again.
+
+    Args:
+      workdir: The run's directory, under the path that this process has it.
+
+    Raises:
+      InputError: If another process finds another directory there, or it cannot be
+        made.
+    """
+    if jax.process_count() == 1:
+        return
+    mark = workdir / told_by_all(f".shared-{secrets.token_hex(8)}")[0]
+    made = []
+    try:
+        with together():
+            if jax.process_index() == 0:
+                made = [x for x in (workdir, *workdir.parents) if not x.exists()]
+                with _making(workdir):
+                    workdir.mkdir(parents=True, exist_ok=True)
+                    mark.touch()
+        with together():
+            if not mark.exists():
+                raise InputError(
+                    f"{workdir.absolute()} is not the directory that process 0 has; "
+                    "give all processes one --workdir, on a file system that they share"
+                )
+    except InputError:
+        with contextlib.suppress(OSError):
+            mark.unlink()
+        for directory in made:
+            with contextlib.suppress(OSError):
+                directory.rmdir()
+        raise
+    if jax.process_index() == 0:
+        mark.unlink()
 
 
 def check_identity(
@@ -98,17 +168,13 @@ def check_identity(
         )
 
 
-def _check_config(path, identity):
+@contextlib.contextmanager
+def _making(workdir):
+    """Tells of what the disk refuses while a directory is made."""
     try:
-        found = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        write_json(path, identity)
-        return
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
+        yield
+    except OSError as error:
         raise InputError(
-            f"{path} is not the JSON of a run; if it was one, remove that file: the "
-            "checkpoints know it too. Else choose another --workdir"
-        )
-    check_identity(path.parent, found, identity)
+            f"{workdir} cannot be used as a workdir ({error.strerror}); choose "
+            "another with --workdir"
+        ) from error

@@ -31,11 +31,15 @@ def free_port():
 
 
 @contextlib.contextmanager
-def pair(workdir, *flags):
-    """Two processes that train together; their outputs are files beside `workdir`."""
+def pair(workdir, *flags, second=(), environment=None):
+    """Two processes that train together; their outputs are files beside `workdir`.
+
+    The second may have flags more, and an environment of its own.
+    """
     flags = ["--workdir", workdir, *FLAGS, *flags, "--coordinator"]
     flags += [f"127.0.0.1:{free_port()}", "--num-processes", 2, "--process-id"]
-    environment = os.environ | {"JAX_NUM_CPU_DEVICES": "4"}
+    environments = [os.environ | {"JAX_NUM_CPU_DEVICES": "4"}] * 2
+    environments[1] = environments[1] | (environment or {})
     with contextlib.ExitStack() as stack:
         processes = []
         for i in range(2):
@@ -44,10 +48,11 @@ def pair(workdir, *flags):
                 for name in ("out", "err")
             )
             command = [sys.executable, char_gen.__file__, "--distributed", *flags, i]
+            command += second if i else ()
             processes.append(
                 subprocess.Popen(
                     [str(word) for word in command],
-                    env=environment,
+                    env=environments[i],
                     stdout=out,
                     stderr=err,
                 )
@@ -129,3 +134,35 @@ def test_killed_and_stopped_and_gone_on_is_as_if_never_disturbed(tmp_path, capsy
         for d in (whole, one)
     ]
     np.testing.assert_allclose(*losses, rtol=1e-3)
+
+
+def test_processes_that_differ_say_in_what_and_leave_nothing(tmp_path):
+    corpus = tmp_path / "fox.txt"
+    corpus.write_text(TEXT)
+    gone = tmp_path / "gone.txt"
+    two = {"JAX_NUM_CPU_DEVICES": "2"}
+    ways = {
+        "flags": (["--seed", 1], two, "--seed is 0 in process 0 and 1 in process 1"),
+        "jax": ([], {"JAX_ENABLE_X64": "1"}, "jax_enable_x64 is False in process 0"),
+        "text": (["--corpus", gone], {}, f"data set is called {gone}"),
+    }
+    with contextlib.ExitStack() as stack:
+        pairs = {
+            name: stack.enter_context(
+                pair(
+                    tmp_path / name,
+                    *("--corpus", corpus),
+                    second=second,
+                    environment=environment,
+                )
+            )
+            for name, (second, environment, _) in ways.items()
+        }
+        for name, processes in pairs.items():
+            workdir = tmp_path / name
+            assert wait(processes) == [2, 2], said(workdir, 0) + said(workdir, 1)
+            for i in range(2):
+                assert ways[name][-1] in said(workdir, i)
+                assert "Traceback" not in said(workdir, i)
+            assert not workdir.exists()
+    assert "devices of each is 4 in process 0 and 2 in" in said(tmp_path / "flags", 1)

@@ -467,3 +467,23 @@ def test_restoring_unpickles_nothing(tmp_path, monkeypatch):
     for name in ("load", "loads", "Unpickler"):
         monkeypatch.setattr(pickle, name, unpickle)
     assert Checkpoints(tmp_path).restore_latest(make_state()).step == 6
+
+
+def test_another_shape_is_told_before_anything_is_read(tmp_path, monkeypatch):
+    """Orbax finds it amid other reads, which end in tracebacks of their own."""
+    saved(tmp_path, 3)
+    monkeypatch.setattr(ocp.Checkpointer, "restore", None)
+    like = make_state()
+    like = like._replace(carry=jax.tree.map(lambda x: x[:1], like.carry))
+    told = r"carry\.0\.c was saved with the shape \(2, 4\), and \(1, 4\) was expected"
+    with pytest.raises(InputError, match=told):
+        Checkpoints(tmp_path).restore_latest(like)
+
+
+@pytest.mark.parametrize("name", ["[z]", "a\\b", "é\n", os.fsdecode(b"caf\xe9")])
+def test_a_directory_may_have_any_name(name, tmp_path):
+    workdir = tmp_path / name
+    workdir.mkdir()
+    saved(workdir, 3)
+    found = checkpoint.restore_params(workdir, make_state().params)
+    assert is_filled_with(3, found.arrays)

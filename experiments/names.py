@@ -1,0 +1,38 @@
+"""Names of files, as one types them in a command."""
+
+import os
+import shlex
+from pathlib import Path
+
+
+def typed(path: str | Path) -> str:
+    """A path as one would type it here: relative, if it is below this directory."""
+    path = Path(path).absolute()
+    here = Path.cwd()
+    return no_flag(str(path.relative_to(here) if path.is_relative_to(here) else path))
+
+
+def no_flag(name: str) -> str:
+    """The name of a file that no command takes for a flag."""
+    return f"./{name}" if name.startswith("-") and name != "-" else name
+
+
+def command(*words: str) -> str:
+    r"""A command line for the shell.
+
+    A word with bytes that are not UTF-8, which no terminal can show, is told as Bash
+    and Zsh read it: ``$'caf\351'``.
+    """
+    return " ".join(map(_quoted, words))
+
+
+def _quoted(word):
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        told = (
+            chr(byte) if 0x20 <= byte < 0x7F and byte not in b"'\\" else f"\\{byte:03o}"
+            for byte in os.fsencode(word)
+        )
+        return f"$'{''.join(told)}'"
+    return shlex.quote(word)
