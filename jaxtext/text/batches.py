@@ -335,7 +335,7 @@ def split(ids: AnyIds, val_fraction: float) -> tuple[AnyIds, AnyIds]:
       >>> split(np.arange(10), 0.2)
       (array([0, 1, 2, 3, 4, 5, 6, 7]), array([8, 9]))
     """
-    ids, val_fraction = as_ids(ids), fraction("val_fraction", val_fraction)
+    val_fraction = fraction("val_fraction", val_fraction)
     cut = int((1 - val_fraction) * len(ids))
     if cut < 1:
         raise InputError(
