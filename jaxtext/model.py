@@ -9,6 +9,7 @@ from jaxtext.checks import decided, integers
 from jaxtext.compose import output_size
 from jaxtext.errors import InputError
 from jaxtext.expected import a_cell
+from jaxtext.kernels.products import along, rows
 from jaxtext.keys import folded, typed_key
 from jaxtext.noise import weight_drop
 from jaxtext.quantities import count, shown
@@ -193,7 +194,7 @@ class LanguageModel(nn.Module):
         many = decided(lambda: ids.size >= self.vocab_size, otherwise=True)
         if self.cell.embed is not None and many:
             return self.cell.embed(params, self.vectors), ids
-        return params, self.vectors.astype(self.dtype)[ids]
+        return params, rows(self.vectors.astype(self.dtype), ids)
 
     def _thinned(self) -> Params:
         """The cell's parameters, entries dropped where there is noise."""
@@ -208,5 +209,6 @@ class LanguageModel(nn.Module):
             return self.output(hs).astype(jnp.float32)
         assert self.vectors is not None
         kernel = self.vectors.T.astype(self.dtype)
-        logits = hs.astype(self.dtype) @ kernel + self.bias.astype(self.dtype)
+        logits = hs.astype(self.dtype) @ kernel
+        logits += along(self.bias, logits).astype(self.dtype)
         return logits.astype(jnp.float32)

@@ -82,6 +82,61 @@ def test_a_batch_may_be_divided_by_a_mesh(name, axes):
     CASE.assert_close(found, jax.tree.map(np.asarray, expected), times=10)
 
 
+MODELS = {
+    "one-hot": jt.LanguageModel(jt.stack(jt.lstm(4), jt.dropout(0.5), jt.gru(4)), 7),
+    "embedding": jt.LanguageModel(jt.stack(jt.lstm(4), jt.gru(4)), 7, embedding=3),
+    "vectors": jt.LanguageModel(jt.residual(jt.gru(4)), 7, embedding=4),
+    "tied": jt.LanguageModel(jt.min_gru(4), 7, tied=True),
+    "weight drop": jt.LanguageModel(jt.layer_norm_lstm(4), 7, weight_drop=0.5),
+}
+IDS = np.arange(300) % 7
+
+
+@pytest.mark.parametrize("axes", [AxisType.Auto, AxisType.Explicit])
+@pytest.mark.parametrize("name", MODELS)
+def test_texts_of_a_model_may_be_divided_by_a_mesh(name, axes):
+    model, ids = MODELS[name], jnp.asarray(IDS[:40].reshape(4, 10))
+    params = model.init(jax.random.key(0), None, ids)["params"]
+
+    def gradient(params, ids):
+        def loss(params):
+            noise = {"dropout": jax.random.key(1)}
+            state, logits = model.apply({"params": params}, None, ids, rngs=noise)
+            variables = {"params": params}
+            _, more = model.apply(variables, state, ids[:, 0], method="step")
+            return contracts.total((logits, more))
+
+        return jax.value_and_grad(loss)(params)
+
+    expected = jax.jit(gradient)(params, ids)
+    mesh = jax.make_mesh((2,), ("data",), (axes,), devices=jax.devices()[:2])
+    with jax.set_mesh(mesh):
+        where = NamedSharding(mesh, P()), NamedSharding(mesh, P("data"))
+        found = jax.jit(gradient)(*jax.device_put((params, ids), where))
+    found = jax.tree.map(np.asarray, found)
+    CASE.assert_close(found, jax.tree.map(np.asarray, expected), times=10)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_ranks_are_never_left_to_jax(name):
+    """From the first step of training to the text that is written."""
+    model, optimizer = MODELS[name], optax.adamw(1e-3)
+    batch = jt.text.Streams(IDS, 4, 5).batch(seed=0, k=0)
+    key = jax.random.key(0)
+    with jax.numpy_rank_promotion("raise"):
+        state = jt.training.create_state(model, optimizer, key, 4, average=True)
+        step = jt.training.make_train_step(
+            model, optimizer, average_decay=0.9, label_smoothing=0.1, slices=2
+        )
+        state, metrics = jax.jit(step)(state, batch)
+        assert np.isfinite(metrics.loss)
+        params = state.params
+        rms = jt.training.gradient_rms(model, params, [batch])
+        jt.training.evaluate_dynamic(model, params, rms, IDS[:50])
+        jt.training.evaluate(model, params, IDS[:50], window=7)
+        assert len([*jt.generation.generate(model, params, IDS[None], 3, key=key)]) == 1
+
+
 def exported_and_back(function, *shapes):
     blob = jax.export.export(jax.jit(function))(*shapes).serialize()
     return jax.export.deserialize(blob).call

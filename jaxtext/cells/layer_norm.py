@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxtext.checks import decided
-from jaxtext.kernels.products import along, is_symbols, product
+from jaxtext.kernels.products import along, is_symbols, product, rows
 from jaxtext.types import Array
 
 
@@ -54,5 +54,5 @@ def of_product(x: Array, kernel: Array, function: Callable[[Array], Array]) -> A
       ``[…, F]``.
     """
     if is_symbols(x) and decided(lambda: x.size > len(kernel), otherwise=True):
-        return function(kernel)[x]
+        return rows(function(kernel), x)
     return function(product(x, kernel))

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec
 
 from jaxtext.types import Array, DType
 
@@ -21,7 +22,24 @@ def one_hot(x: Array, width: int, dtype: DType) -> Array:
 
 def product(x: Array, kernel: Array) -> Array:
     """``x W``, which for symbols is a row of ``W`` each."""
-    return kernel[x] if is_symbols(x) else x.astype(kernel.dtype) @ kernel
+    return rows(kernel, x) if is_symbols(x) else x.astype(kernel.dtype) @ kernel
+
+
+def rows(table: Array, ids: Array) -> Array:
+    """``table[ids]``, divided as `ids` are where arrays say how they are divided.
+
+    Args:
+      table: ``[V, F]``.
+      ids: Integers of any shape.
+
+    Returns:
+      ``[…, F]``.
+    """
+    if not jax.sharding.get_abstract_mesh().explicit_axes:
+        return table[ids]
+    along_rows = jax.typeof(ids).sharding.spec
+    spec = PartitionSpec(*along_rows, jax.typeof(table).sharding.spec[-1])
+    return table.at[ids].get(out_sharding=spec)
 
 
 def product_gradients(
