@@ -12,7 +12,13 @@ import pytest
 import tyro
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = "README.md", "RESULTS.md", "docs/tutorial.md", "docs/design.md"
+DOCUMENTS = (
+    "README.md",
+    "RESULTS.md",
+    "docs/tutorial.md",
+    "docs/design.md",
+    "docs/contract.md",
+)
 TUTORIAL = (ROOT / "docs/tutorial.md").read_text("utf-8")
 
 
@@ -57,3 +63,17 @@ def test_the_program_says_what_it_is_told_to_say():
 def test_what_is_linked_is_there(name):
     links = re.findall(r"\]\((?!https?:)(.+?)\)", (ROOT / name).read_text("utf-8"))
     assert [x for x in links if not (ROOT / name).parent.joinpath(x).exists()] == []
+
+
+def test_every_sentence_of_the_contract_has_its_test():
+    text = (ROOT / "docs/contract.md").read_text("utf-8")
+    promises = re.findall(r"^- (.*(?:\n  .*)*)", text, re.MULTILINE)
+    assert len(promises) > 40
+    for promise in promises:
+        held_by = re.findall(r"`([\w/]+\.py)::(\w+)`", promise)
+        assert held_by, f"no test holds: {promise}"
+        for file, name in held_by:
+            code = (ROOT / "tests" / file).read_text("utf-8")
+            if file == "test_contracts.py":  # whose clauses are in a file of their own
+                code += (ROOT / "tests/contracts.py").read_text("utf-8")
+            assert f"def {name}(" in code, f"tests/{file} has no {name}"
