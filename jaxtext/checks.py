@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxtext.errors import InputError
-from jaxtext.quantities import count, listed, shown
+from jaxtext.quantities import count, shown
 from jaxtext.types import Array, DType, Shape
 
 
@@ -161,6 +161,8 @@ def fitted(
     def part(path, expected, given):
         return fitted(f"{name}{path}", expected, given, batch_shape, cast=cast)
 
+    if isinstance(expected, tuple | Mapping) and not jax.tree.leaves((expected, given)):
+        return expected
     if hasattr(expected, "dtype"):
         return _fitted_leaf(name, expected, given, batch_shape, cast)
     if isinstance(expected, Mapping):
@@ -210,17 +212,29 @@ def _fitted_leaf(name, expected, given, batch_shape, cast):
 def _check_keys(name, expected, given):
     if not isinstance(given, Mapping):
         raise InputError(
-            f"{name}: expected a dict of {listed(expected)}, got {shown(given)}; give "
-            "each of its parts a name, as init does"
+            f"{name}: expected a dict of {_quoted(expected)}, got {shown(given)}; "
+            + _naming(given, expected)
         )
     missing = [key for key in expected if key not in given]
-    more = [key for key in given if key not in expected]
+    # A part without arrays has no entry, and may have one.
+    more = [k for k, x in given.items() if k not in expected and jax.tree.leaves(x)]
     if missing or more:
         raise InputError(
-            f"{name}: expected {listed(expected)}, got {listed(given)}"
-            + (f"; {listed(missing)} is missing" if missing else "")
-            + (f"; there is no place for {listed(more)}" if more else "")
+            f"{name}: expected {_quoted(expected)}, got {_quoted(given)}"
+            + (f"; {_quoted(missing)} is missing" if missing else "")
+            + (f"; there is no place for {_quoted(more)}" if more else "")
         )
+
+
+def _quoted(names):
+    return ", ".join(map(repr, names)) or "nothing"
+
+
+def _naming(given, expected):
+    """How to make a dict of what came."""
+    if isinstance(given, tuple | list) and all(map(str.isdigit, expected)):
+        return "write {str(i): part for i, part in enumerate(…)}"
+    return "name its parts as init does"
 
 
 def _other_fields(name, expected, given):

@@ -1,15 +1,14 @@
 """Cells made of cells: stacks, residual connections, both directions, dropout."""
 
-from collections.abc import Callable, Mapping
-from functools import cache, partial
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 
 from jaxtext.constructor import constructor
-from jaxtext.parameters import in_a_row, joined, parts_of
+from jaxtext.parameters import in_a_row, joined, numbered, parts_of
 from jaxtext.quantities import fraction
-from jaxtext.types import Cell, Noise, Params
+from jaxtext.types import Cell, Noise
 from jaxtext.unroll import unroll
 from jaxtext.walk import backwards
 
@@ -53,7 +52,7 @@ def stack(*cells: Cell) -> Cell:
     """
     if not cells:
         raise ValueError("a stack needs at least one cell")
-    of_layers = _taken_apart("stack", {str(n): c for n, c in enumerate(cells)})
+    names = numbered(len(cells))
 
     def keyed(key):
         return zip(cells, jax.random.split(key, len(cells)), strict=True)
@@ -81,7 +80,7 @@ def stack(*cells: Cell) -> Cell:
         nothing = (None,) * len(cells)
         per_layer = zip(
             cells,
-            of_layers(params),
+            parts_of(params, names),
             state,
             noise.per_sequence or nothing,
             noise.per_step or nothing,
@@ -109,8 +108,7 @@ def stack(*cells: Cell) -> Cell:
 
     def embed(params, vectors):
         assert embed_first is not None  # or the stack has no `embed`
-        first, *_ = of_layers(params)
-        return {**params, "0": embed_first(first, vectors)}
+        return {**params, "0": embed_first(params["0"], vectors)}
 
     return Cell(
         init,
@@ -161,7 +159,6 @@ def bidirectional(forward: Cell, backward: Cell | None = None) -> Cell:
     """
     both = (forward, forward if backward is None else backward)
     names = "forward", "backward"
-    of_both = _taken_apart("bidirectional", dict(zip(names, both, strict=True)))
 
     def init(key, input_size):
         keys = jax.random.split(key)
@@ -184,7 +181,7 @@ def bidirectional(forward: Cell, backward: Cell | None = None) -> Cell:
         per_cell = zip(
             (walk, partial(backwards, walk)),
             both,
-            of_both(params),
+            parts_of(params, names),
             state,
             noise.per_sequence or nothing,
             noise.per_step or nothing,
@@ -325,15 +322,3 @@ def output_size(cell: Cell, input_size: int) -> int:
         return unroll(cell, params, state, jnp.zeros((1, input_size)))[1]
 
     return jax.eval_shape(one_step).shape[-1]
-
-
-def _taken_apart(what: str, cells: Mapping[str, Cell]) -> Callable[..., list[Params]]:
-    """What takes the parameters of a cell made of others apart, in their order."""
-
-    @cache
-    def has_none(name):
-        # For inputs of any width: whether there are parameters does not depend on it.
-        shapes = jax.eval_shape(lambda: cells[name].init(jax.random.key(0), 1))
-        return not jax.tree.leaves(shapes)
-
-    return partial(parts_of, what, names=tuple(cells), may_lack=has_none)

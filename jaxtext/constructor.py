@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import lru_cache, partial, wraps
 from typing import TypeVar, cast
 
-from jaxtext.checks import floating, inputs, shape
+from jaxtext.checks import array, floating, inputs, shape
 from jaxtext.expected import a_cell, fitted_params, fitted_state
 from jaxtext.kernels.products import is_symbols
 from jaxtext.keys import typed_key
@@ -89,9 +89,11 @@ def _checked(cell: Cell) -> Cell:
     def checked_initial_state(batch_shape):
         return initial_state(shape("batch_shape", batch_shape))
 
-    step = None if cell.step is None else _checked_step(cell, cell.step)
     return cell._replace(
-        init=checked_init, initial_state=checked_initial_state, step=step
+        init=checked_init,
+        initial_state=checked_initial_state,
+        step=None if cell.step is None else _checked_step(cell, cell.step),
+        embed=None if cell.embed is None else _checked_embed(cell, cell.embed),
     )
 
 
@@ -104,3 +106,12 @@ def _checked_step(cell, step):
         return step(params, fitted_state(cell, state, batch_shape), x, noise)
 
     return checked_step
+
+
+def _checked_embed(cell, embed):
+    @wraps(embed)
+    def checked_embed(params, vectors):
+        vectors = array("vectors", vectors)
+        return embed(fitted_params(cell, params, "vectors", vectors), vectors)
+
+    return checked_embed

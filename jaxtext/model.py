@@ -45,6 +45,7 @@ class LanguageModel(nn.Module):
         mask for all sequences of a call (`jaxtext.weight_drop`).
 
     Example:
+      >>> import jax
       >>> import jaxtext as jt
       >>> model = LanguageModel(jt.stack(jt.lstm(16), jt.dropout(0.2)), vocab_size=65)
       >>> ids = jnp.zeros((2, 10), jnp.int32)

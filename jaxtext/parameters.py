@@ -5,7 +5,7 @@ partition rules). A tuple is a leaf to them, and a dict without entries is lost 
 way. So parts in a row are numbered, and one without parameters has no entry.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import jax
 
@@ -35,60 +35,21 @@ def in_a_row(parts: Iterable[Params]) -> dict[str, Params]:
     return joined({str(n): part for n, part in enumerate(parts)})
 
 
-def _never(name: str) -> bool:
-    del name
-    return False
-
-
-def parts_of(
-    what: str,
-    params: Params,
-    names: Sequence[str],
-    may_lack: Callable[[str], bool] = _never,
-) -> list[Params]:
-    """Takes the parameters of a whole apart again.
-
-    Args:
-      what: The whole, for the error message.
-      params: Its parameters, as `joined` makes them.
-      names: All its parts.
-      may_lack: Whether a part has no parameters. It is asked of those without an entry.
-
-    Returns:
-      The parameters of each part, in the order of `names`; ``{}`` where it has none.
-
-    Raises:
-      ValueError: If they are not a dict, as before this layout, or those of another
-        whole: an entry too many, or one too few.
+def parts_of(params: Params, names: Iterable[str]) -> list[Params]:
+    """The parameters of each part of a whole again; ``{}`` where it has none.
 
     Example:
-      >>> parts_of("pair", {"0": 1.0}, ("0", "1"), lambda name: name == "1")
-      [1.0, {}]
-      >>> parts_of("pair", (1.0, 2.0), ("0", "1"))
-      Traceback (most recent call last):
-      ValueError: pair: expected params as a dict of '0', '1', got a tuple; write \
-dict(zip(('0', '1'), params))
+      >>> parts_of({"0": {"bias": 1.0}}, ("0", "1"))
+      [{'bias': 1.0}, {}]
     """
-    listed = ", ".join(map(repr, names))
-    if not isinstance(params, Mapping):
-        in_order = isinstance(params, tuple | list) and len(params) == len(names)
-        remedy = f"write dict(zip(({listed}), params))" if in_order else _ANEW
-        raise ValueError(
-            f"{what}: expected params as a dict of {listed}, got a "
-            f"{type(params).__name__}; {remedy}"
-        )
-    if unknown := [name for name in params if name not in names]:
-        raise ValueError(
-            f"{what}: expected params of {listed} alone, got "
-            f"{', '.join(map(repr, unknown))} too; {_ANEW}"
-        )
-    lacking = [name for name in names if name not in params and not may_lack(name)]
-    if lacking:
-        raise ValueError(
-            f"{what}: expected params with {', '.join(map(repr, lacking))}, got "
-            f"{', '.join(map(repr, params)) + ' alone' if params else '{}'}; {_ANEW}"
-        )
     return [params.get(name, {}) for name in names]
 
 
-_ANEW = "take those that its own init makes"
+def numbered(count: int) -> list[str]:
+    """The names of so many parts in a row.
+
+    Example:
+      >>> numbered(3)
+      ['0', '1', '2']
+    """
+    return [str(n) for n in range(count)]

@@ -61,16 +61,20 @@ def unroll(
     Args:
       cell: The cell, or stack of cells.
       params: Its parameters.
-      state: The state to start from, as ``cell.initial_state(batch_shape)`` makes it.
+      state: The state to start from, as ``cell.initial_state(batch_shape)`` makes it:
+        that structure and those shapes; numbers of another type are cast to its types.
+        ``None``: the initial state.
       xs: ``[B, T, D]`` floating point, or ``[B, T]`` integers in ``[0, D)`` that stand
         for one-hot rows; ``B`` may be any number of axes, or none.
       key: Where the cell's noise comes from: one key, sequence ``i`` of a batch then
         drawing from ``fold_in(key, i)``, or a key for each sequence ``[B]``. ``None``:
         no noise.
-      lengths: ``[B]`` integers: how many steps of each sequence count. Outputs after
+      lengths: ``[B]`` integers: how many steps of each sequence count, at most all of
+        them. Outputs after
         them are zero and the state stays that of the last step that counts; length 0
         returns the state given. What the padding holds has no effect, NaN included.
-      resets: ``[B, T]`` booleans, true where a new segment starts: the state goes back
+      resets: ``[B, T]`` flags, booleans or numbers that are not zero where a new
+        segment starts: the state goes back
         to ``cell.initial_state`` before that step. Under `reverse` a segment is left
         by its first step, so the state goes back after it.
       reverse: Whether to walk from the last step to the first. Outputs stay where
@@ -94,9 +98,13 @@ def unroll(
     Returns:
       The state after the last step, and the outputs ``[B, T, H]``.
 
+    Lists will do for arrays. Outside ``jax.jit`` it is compiled once for each cell and
+    each shape of the arguments; cells that are made by equal calls are equal.
+
     Raises:
-      ValueError: If the shapes do not fit together, no backend has that name, or the
-        one that has cannot do what is asked.
+      ValueError: If an argument is not what is told above, naming it, what was expected
+        and what came; if no backend has that name, or the one that has cannot do what
+        is asked.
 
     Example:
       >>> import jaxtext as jt

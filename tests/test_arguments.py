@@ -221,12 +221,13 @@ WRONG = {
     ),
     "parameters of another cell": (
         lambda: jt.unroll(LSTM, jt.gru(4).init(jax.random.key(0), 3), STATE, XS),
-        "params: expected bias, kernel, recurrent_kernel, got kernel, "
-        "recurrent_kernel, bias, recurrent_bias; there is no place for recurrent_bias",
+        "params: expected 'bias', 'kernel', 'recurrent_kernel', got 'kernel', "
+        "'recurrent_kernel', 'bias', 'recurrent_bias'; there is no place for "
+        "'recurrent_bias'",
     ),
     "too few parameters": (
         lambda: LSTM.step({"kernel": PARAMS["kernel"]}, STATE, XS[:, 0]),
-        "got kernel; bias, recurrent_kernel is missing",
+        "got 'kernel'; 'bias', 'recurrent_kernel' is missing",
     ),
     "a mask of another shape": (
         lambda: jt.unroll(LSTM, PARAMS, STATE, XS, resets=[True, False]),

@@ -7,7 +7,7 @@ from jaxtext.cells.affine import glorot
 from jaxtext.cells.hidden import hidden_size
 from jaxtext.constructor import constructor
 from jaxtext.kernels.products import one_hot
-from jaxtext.parameters import in_a_row, joined, parts_of
+from jaxtext.parameters import in_a_row, joined, numbered, parts_of
 from jaxtext.types import Cell, DType
 
 
@@ -60,7 +60,6 @@ def mogrifier(cell: Cell, rounds: int = 5, *, param_dtype: DType = jnp.float32) 
     hidden = hidden_size(cell, "mogrifier")
     inner = cell.step
     assert inner is not None  # a cell that is not made of others has one
-    gates = {"input_gates": (rounds + 1) // 2, "hidden_gates": rounds // 2}
 
     def init(key, input_size):
         cell_key, *keys = jax.random.split(key, 1 + rounds)
@@ -72,15 +71,10 @@ def mogrifier(cell: Cell, rounds: int = 5, *, param_dtype: DType = jnp.float32) 
         )
 
     def step(params, state, x, noise=None):
-        of_cell, *of_sides = parts_of(
-            "mogrifier", params, ("cell", *gates), lambda name: gates.get(name) == 0
-        )
+        of_cell, *of_gates = parts_of(params, ("cell", "input_gates", "hidden_gates"))
         if not rounds:
             return inner(of_cell, state, x, noise)
-        qs, rs = (
-            parts_of(f"mogrifier, {side}", part, [str(n) for n in range(count)])
-            for (side, count), part in zip(gates.items(), of_sides, strict=True)
-        )
+        qs, rs = (parts_of(part, numbered(len(part))) for part in of_gates)
         h = state.h
         if jnp.issubdtype(x.dtype, jnp.integer):
             x = one_hot(x, qs[0].shape[1], h.dtype)

@@ -145,7 +145,7 @@ def minimal_gated_unit(p, h, x):
 
 def mogrified_lstm(p, state, x):
     c, h = state
-    (q1, q3, q5), (r2, r4) = p["input_gates"], p["hidden_gates"]
+    (q1, q3, q5), (r2, r4) = p["input_gates"].values(), p["hidden_gates"].values()
     x1 = 2 * σ(h @ q1) * x
     h2 = 2 * σ(x1 @ r2) * h
     x3 = 2 * σ(h2 @ q3) * x1

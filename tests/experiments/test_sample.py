@@ -87,7 +87,7 @@ def test_a_prompt_changes_what_follows(workdir, capfdbinary):
         (["--prompt", "h", "--prompt-file", "f"], "expected no --prompt with it"),
         (["--temperature", "-1"], "temperature: expected 0 or more, got -1"),
         (["--seed", str(2**32)], "--seed: expected 0 or more, below 2**32"),
-        (["--length", "-1"], "length: expected 0 or more, got -1"),
+        (["--length", "-1"], "length: expected a whole number of at least 0, got -1"),
     ],
 )
 def test_bad_input_is_one_line(workdir, args, said, capfdbinary):
