@@ -56,18 +56,24 @@ def fitted_params(cell: Cell, params: Params, name: str, xs: Array) -> Params:
       InputError: If they have another structure or other shapes, or if the inputs are
         not as wide as they are made for.
     """
-    width = made_for = None if is_symbols(xs) else xs.shape[-1]
-    shows = _where_width_shows(cell.init, _default_float())
-    if shows is not None:
-        made_for = _width(params, *shows) or width or 1
-        if width not in (None, made_for):
-            raise InputError(
-                f"{name}: expected vectors of width {made_for}, which params are for, "
-                f"got {shown(xs)}; cell.init(key, {width}) makes params for these"
-            )
-    if made_for is None:
-        return params
-    expected = _params_for(cell.init, made_for, _default_float())
+    if is_symbols(xs):
+        width = _width(cell.init, params)
+        return params if width is None else _fitted(cell, params, width)
+    width = xs.shape[-1]
+    try:
+        return _fitted(cell, params, width)
+    except InputError:
+        made_for = _width(cell.init, params)
+        if made_for in (None, width):
+            raise
+        raise InputError(
+            f"{name}: expected vectors of width {made_for}, which params are for, got "
+            f"{shown(xs)}; cell.init(key, {width}) makes params for these"
+        ) from None
+
+
+def _fitted(cell, params, width):
+    expected = _params_for(cell.init, width, _default_float())
     return fitted("params", expected, params, cast=False)
 
 
@@ -106,13 +112,29 @@ def _where_width_shows(init: Callable[..., Params], _: Hashable) -> Any:
     return None
 
 
-def _width(params, path, axis, first, growth) -> int | None:
-    """The width that parameters were made for, as far as their structure is right."""
+def _width(init, params) -> int | None:
+    """The width that parameters were made for, 1 if they are no such parameters.
+
+    ``None``: it cannot be told.
+    """
+    shows = _where_width_shows(init, _default_float())
+    if shows is None:
+        return None
+    path, axis, first, growth = shows
+    shape = np.shape(_at(path, params))
+    if axis >= len(shape):
+        return 1
+    width = max(1, 1 + (shape[axis] - first) // growth)
+    expected = _at(path, _params_for(init, width, _default_float()))
+    return width if expected.shape[axis] == shape[axis] else None
+
+
+def _at(path: Any, tree: Any) -> Any:
+    """What is at a path, ``None`` if there is no such path."""
     for key in path:
         name = getattr(key, "key", getattr(key, "idx", getattr(key, "name", None)))
         try:
-            params = params[name]
+            tree = tree[name]
         except (KeyError, IndexError, TypeError):
             return None
-    shape = params.shape if hasattr(params, "shape") else np.shape(params)
-    return None if axis >= len(shape) else max(1, 1 + (shape[axis] - first) // growth)
+    return tree

@@ -134,7 +134,11 @@ def _compiled(cell, backend, remat, reverse, time_major):
     """
     walk = partial(over_time, backend=backend, remat=remat)
     walk = partial(_walked, walk, cell, reverse=reverse, time_major=time_major)
-    return jax.jit(partial(_in_any_mesh, walk, time_major))
+
+    def unroll(*operands):  # by this name in profiles
+        return _in_any_mesh(walk, time_major, *operands)
+
+    return jax.jit(unroll)
 
 
 def explain_backend(

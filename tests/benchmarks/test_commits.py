@@ -22,6 +22,6 @@ def test_a_checkout_beside_itself(tmp_path, capsys):
     ]
     for row in result["rows"]:
         assert len(row["rounds_ms"]) == 3
-        assert 0 < row["ratio"]
+        assert row["ratio"] > 0
         assert row["what"] in printed.err
     assert "jax" in result["versions"]

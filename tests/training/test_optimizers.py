@@ -220,5 +220,5 @@ def test_who_does_not_ask_does_not_pay():
         return str(jax.make_jaxpr(make_train_step(MODEL, optimizer))(state, batch))
 
     assert program(optax.with_extra_args_support(sgd)) == program(sgd)
-    reads = "name=_in_any_mesh"  # the model, over a batch
+    reads = "name=unroll"  # the model, over a batch
     assert program(sgd).count(reads) < program(optax.lbfgs()).count(reads)
