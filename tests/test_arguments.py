@@ -13,6 +13,7 @@ import pytest
 from test_contracts import CELLS, MEETINGS
 
 import jaxtext as jt
+from jaxtext.training import checkpoint, log, workdir
 
 KINDS = {"dtype": "float32", "param_dtype": "float32"}
 CASE = contracts.Case(batch=2, length=4)
@@ -121,6 +122,24 @@ def test_sizes_may_be_numpys():
     assert jt.gru(8, dtype="bfloat16") is jt.gru(8, dtype=jnp.bfloat16)
     state = jt.lstm(8).initial_state(np.int64(3))
     assert state.c.shape == jt.lstm(8).initial_state([3]).c.shape == (3, 8)
+
+
+def test_paths_may_be_strings(tmp_path):
+    run, text = str(tmp_path / "run"), tmp_path / "text"
+    text.write_text("the quick brown fox\n" * 9)
+    corpus = jt.text.load(str(text), cache=str(tmp_path / "cache"))
+    assert len(jt.text.FileArray(str(text))) == len(corpus.ids)
+    optimizer = optax.sgd(0.1)
+    state = jt.training.create_state(MODEL, optimizer, jax.random.key(0), 2)
+    with workdir.claim(run, {"cell": "gru"}):
+        checkpoints = checkpoint.Checkpoints(run)
+        checkpoints.save_latest(state, {"cell": "gru"})
+        checkpoints.finish()
+    assert workdir.read_identity(run) == {"cell": "gru"}
+    found = checkpoint.restore_params(run, state.params)
+    contracts.assert_close(found.arrays, state.params)
+    log.MetricsLog(run, keep=0).append({"step": 1})
+    assert log.read_metrics(f"{run}/metrics.jsonl") == [{"step": 1}]
 
 
 @pytest.mark.parametrize("name", CELLS)

@@ -48,7 +48,7 @@ def load(
     *,
     vocab: Kind = "chars",
     limit: int | None = None,
-    cache: Path | None = None,
+    cache: Path | str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
     warn: Callable[[str], None] = warnings.warn,
 ) -> Corpus:
@@ -93,7 +93,7 @@ def load(
         raise InputError(f"expected --vocab {' or '.join(KINDS)}, got {vocab!r}")
     if limit is not None and limit < 1:
         raise InputError(f"expected a limit of at least 1, got {limit}; raise it")
-    cache = caching.root() if cache is None else cache
+    cache = caching.root() if cache is None else Path(cache)
     caching.remove_leftovers(cache / "corpora")
     waiting = partial(progress, 0, 1)
     with resolve(specs, cache=cache, waiting=waiting, warn=warn) as (name, paths):

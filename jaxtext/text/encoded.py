@@ -26,7 +26,7 @@ def encode(
     vocabulary: Vocabulary,
     *,
     limit: int | None = None,
-    cache: Path | None = None,
+    cache: Path | str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Corpus:
     """Encode a text in a given vocabulary, in constant memory.
@@ -57,7 +57,7 @@ def encode(
       >>> np.asarray(corpus.ids)
       array([2, 0, 1], dtype=uint8)
     """
-    folder = (caching.root() if cache is None else cache) / "corpora"
+    folder = (caching.root() if cache is None else Path(cache)) / "corpora"
     caching.remove_leftovers(folder)
     size = check(sources.paths, vocabulary.kind)
     total = size if limit is None else min(size, limit)

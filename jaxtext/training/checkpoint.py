@@ -28,6 +28,7 @@ import orbax.checkpoint as ocp
 from jax.sharding import SingleDeviceSharding
 
 from jaxtext.errors import InputError
+from jaxtext.quantities import count
 from jaxtext.training import manifest
 from jaxtext.training.agreement import of_first, together
 from jaxtext.training.by_path import arranged
@@ -83,15 +84,13 @@ class Checkpoints:
 
     def __init__(
         self,
-        workdir: Path,
+        workdir: Path | str,
         *,
         keep: int = 2,
         warn: Callable[[str], None] = warnings.warn,
     ):
-        self._root = workdir / "checkpoints"
-        if keep < 2:
-            raise InputError(f"expected to keep at least 2 checkpoints, got {keep}")
-        self._keep = keep
+        self._root = Path(workdir) / "checkpoints"
+        self._keep = count("keep", keep, 2)
         self._warn = warn
         self._writer = ThreadPoolExecutor(1, "checkpoint")
         self._pending: dict[str, Future[None]] = {}  # by series, the latest at its end
@@ -245,7 +244,7 @@ class Checkpoints:
 
 
 def read_about(
-    workdir: Path,
+    workdir: Path | str,
     *,
     series: Series = "best",
     warn: Callable[[str], None] = warnings.warn,
@@ -264,7 +263,7 @@ def read_about(
 
 
 def restore_params(
-    workdir: Path,
+    workdir: Path | str,
     like: Params,
     *,
     series: Series = "best",
@@ -286,7 +285,7 @@ def restore_params(
 
 
 def _best_or_latest(workdir, items, series, warn):
-    seen = []
+    seen, workdir = [], Path(workdir)
     for name in ("best", "latest") if series == "best" else (series,):
         for step, path in _newest_first(workdir / "checkpoints" / name):
             try:

@@ -26,8 +26,8 @@ class MetricsLog:
       [{'step': 10, 'loss': 2.5}]
     """
 
-    def __init__(self, workdir: Path, keep: int):
-        self.path: Path = workdir / "metrics.jsonl"
+    def __init__(self, workdir: Path | str, keep: int):
+        self.path: Path = Path(workdir) / "metrics.jsonl"
         self.records: list[Record] = read_metrics(self.path)
         self.rewind(keep)
 
@@ -69,9 +69,9 @@ def _line(record: Record) -> bytes:
     return (json.dumps(record) + "\n").encode()
 
 
-def read_metrics(path: Path) -> list[Record]:
+def read_metrics(path: Path | str) -> list[Record]:
     """Reads the records of a log, up to the first line that is none."""
-    records = []
+    records, path = [], Path(path)
     if path.exists():
         with path.open(encoding="utf-8", errors="replace") as file:
             for line in file:

@@ -16,7 +16,7 @@ from jaxtext.training.files import write_durably
 
 
 @contextlib.contextmanager
-def claim(workdir: Path, identity: Mapping[str, Any]) -> Iterator[None]:
+def claim(workdir: Path | str, identity: Mapping[str, Any]) -> Iterator[None]:
     """Holds a directory for one run, making it if need be.
 
     The claim is an operating system's lock, which a process that is killed gives up.
@@ -39,6 +39,7 @@ def claim(workdir: Path, identity: Mapping[str, Any]) -> Iterator[None]:
       ...     (run / "config.json").read_text().split()
       ['{', '"cell":', '"lstm"', '}']
     """
+    workdir = Path(workdir)
     with _making(workdir):
         workdir.mkdir(parents=True, exist_ok=True)
         lock = FileLock(workdir / ".lock")
@@ -65,19 +66,19 @@ def claim(workdir: Path, identity: Mapping[str, Any]) -> Iterator[None]:
         lock.release()
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path | str, value: Any) -> None:
     """Writes a JSON file whole or not at all, a reader never seeing half of it."""
     text = json.dumps(value, indent=2) + "\n"  # ASCII, which any name can be told in
-    write_durably(path, text.encode())
+    write_durably(Path(path), text.encode())
 
 
-def read_identity(workdir: Path) -> dict[str, Any] | None:
+def read_identity(workdir: Path | str) -> dict[str, Any] | None:
     """What `claim` wrote of the run in a directory; ``None`` if there is none.
 
     Raises:
       InputError: If the file is not what it wrote, or cannot be read.
     """
-    path = workdir / "config.json"
+    path = Path(workdir) / "config.json"
     try:
         found = json.loads(path.read_text("utf-8"))
     except (FileNotFoundError, NotADirectoryError):
