@@ -45,7 +45,7 @@ class Config:
     in one; runs, caches and what is hidden in a directory are left out."""
     vocab: Literal["chars", "bytes"] = "chars"
     """Symbols: the distinct characters of a text in UTF-8, or in UTF-16 with a byte
-    order mark; or bytes, which any file has, as they are."""
+    order mark; or bytes, which any file but an archive is taken as."""
     characters: int | None = None
     """Use only so many characters from the beginning of the corpus."""
     val_fraction: float = 0.1
@@ -234,7 +234,8 @@ def identity(
 def default_workdir(corpus_name: str, identity: dict[str, Any]) -> Path:
     """``runs/{corpus}-{cell}-{hash of the configuration}``.
 
-    The run of a text that was called otherwise then is where it was: the hash tells.
+    If the text had another name when its run began, that run's directory is returned:
+    the hash is the same.
     """
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     what = f"-{identity['cell']}-{digest[:8]}"

@@ -136,8 +136,8 @@ def _check_effect(config, words):
             value = getattr(config, name)
             if name in words and _asks_for_something(value):
                 raise InputError(
-                    f"{flag(name)}: expected {expected}, got {value}; leave one of "
-                    "them out"
+                    f"{flag(name)}: expected {expected}, got {value}; give that, or "
+                    f"leave {flag(name)} out"
                 )
 
 

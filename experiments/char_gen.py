@@ -12,8 +12,8 @@ and, when it is finished, the line that was printed (``result.json``).
 Exit status:
   0        finished
   2        bad input, or what somebody has to mend (a full disk, a text that cannot be
-           read any more); what could be saved is saved. Output that cannot be written
-           is no such thing: the result is in the directory
+           read any more); what could be saved is saved. Standard output that cannot be
+           written does not count: the result is in the directory
   3        training diverged, and going back did not help
   75       another process of the run was lost; the same command on every host goes on
   128 + n  stopped by signal n (130 is Ctrl-C) at the end of a step, and saved; a second
@@ -46,7 +46,7 @@ from char_run import Clock, DivergedError, Run, summary
 from char_samples import print_samples
 from char_train import train
 from flags import without
-from names import command, no_flag, typed
+from names import as_typed, command, no_flag
 from watch import Screen, screen
 
 from jaxtext.errors import InputError
@@ -128,17 +128,22 @@ def experiment(
         print_last_line(json.dumps(run.result), run.workdir / "result.json")
 
 
+# What a command for another cell, or text, leaves out of the one that was typed.
+OF_LSTM = "cell", "workdir", "dropout_hidden", "zoneout_hidden"
+OF_TEXT = "corpus", "val_corpus", "workdir"
+
+
 def say_what_next(run: Run, display: Screen, argv: Sequence[str]) -> None:
     """Prints where everything is and what can be typed next."""
     folder = Path(__file__).parent
 
     def run_script(script, *words):
-        return command(typed(sys.executable), typed(folder / script), *words)
+        return command(as_typed(sys.executable), as_typed(folder / script), *words)
 
     def again(*changes, instead):
         return run_script(Path(__file__).name, *without(argv, *instead), *changes)
 
-    of = "--workdir", typed(run.workdir)
+    of = "--workdir", as_typed(run.workdir)
     sample = run_script("sample.py", *of)
     texts = map(no_flag, run.config.val_corpus or run.config.corpus)
     protocol = "--protocol", run.config.eval_protocol
@@ -150,8 +155,8 @@ def say_what_next(run: Run, display: Screen, argv: Sequence[str]) -> None:
     else:
         more = ("--steps", 2 * result["steps"])
     elsewhere = () if run.config.workdir is None else ("--workdir", "runs/another")
-    another_cell = again("--cell", cell, *elsewhere, instead=("cell", "workdir"))
-    your_text = again("--corpus", "FILE", *elsewhere, instead=("corpus", "workdir"))
+    another_cell = again("--cell", cell, *elsewhere, instead=OF_LSTM)
+    your_text = again("--corpus", "FILE", *elsewhere, instead=OF_TEXT)
     display.say(
         f"the run is in {run.workdir}\n"
         f"  loss curve   {run.workdir / 'curve.png'}\n"

@@ -13,7 +13,7 @@ import char_config
 import jax
 from char_config import Config
 from char_flags import flag
-from char_plan import asked_steps, plan
+from char_plan import plan
 from char_run import Clock, Run
 from watch import Screen
 
@@ -234,7 +234,7 @@ def _finished_result(run):
         result["workdir"] = str(run.workdir)
         if jax.process_index() == 0:
             write_json(path, result)
-    config, asked = run.config, asked_steps(run)
+    config, asked = run.config, run.asked_steps
     enough_steps = asked is not None and result["steps"] >= asked
     enough_time = config.minutes and (result["minutes"] or 0) >= config.minutes
     return result if enough_steps or enough_time else None

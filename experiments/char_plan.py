@@ -11,22 +11,7 @@ from watch import Screen
 from jaxtext.training import TrainState
 from jaxtext.training.agreement import of_first
 
-DEFAULT_STEPS = 5000
 FEW = 100  # steps, in which a model learns little
-
-
-def asked_steps(run: Run) -> int | None:
-    """How many steps the configuration asks for; ``None`` if it gives a time alone.
-
-    Of several budgets the one that is used up first ends the run.
-    """
-    config = run.config
-    asked = [config.steps] if config.steps is not None else []
-    if config.epochs is not None:
-        asked.append(max(1, round(config.epochs * run.batches.batches_per_epoch)))
-    if asked:
-        return min(asked)
-    return None if config.minutes is not None else DEFAULT_STEPS
 
 
 def plan(
@@ -41,7 +26,7 @@ def plan(
       display: Is told about it.
     """
     minutes = run.config.minutes
-    asked = asked_steps(run)
+    asked = run.asked_steps
     planned = before["steps"] if before and before["minutes"] == minutes else None
     known = asked or planned
     display.start("compiling", total=1)
@@ -88,10 +73,11 @@ def warn_of_few_steps(run: Run, display: Screen) -> None:
     config = run.config
     if run.step >= FEW or run.step == config.steps:
         return
-    if config.epochs is not None and run.step == asked_steps(run):
+    if config.epochs is not None and run.step == run.asked_steps:
+        enough = math.ceil(100 * FEW / run.batches.batches_per_epoch) / 100
         why = (
             f"--epochs {config.epochs:g} is no more of this text; give --epochs "
-            f"{FEW / run.batches.batches_per_epoch:.2g} or more"
+            f"{enough:g} or more"
         )
     elif config.minutes is not None:
         why = _too_short(run)
@@ -120,7 +106,7 @@ def plan_is_due(run: Run, since: float) -> bool:
 
     Only time can run out differently than it was planned.
     """
-    if asked_steps(run) is not None:
+    if run.asked_steps is not None:
         return False
     return run.clock() - since > 60 * (run.config.minutes or 0) / 16
 

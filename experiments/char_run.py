@@ -21,6 +21,8 @@ from jaxtext.training.checkpoint import Checkpoint, Checkpoints, restore_params
 from jaxtext.training.interrupt import Request
 from jaxtext.types import Params
 
+DEFAULT_STEPS = 5000
+
 Clock: TypeAlias = Callable[[], float]  # seconds since the process began
 
 
@@ -115,6 +117,20 @@ class Run:
         # Checkpoints of before there was this sum have none.
         self.pass_loss = PassLoss(*found.about.get("pass_loss", ()))
 
+    @property
+    def asked_steps(self) -> int | None:
+        """How many steps the configuration asks for; ``None``: it gives a time alone.
+
+        Of several budgets the one that is used up first ends the run.
+        """
+        config = self.config
+        asked = [config.steps] if config.steps is not None else []
+        if config.epochs is not None:
+            asked.append(max(1, round(config.epochs * self.batches.batches_per_epoch)))
+        if asked:
+            return min(asked)
+        return None if config.minutes is not None else DEFAULT_STEPS
+
     def save(self) -> None:
         """Saves the whole state as the latest checkpoint."""
         self.checkpoints.save_latest(self.parallel.collect(self.state), self.about())
@@ -149,7 +165,8 @@ def summary(run: Run, display: Screen) -> dict[str, Any]:
         "rollbacks": len(run.rollbacks),
         "parameters_sha256": _fingerprint(params),
         "peak_memory_mb": rss / 2**20,
-        "minutes": run.config.minutes,
+        # Used up, so that the same command has nothing left to do.
+        "minutes": None if run.step == run.asked_steps else run.config.minutes,
         "seconds": run.seconds(),
     }
 

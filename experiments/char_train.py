@@ -186,7 +186,7 @@ class _Training:
         if (mean := self.run.pass_loss.mean) is not None:
             self.display.say(
                 f"step {self.run.step}: training loss {mean:.4f} nats per character, "
-                "the mean of the last pass"
+                f"the mean of {self.run.pass_loss.steps} steps of the last pass"
             )
 
     def sample_is_due(self):

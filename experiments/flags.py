@@ -110,6 +110,8 @@ def _spans(argv: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
     name: str = ""
     values: list[str] = []
     for word in argv:
+        if word == "-h":
+            word = "--help"
         if not word.startswith("--"):
             values.append(word)
             continue

@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 
 
-def typed(path: str | Path) -> str:
+def as_typed(path: str | Path) -> str:
     """A path as one would type it here: relative, if it is below this directory."""
     path = Path(path).absolute()
     here = Path.cwd()

@@ -100,7 +100,7 @@ class _WandB:
         self._client = importlib.import_module("wandb")
         self._client.init(
             project="jaxtext",
-            name=workdir.name,
+            name=workdir.resolve().name,
             dir=str(workdir),
             id=_kept_id(workdir / "wandb-id"),
             resume="allow",  # the run of this id if there is one, else a new one

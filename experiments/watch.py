@@ -57,9 +57,14 @@ class Screen:
             self._task = None
 
     def say(self, text: str = "", style: str | None = None) -> None:
-        """Prints a line, or a whole text, as it is."""
+        """Prints a line, or a whole text; nothing in it is taken for markup."""
         self._progress.console.print(
-            text, style=style, markup=False, highlight=False, soft_wrap=True
+            text,
+            style=style,
+            markup=False,
+            emoji=False,
+            highlight=False,
+            soft_wrap=True,
         )
 
     def _note(self, text):

@@ -28,6 +28,7 @@ _OF_A_RUN = (
     "look-inside.html",
     "events.out.tfevents.*",
     "wandb",
+    "wandb-id",
 )
 _MARKS_OF_CACHES = ("CACHEDIR.TAG", "pyvenv.cfg")
 

@@ -231,5 +231,5 @@ def test_commands_are_quoted_for_the_shell():
     words = ["a b", "it's", "two\nlines", "🦊"]
     assert shlex.split(names.command(*words)) == words
     assert names.command(os.fsdecode(b"caf\xe9's")) == r"$'caf\351\047s'"
-    assert names.typed("-run") == names.no_flag("-run") == "./-run"
+    assert names.as_typed("-run") == names.no_flag("-run") == "./-run"
     assert names.no_flag("-") == "-"  # standard input

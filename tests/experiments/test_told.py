@@ -171,7 +171,7 @@ def test_few_steps_are_told_and_enough_are_not(gen, tmp_path):
     assert "warning" not in said
     said = gen("--epochs", 0.5, *NEVER, "--workdir", tmp_path / "4")[2]
     assert "only 6 steps were trained" in said
-    assert "--epochs 0.5 is no more of this text; give --epochs 8.3 or more" in said
+    assert "--epochs 0.5 is no more of this text; give --epochs 8.34 or more" in said
     said = gen("--steps", 3, *NEVER, "--workdir", tmp_path / "5")[2]
     assert "warning" not in said  # as it was asked for
 
@@ -183,6 +183,12 @@ def test_of_several_budgets_the_first_that_is_over_ends_it(gen, tmp_path):
         ("c", ("--minutes", 9, "--epochs", 0.5), 6),
     ):
         assert gen(*words, *NEVER, "--workdir", tmp_path / name)[1]["steps"] == steps
+
+
+def test_minutes_that_were_not_used_up_are_there_still(gen, tmp_path):
+    for steps in (3, 6, 6):
+        words = "--minutes", 9, "--steps", steps, *NEVER, "--workdir", tmp_path / "run"
+        assert gen(*words)[1]["steps"] == steps
 
 
 def test_train_on_takes_the_place_of_every_budget(gen):
