@@ -3,6 +3,7 @@
 An error says which argument it is about, what was expected, what came and what to do.
 """
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -24,10 +25,9 @@ def floating(name: str, dtype: DType) -> DType:
       >>> floating("dtype", "bfloat16")
       dtype(bfloat16)
     """
-    try:
-        found = jnp.dtype(dtype)
-    except TypeError:
-        found = None
+    found = None
+    with contextlib.suppress(TypeError):
+        found = None if dtype is None else jnp.dtype(dtype)
     if found is None or not jnp.issubdtype(found, jnp.floating):
         raise InputError(
             f"{name}: expected a floating-point type such as jnp.float32 or "
@@ -50,7 +50,7 @@ def array(name: str, value: Any) -> Array:
         return value
     try:
         return jnp.asarray(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(
             f"{name}: expected an array of numbers, or lists of equal lengths, got "
             f"{shown(value)}"
@@ -106,9 +106,9 @@ def shape(name: str, value: Any) -> Shape:
       >>> shape("batch_shape", 3), shape("batch_shape", [2, 3])
       ((3,), (2, 3))
     """
-    if isinstance(value, tuple | list):
-        return tuple(value)
-    return (count(name, value, 0),)
+    axes = value if isinstance(value, tuple | list) else (value,)
+    symbolic = jax.export.is_symbolic_dim
+    return tuple(n if symbolic(n) else count(name, n, 0) for n in axes)
 
 
 def flags(name: str, value: Any) -> Array:
@@ -132,9 +132,7 @@ def flags(name: str, value: Any) -> Array:
     return found != 0
 
 
-def fitted(
-    name: str, expected: Any, given: Any, batch_shape: Shape = (), *, cast: bool = True
-) -> Any:
+def fitted(name: str, expected: Any, given: Any, *, cast: bool = True) -> Any:
     """A pytree in the structure, the shapes and the types of another.
 
     Lists stand for arrays and for tuples, any mapping for a dict. Real numbers of
@@ -144,7 +142,6 @@ def fitted(
       name: What to call it in an error.
       expected: A pytree of arrays or ``jax.ShapeDtypeStruct``.
       given: What to fit.
-      batch_shape: Axes in front of each expected shape.
       cast: Whether one floating-point type is cast to another.
 
     Returns:
@@ -159,15 +156,16 @@ def fitted(
     """
 
     def part(path, expected, given):
-        return fitted(f"{name}{path}", expected, given, batch_shape, cast=cast)
+        return fitted(f"{name}{path}", expected, given, cast=cast)
 
     if isinstance(expected, tuple | Mapping) and not jax.tree.leaves((expected, given)):
         return expected
     if hasattr(expected, "dtype"):
-        return _fitted_leaf(name, expected, given, batch_shape, cast)
+        return _fitted_leaf(name, expected, given, cast)
     if isinstance(expected, Mapping):
         _check_keys(name, expected, given)
-        return {k: part(f"[{k!r}]", v, given[k]) for k, v in expected.items()}
+        parts = {k: part(f"[{k!r}]", v, given[k]) for k, v in expected.items()}
+        return parts if type(expected) is dict else type(expected)(parts)
     fields = getattr(expected, "_fields", None)
     if fields is not None:
         if type(given) is not type(expected):
@@ -188,8 +186,8 @@ def fitted(
     return structure.unflatten(part(f", leaf {i}", e, g) for i, (e, g) in parts)
 
 
-def _fitted_leaf(name, expected, given, batch_shape, cast):
-    shape, dtype = (*batch_shape, *expected.shape), expected.dtype
+def _fitted_leaf(name, expected, given, cast):
+    shape, dtype = expected.shape, expected.dtype
     if given is None or isinstance(given, tuple | Mapping):
         raise InputError(
             f"{name}: expected one array of shape {shape}, got {shown(given)}"
@@ -262,4 +260,6 @@ def decided(question: Callable[[], Any], *, otherwise: bool) -> bool:
 
 
 def _is_real(dtype):
+    if jnp.issubdtype(dtype, jax.dtypes.prng_key):
+        return False
     return jnp.isdtype(dtype, ("bool", "real floating", "integral"))

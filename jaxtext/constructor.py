@@ -1,6 +1,7 @@
 """What every function that makes a cell has in common."""
 
 import inspect
+import threading
 from collections.abc import Callable
 from functools import lru_cache, partial, wraps
 from typing import TypeVar, cast
@@ -9,7 +10,7 @@ from jaxtext.checks import array, floating, inputs, shape
 from jaxtext.expected import a_cell, fitted_params, fitted_state
 from jaxtext.kernels.products import is_symbols
 from jaxtext.keys import typed_key
-from jaxtext.quantities import count
+from jaxtext.quantities import count, fraction
 from jaxtext.types import Cell
 
 Make = TypeVar("Make", bound=Callable[..., Cell])
@@ -19,6 +20,17 @@ def _cells(name, cells):
     if len(cells) == 1 and isinstance(cells[0], list):
         (cells,) = cells
     return tuple(a_cell(f"{name}[{i}]", cell) for i, cell in enumerate(cells))
+
+
+def _rate(name, value):
+    """A rate; `zoneout` takes several, in a structure of its own."""
+    one = isinstance(value, str | float | int) or getattr(value, "shape", None) == ()
+    return fraction(name, value) if one else value
+
+
+def _flag(name, value):
+    del name
+    return bool(value)
 
 
 def _or_none(check):
@@ -33,6 +45,8 @@ _NORMAL = {
     "chrono": _or_none(partial(count, least=3)),
     "dtype": floating,
     "param_dtype": floating,
+    "rate": _rate,
+    "reset_after": _flag,
     "cell": a_cell,
     "cells": _cells,
     "forward": a_cell,
@@ -43,8 +57,8 @@ _NORMAL = {
 def constructor(make: Make) -> Make:
     """Marks a function that makes cells.
 
-    Equal arguments give the very same cell, so that what JAX has compiled for a cell
-    serves for an equal one that is made later. Sizes and types are checked, and each
+    Equal arguments give the very same cell, of the last 512, so that what JAX has
+    compiled for it serves for one that is made later. Sizes and types are checked, and each
     function of the cell checks its own arguments: its step takes the same states as
     `jaxtext.unroll` does.
 
@@ -58,6 +72,7 @@ def constructor(make: Make) -> Make:
     def checked(*args, **kwargs):
         return _checked(make(*args, **kwargs))
 
+    lock = threading.RLock()
     known = lru_cache(maxsize=512, typed=True)(checked)
 
     @wraps(make)
@@ -72,7 +87,8 @@ def constructor(make: Make) -> Make:
             hash((args, *kwargs.values()))
         except TypeError:  # such as an array
             return checked(*args, **kwargs)
-        return known(*args, **kwargs)
+        with lock:  # or two threads would make two cells
+            return known(*args, **kwargs)
 
     return cast(Make, normalised)
 

@@ -39,8 +39,7 @@ def fitted_state(cell: Cell, state: State, batch_shape: Shape) -> State:
     """
     if state is None:
         return cell.initial_state(batch_shape)
-    expected = _state_of_one(cell.initial_state, _default_float())
-    return fitted("state", expected, state, batch_shape)
+    return fitted("state", _state(cell.initial_state, batch_shape), state)
 
 
 def fitted_params(cell: Cell, params: Params, name: str, xs: Array) -> Params:
@@ -57,13 +56,12 @@ def fitted_params(cell: Cell, params: Params, name: str, xs: Array) -> Params:
         not as wide as they are made for.
     """
     if is_symbols(xs):
-        width = _width(cell.init, params)
-        return params if width is None else _fitted(cell, params, width)
+        return _fitted(cell, params, _width(cell.init, params, otherwise=1))
     width = xs.shape[-1]
     try:
         return _fitted(cell, params, width)
     except InputError:
-        made_for = _width(cell.init, params)
+        made_for = _width(cell.init, params, otherwise=width)
         if made_for in (None, width):
             raise
         raise InputError(
@@ -73,8 +71,13 @@ def fitted_params(cell: Cell, params: Params, name: str, xs: Array) -> Params:
 
 
 def _fitted(cell, params, width):
+    """Parameters that fit a width; as they are where that cannot be told."""
+    if width is None:
+        return params
     expected = _params_for(cell.init, width, _default_float())
-    return fitted("params", expected, params, cast=False)
+    return (
+        params if expected is None else fitted("params", expected, params, cast=False)
+    )
 
 
 def _default_float() -> Hashable:
@@ -82,16 +85,30 @@ def _default_float() -> Hashable:
     return jax.dtypes.canonicalize_dtype(float)
 
 
+def _state(initial_state, batch_shape):
+    """Shapes and types of a state."""
+    if any(map(jax.export.is_symbolic_dim, batch_shape)):  # which do not compare
+        return jax.eval_shape(lambda: initial_state(batch_shape))
+    return _known_state(initial_state, batch_shape, _default_float())
+
+
 @functools.lru_cache(maxsize=512)
-def _state_of_one(initial_state: Callable[[Shape], State], _: Hashable) -> State:
-    """Shapes and types of the state of one sequence."""
-    return jax.eval_shape(lambda: initial_state(()))
+def _known_state(
+    initial_state: Callable[..., State], shape: Shape, _: Hashable
+) -> State:
+    return jax.eval_shape(lambda: initial_state(shape))
 
 
 @functools.lru_cache(maxsize=512)
 def _params_for(init: Callable[..., Params], width: int, _: Hashable) -> Params:
-    """Shapes and types of the parameters for inputs of a width."""
-    return jax.eval_shape(lambda: init(jax.random.key(0), width))
+    """Shapes and types of the parameters for inputs of a width.
+
+    ``None`` if the cell does not take that width, or its parameters come from elsewhere.
+    """
+    try:
+        return jax.eval_shape(lambda: init(jax.random.key(0), width))
+    except Exception:
+        return None
 
 
 @functools.lru_cache(maxsize=512)
@@ -100,9 +117,8 @@ def _where_width_shows(init: Callable[..., Params], _: Hashable) -> Any:
 
     ``None`` if no shape depends on the width, or the cell does not take every width.
     """
-    try:
-        one, two = (_params_for(init, width, _) for width in (1, 2))
-    except Exception:
+    one, two = (_params_for(init, width, _) for width in (1, 2))
+    if one is None or two is None:
         return None
     pairs = zip(jax.tree.leaves_with_path(one), jax.tree.leaves(two), strict=True)
     for (path, a), b in pairs:
@@ -112,8 +128,8 @@ def _where_width_shows(init: Callable[..., Params], _: Hashable) -> Any:
     return None
 
 
-def _width(init, params) -> int | None:
-    """The width that parameters were made for, 1 if they are no such parameters.
+def _width(init, params, otherwise) -> int | None:
+    """The width that parameters were made for; `otherwise` if they are of another kind.
 
     ``None``: it cannot be told.
     """
@@ -123,7 +139,7 @@ def _width(init, params) -> int | None:
     path, axis, first, growth = shows
     shape = np.shape(_at(path, params))
     if axis >= len(shape):
-        return 1
+        return otherwise
     width = max(1, 1 + (shape[axis] - first) // growth)
     expected = _at(path, _params_for(init, width, _default_float()))
     return width if expected.shape[axis] == shape[axis] else None

@@ -1,5 +1,6 @@
 """Keys for random numbers that belong to a sequence, whatever batch it is in."""
 
+import contextlib
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -22,11 +23,12 @@ def typed_key(key: Any, name: str = "key") -> Key:
     dtype = getattr(key, "dtype", None)
     if dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key):
         return key
-    if dtype is None or not jnp.issubdtype(dtype, np.uint32):
-        raise InputError(
-            f"{name}: expected a key such as jax.random.key(0), got {shown(key)}"
-        )
-    return jax.random.wrap_key_data(key)
+    if dtype is not None and jnp.issubdtype(dtype, np.uint32):
+        with contextlib.suppress(TypeError, ValueError):  # of another shape
+            return jax.random.wrap_key_data(key)
+    raise InputError(
+        f"{name}: expected a key such as jax.random.key(0), got {shown(key)}"
+    )
 
 
 def folded(key: Key, data: Array) -> Key:

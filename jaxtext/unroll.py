@@ -123,14 +123,20 @@ def unroll(
     if not (remat is None or remat == "gates"):
         remat = count("remat", remat, or_else="None, 'gates'")
     operands = _operands(cell, params, state, xs, key, lengths, resets, time_major)
-    return _compiled(cell, backend, remat, bool(reverse), bool(time_major))(*operands)
+    how = cell, backend, remat, bool(reverse), bool(time_major)
+    try:
+        run = _compiled(*how)
+    except TypeError:  # a cell that cannot be hashed
+        run = _compiled.__wrapped__(*how)
+    return run(*operands)
 
 
 @lru_cache(maxsize=256)
 def _compiled(cell, backend, remat, reverse, time_major):
     """What `unroll` does with its operands, compiled once for each of their shapes.
 
-    Within another compiled function nothing is left of this one.
+    The last 256 cells are kept with what was compiled for them. Within another compiled
+    function this one is a call, which XLA inlines.
     """
     walk = partial(over_time, backend=backend, remat=remat)
     walk = partial(_walked, walk, cell, reverse=reverse, time_major=time_major)

@@ -65,7 +65,7 @@ def load(
       specs: files, directories, globs, data sets or ``-``, or a single one of these;
         see ``sources.resolve``.
       vocab: ``"chars"`` (the text must be Unicode, and without NULs) or ``"bytes"``
-        (any file).
+        (any file but archives).
       limit: use only so many characters (or bytes) from the beginning; None uses all.
       cache: root of the cache; None stands for ``$JAXTEXT_CACHE``, or without it the
         user's cache directory.

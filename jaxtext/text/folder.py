@@ -85,8 +85,8 @@ class Folder:
         """Find the files that a glob matches, in the order of their names.
 
         Args:
-          pattern: ``**`` crosses directories. Those that are named without magic are
-            read whatever they are. What is hidden it names or does not.
+          pattern: ``**`` crosses directories. Directories before the first wildcard are
+            read even if they are runs or hidden; a wildcard matches no hidden name.
 
         Yields:
           The files that are not left out.

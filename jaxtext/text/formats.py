@@ -16,7 +16,11 @@ _HEAD = 512  # bytes that are looked at
 # What the standard library unpacks: how it begins, its name, the module.
 _PACKED = (
     (b"\x1f\x8b\x08", "gzip", "gzip"),
-    *((b"BZh%d1AY&SY" % level, "bzip2", "bz2") for level in range(1, 10)),
+    *(
+        (b"BZh%d%b" % (level, block), "bzip2", "bz2")
+        for level in range(1, 10)
+        for block in (b"1AY&SY", b"\x17rE8P\x90")  # the first one, or there is none
+    ),
     (b"\xfd7zXZ\0", "xz", "lzma"),
 )
 # Where it begins, how, what it is, and what to type for the text in it.
@@ -68,8 +72,8 @@ def opened(path: Path, kind: Kind) -> Iterator[Opened]:
     Args:
       path: the file.
       kind: ``"chars"`` asks for a text in UTF-8, or in another encoding of Unicode that
-        a byte order mark names; ``"bytes"`` takes whatever it is. Either unpacks gzip,
-        bzip2 and xz, and refuses other archives.
+        a byte order mark names; ``"bytes"`` takes any file but archives as it is.
+        Either unpacks gzip, bzip2 and xz, and refuses other archives.
 
     Yields:
       The open file. It is the block's own affair to read it; what the disk refuses

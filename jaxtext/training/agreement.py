@@ -116,7 +116,8 @@ def check_alike(facts: Mapping[str, Any]) -> None:
             f"{name} is {first.get(name)!r} in process 0 and {theirs.get(name)!r} in "
             f"process {process}"
             for name in first | theirs
-            if first.get(name) != theirs.get(name)
+            # As text, in which NaN is the same as NaN.
+            if json.dumps(first.get(name)) != json.dumps(theirs.get(name))
         ]
         if differing:
             raise InputError(
@@ -132,7 +133,8 @@ def together() -> Iterator[None]:
     Where one fails and the others go on, they wait for it until it is taken for lost.
 
     Raises:
-      InputError: That of the block; where it failed in another process, what that says.
+      InputError: Where it failed in another process, with what that says. Where it
+        failed in this one, its own exception goes on.
 
     Example:
       >>> with together():
@@ -141,12 +143,14 @@ def together() -> Iterator[None]:
         ...
       jaxtext.errors.InputError: expected a text, got none
     """
-    own = None
+    own = told = None
     try:
         yield
     except InputError as error:
-        own = error
-    said = told_by_all(None if own is None else str(own))
+        own, told = error, str(error)
+    except BaseException as error:  # the others are not to wait for this one
+        own, told = error, f"{type(error).__name__}: {error}"
+    said = told_by_all(told)
     if own is not None:
         raise own
     for process, text in enumerate(said):
