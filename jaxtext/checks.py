@@ -107,8 +107,9 @@ def shape(name: str, value: Any) -> Shape:
       ((3,), (2, 3))
     """
     axes = value if isinstance(value, tuple | list) else (value,)
-    symbolic = jax.export.is_symbolic_dim
-    return tuple(n if symbolic(n) else count(name, n, 0) for n in axes)
+    symbolic: Callable[[Any], Any] = jax.export.is_symbolic_dim
+    sizes: Any = (n if symbolic(n) else count(name, n, 0) for n in axes)
+    return tuple(sizes)
 
 
 def flags(name: str, value: Any) -> Array:
@@ -165,7 +166,8 @@ def fitted(name: str, expected: Any, given: Any, *, cast: bool = True) -> Any:
     if isinstance(expected, Mapping):
         _check_keys(name, expected, given)
         parts = {k: part(f"[{k!r}]", v, given[k]) for k, v in expected.items()}
-        return parts if type(expected) is dict else type(expected)(parts)
+        kind: Any = type(expected)
+        return kind(parts)
     fields = getattr(expected, "_fields", None)
     if fields is not None:
         if type(given) is not type(expected):

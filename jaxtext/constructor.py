@@ -58,9 +58,9 @@ def constructor(make: Make) -> Make:
     """Marks a function that makes cells.
 
     Equal arguments give the very same cell, of the last 512, so that what JAX has
-    compiled for it serves for one that is made later. Sizes and types are checked, and each
-    function of the cell checks its own arguments: its step takes the same states as
-    `jaxtext.unroll` does.
+    compiled for it serves for one that is made later. Sizes and types are checked, and
+    each function of the cell checks its own arguments: its step takes the same states
+    as `jaxtext.unroll` does.
 
     Example:
       >>> import jaxtext as jt

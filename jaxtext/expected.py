@@ -103,7 +103,7 @@ def _known_state(
 def _params_for(init: Callable[..., Params], width: int, _: Hashable) -> Params:
     """Shapes and types of the parameters for inputs of a width.
 
-    ``None`` if the cell does not take that width, or its parameters come from elsewhere.
+    ``None`` if the cell does not take that width, or has its parameters from elsewhere.
     """
     try:
         return jax.eval_shape(lambda: init(jax.random.key(0), width))

@@ -1,6 +1,7 @@
 """What is taken for what it plainly means, and what is refused by name."""
 
 import re
+from collections import OrderedDict
 
 import contracts
 import flax.core
@@ -119,6 +120,7 @@ def test_models_and_texts_take_lists():
 def test_sizes_may_be_numpys():
     assert jt.lstm(np.int64(8)) is jt.lstm(hidden=8)
     assert jt.stack([jt.gru(8)]) is jt.stack(jt.gru(8))
+    assert jt.dropout(np.float32(0.5)) is jt.dropout(np.array(0.5)) is jt.dropout(0.5)
     assert jt.gru(8, dtype="bfloat16") is jt.gru(8, dtype=jnp.bfloat16)
     state = jt.lstm(8).initial_state(np.int64(3))
     assert state.c.shape == jt.lstm(8).initial_state([3]).c.shape == (3, 8)
@@ -163,6 +165,29 @@ def test_what_is_not_finite_and_cut_off_reaches_no_gradient(name):
 
             found = jax.grad(loss)(params, poisoned)
             contracts.assert_close(found, jax.grad(loss)(params, zeroed), 1e-5)
+
+
+def _adds(params, state, x, noise=None):
+    del params, noise
+    return type(state)({"h": state["h"] + x}), state["h"] + x
+
+
+def _unknown(key, input_size):
+    raise NotImplementedError("parameters come from elsewhere")
+
+
+@pytest.mark.parametrize("init", [lambda key, input_size: {}, _unknown])
+@pytest.mark.parametrize("mapping", [dict, flax.core.FrozenDict, OrderedDict])
+@pytest.mark.parametrize("backends", [(), []])  # which cannot be hashed
+def test_a_cell_of_ones_own_needs_nothing_more(init, mapping, backends):
+    def initial_state(batch_shape):
+        return mapping({"h": jnp.zeros((batch_shape[0], 3))})
+
+    cell = jt.Cell(init, initial_state, _adds, backends=backends)
+    for state in (None, initial_state((2,))):
+        state, ys = jt.unroll(cell, {}, state, XS)
+        assert type(state) is mapping
+        np.testing.assert_allclose(ys, np.cumsum(XS, 1))
 
 
 def test_nothing_compiles_twice():
@@ -243,6 +268,32 @@ WRONG = {
         "params: expected 'bias', 'kernel', 'recurrent_kernel', got 'kernel', "
         "'recurrent_kernel', 'bias', 'recurrent_bias'; there is no place for "
         "'recurrent_bias'",
+    ),
+    "a collection of parameters": (
+        lambda: jt.unroll(LSTM, {"params": PARAMS}, STATE, XS),
+        "params: expected 'bias', 'kernel', 'recurrent_kernel', got 'params'",
+    ),
+    "no parameters": (
+        lambda: jt.unroll(LSTM, None, STATE, XS),
+        "params: expected a dict of 'bias', 'kernel', 'recurrent_kernel', got None",
+    ),
+    "half a key": (
+        lambda: jt.unroll(LSTM, PARAMS, STATE, XS, key=np.zeros(3, np.uint32)),
+        "key: expected a key such as jax.random.key(0), got uint32[3]",
+    ),
+    "a key for inputs": (
+        lambda: jt.unroll(LSTM, PARAMS, STATE, jax.random.key(0)),
+        "xs: expected floating-point vectors, or integers that stand for symbols, got "
+        "key<fry>",
+    ),
+    "half a batch of states": (
+        lambda: LSTM.initial_state((2.5,)),
+        "batch_shape: expected a whole number of at least 0, got 2.5",
+    ),
+    "no type": (
+        lambda: jt.gru(4, dtype=None),
+        "dtype: expected a floating-point type such as jnp.float32 or 'bfloat16', got "
+        "None",
     ),
     "too few parameters": (
         lambda: LSTM.step({"kernel": PARAMS["kernel"]}, STATE, XS[:, 0]),

@@ -79,7 +79,7 @@ def generate(
             f"prompts: expected [B, P], at least one symbol each; got {prompts.shape}"
         )
     length, chunk = count("length", length, 0), count("chunk", chunk)
-    if not 0 <= temperature < float("inf"):
+    if isinstance(temperature, str) or not 0 <= temperature < float("inf"):
         raise InputError(f"temperature: expected 0 or more, got {temperature}")
     key = typed_key(key)
     if key.shape not in ((), prompts.shape[:1]):

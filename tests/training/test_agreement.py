@@ -107,3 +107,12 @@ def test_a_directory_that_is_another_here(meet, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="is not the directory that process 0 has"):
         workdir.check_shared(tmp_path / "run")
     assert not list(tmp_path.iterdir())
+
+
+def test_whatever_ends_a_block_goes_on():
+    with pytest.raises(KeyError, match="stopped"), agreement.together():
+        raise KeyError("stopped")
+
+
+def test_what_is_not_a_number_is_like_itself():
+    agreement.check_alike({"--x": float("nan")})
