@@ -182,13 +182,14 @@ def test_of_several_budgets_the_first_that_is_over_ends_it(gen, tmp_path):
         ("b", ("--steps", 50, "--epochs", 1), BATCHES),
         ("c", ("--minutes", 9, "--epochs", 0.5), 6),
     ):
-        assert gen(*words, *NEVER, "--workdir", tmp_path / name)[1]["steps"] == steps
+        words = *words, *NEVER, "--workdir", tmp_path / name
+        assert gen(*words, clock=Clock(0.001))[1]["steps"] == steps
 
 
 def test_minutes_that_were_not_used_up_are_there_still(gen, tmp_path):
     for steps in (3, 6, 6):
         words = "--minutes", 9, "--steps", steps, *NEVER, "--workdir", tmp_path / "run"
-        assert gen(*words)[1]["steps"] == steps
+        assert gen(*words, clock=Clock(0.001))[1]["steps"] == steps
 
 
 def test_train_on_takes_the_place_of_every_budget(gen):
