@@ -90,15 +90,27 @@ def opened(path: Path, kind: Kind) -> Iterator[Opened]:
     with reading(path), path.open("rb") as own:
         packed = _packed(_head(own))
         with _unpacked(path, own, packed) if packed else _as_it_is(own) as file:
-            head = _head(file)
-            _refuse_archive(path, head)
-            encoding, mark = "utf-8", b""
-            if kind == "chars":
-                encoding, mark = _encoding(head)
-                if encoding == "utf-8":
-                    _refuse_no_text(path, head[len(mark) :])
-                    file.seek(len(mark))
-            yield Opened(file, encoding, head == mark, own.tell)
+            try:
+                yield _looked_at(path, kind, file, own)
+            except InputError:
+                # What is damaged may unpack to anything: that its checksum, at the
+                # end, is wrong is to be told then.
+                while packed and file.read(1 << 20):
+                    pass
+                raise
+
+
+def _looked_at(path, kind, file, own):
+    """The file behind its byte order mark, if its beginning may be a text's."""
+    head = _head(file)
+    _refuse_archive(path, head)
+    encoding, mark = "utf-8", b""
+    if kind == "chars":
+        encoding, mark = _encoding(head)
+        if encoding == "utf-8":
+            _refuse_no_text(path, head[len(mark) :])
+            file.seek(len(mark))
+    return Opened(file, encoding, head == mark, own.tell)
 
 
 def refuse_nul(path: Path, data: bytes, offset: int) -> None:
