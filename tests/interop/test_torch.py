@@ -96,7 +96,7 @@ def test_to_torch_and_back(name):
     module = to_torch(cell, params)
     again = from_torch(module)
     if "dropout" in name:  # nothing without a key, and left out
-        params = params[::2]
+        params = {str(i): part for i, part in enumerate(params.values())}
     exactness.same_weights(again[1], params)
     same_function(f"to torch {name}", module, *again)
     here = exactness.ours(cell, exactness.start(cell), exactness.inputs())
@@ -106,7 +106,7 @@ def test_to_torch_and_back(name):
 
 def test_dropout_between_layers_becomes_ours():
     cell, params = from_torch(nn.LSTM(D, H, 3, dropout=0.5))
-    assert [bool(layer) for layer in params] == [True, False, True, False, True]
+    assert list(params) == ["0", "2", "4"]
     state, xs = cell.initial_state(()), exactness.inputs()[0]
     _, one = jt.unroll(cell, params, state, xs, key=jax.random.key(1))
     _, two = jt.unroll(cell, params, state, xs, key=jax.random.key(2))
