@@ -28,7 +28,6 @@ import orbax.checkpoint as ocp
 from jax.sharding import SingleDeviceSharding
 
 from jaxtext.errors import InputError
-from jaxtext.quantities import count
 from jaxtext.training import manifest
 from jaxtext.training.agreement import of_first, together
 from jaxtext.training.by_path import arranged
@@ -90,7 +89,9 @@ class Checkpoints:
         warn: Callable[[str], None] = warnings.warn,
     ):
         self._root = Path(workdir) / "checkpoints"
-        self._keep = count("keep", keep, 2)
+        if keep < 2:
+            raise InputError(f"expected to keep at least 2 checkpoints, got {keep}")
+        self._keep = keep
         self._warn = warn
         self._writer = ThreadPoolExecutor(1, "checkpoint")
         self._pending: dict[str, Future[None]] = {}  # by series, the latest at its end
