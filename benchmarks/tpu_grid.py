@@ -21,10 +21,9 @@ from typing import Any, Literal
 import record
 import tyro
 from tpu_compile import Layer, compiled_all
-from tpu_layers import layers
+from tpu_layers import asked
 from workload import DIRECTIONS
 
-from jaxtext.errors import InputError
 from jaxtext.streams import script
 from jaxtext.types import BackendName
 
@@ -118,18 +117,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Compiles, and prints the result as the last line."""
     config = tyro.cli(Config, args=argv)
-    if config.jobs <= 0:
-        raise InputError("--jobs: expected > 0")
-    works = layers(
-        chips=config.chips,
-        cells=config.cells,
-        hidden=config.hidden,
-        batch=config.batch,
-        time=config.time,
-        directions=config.directions,
-        backends=[config.backend],
-        dtype=config.dtype,
-    )
+    works = asked(config, [config.backend])
     result = measure(config, works)
     print(table(result["rows"]), file=sys.stderr)
     record.print_last_line(result, config.out)

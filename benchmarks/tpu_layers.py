@@ -3,7 +3,7 @@
 import importlib.metadata
 from collections.abc import Iterable
 from itertools import product
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 from tpu_compile import CHIPS, Layer
 from workload import DIRECTIONS, GATES, Workload
@@ -17,6 +17,30 @@ KNOWN = {
     "directions": DIRECTIONS,
     "backends": get_args(BackendName),
 }
+
+
+def asked(config: Any, backends: Iterable[str]) -> list[Layer]:
+    """The layers that a command line asks for, by these backends.
+
+    Args:
+      config: With a field for each other argument of `layers`, and `jobs`.
+      backends: As for `layers`.
+
+    Raises:
+      InputError: If a value is not one that is known, or libtpu is not installed.
+    """
+    if config.jobs <= 0:
+        raise InputError("--jobs: expected > 0")
+    return layers(
+        chips=config.chips,
+        cells=config.cells,
+        hidden=config.hidden,
+        batch=config.batch,
+        time=config.time,
+        directions=config.directions,
+        backends=backends,
+        dtype=config.dtype,
+    )
 
 
 def layers(

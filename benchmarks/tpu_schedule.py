@@ -23,7 +23,7 @@ from typing import Any, Literal
 import record
 import tyro
 from tpu_compile import CHIPS, Layer, compiled_all
-from tpu_layers import layers
+from tpu_layers import asked
 from workload import DIRECTIONS, Workload
 
 from jaxtext.errors import InputError
@@ -69,18 +69,7 @@ def parse(argv: Sequence[str] | None = None) -> tuple[Config, list[Layer]]:
       InputError: If a value is not one that is known, or libtpu is not installed.
     """
     config = tyro.cli(Config, args=argv)
-    if config.jobs <= 0:
-        raise InputError("--jobs: expected > 0")
-    return config, layers(
-        chips=config.chips,
-        cells=config.cells,
-        hidden=config.hidden,
-        batch=config.batch,
-        time=config.time,
-        directions=config.directions,
-        backends=config.backends,
-        dtype=config.dtype,
-    )
+    return config, asked(config, config.backends)
 
 
 def measure(config: Config, works: list[Layer]) -> dict[str, Any]:

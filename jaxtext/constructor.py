@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import lru_cache, partial, wraps
 from typing import TypeVar, cast
 
+import jax
+
 from jaxtext.checks import array, floating, inputs, shape
 from jaxtext.expected import a_cell, fitted_params, fitted_state
 from jaxtext.kernels.products import is_symbols
@@ -22,10 +24,9 @@ def _cells(name, cells):
     return tuple(a_cell(f"{name}[{i}]", cell) for i, cell in enumerate(cells))
 
 
-def _rate(name, value):
-    """A rate; `zoneout` takes several, in a structure of its own."""
-    one = isinstance(value, str | float | int) or getattr(value, "shape", None) == ()
-    return fraction(name, value) if one else value
+def _rates(name, value):
+    """A rate, or several in a structure, as `zoneout` takes them."""
+    return jax.tree.map(partial(fraction, name), value)
 
 
 def _flag(name, value):
@@ -45,7 +46,7 @@ _NORMAL = {
     "chrono": _or_none(partial(count, least=3)),
     "dtype": floating,
     "param_dtype": floating,
-    "rate": _rate,
+    "rate": _rates,
     "reset_after": _flag,
     "cell": a_cell,
     "cells": _cells,

@@ -75,9 +75,9 @@ def _fitted(cell, params, width):
     if width is None:
         return params
     expected = _params_for(cell.init, width, _default_float())
-    return (
-        params if expected is None else fitted("params", expected, params, cast=False)
-    )
+    if expected is None:
+        return params
+    return fitted("params", expected, params, cast=False)
 
 
 def _default_float() -> Hashable:

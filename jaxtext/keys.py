@@ -65,10 +65,7 @@ def _mapped(function, key, out_axes=0):
         return jax.vmap(function, out_axes=out_axes)
 
     def one_after_the_other(xs):
-        return jax.vmap(_as_is, out_axes=out_axes)(jax.lax.map(function, xs))
+        drawn = jax.lax.map(function, xs)
+        return jax.vmap(lambda each: each, out_axes=out_axes)(drawn)
 
     return one_after_the_other
-
-
-def _as_is(tree):
-    return tree

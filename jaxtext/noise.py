@@ -4,8 +4,6 @@ Like `jaxtext.dropout`, what is a cell here draws its noise in an `unroll` that 
 a key, sequence by sequence, and is deterministic without one.
 """
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 
@@ -186,7 +184,6 @@ def zoneout(cell: Cell, rate: float | State) -> Cell:
     """
     one_state = jax.eval_shape(lambda: cell.initial_state(()))
     rates = jax.tree.broadcast(rate, one_state)
-    rates = jax.tree.map(partial(fraction, "rate"), rates)
     inner_step = cell.step
     if cell.sequence is not None or inner_step is None or not _has_hidden(one_state):
         raise ValueError(

@@ -26,15 +26,20 @@ def arranged(tree: Any, like: Any) -> Any:
       >>> arranged(({"bias": 1}, (), {"bias": 2}), {"0": {"bias": 0}, "2": {"bias": 0}})
       {'0': {'bias': 1}, '2': {'bias': 2}}
     """
-    leaves = _by_path(tree)
-    if differing := leaves.keys() ^ _by_path(like).keys():
+    leaves, places = by_path(tree), by_path(like)
+    if differing := leaves.keys() ^ places.keys():
         raise ValueError(f"expected the same leaves, got {sorted(differing)} in one")
-    return jax.tree_util.tree_map_with_path(lambda path, _: leaves[_name(path)], like)
+    return jax.tree.structure(like).unflatten(leaves[name] for name in places)
 
 
-def _by_path(tree):
-    return {_name(path): x for path, x in jax.tree_util.tree_leaves_with_path(tree)}
+def by_path(tree: Any, separator: str = "/") -> dict[str, Any]:
+    """The leaves of a tree in their order, each by its path.
 
-
-def _name(path):
-    return jax.tree_util.keystr(path, simple=True, separator="/")
+    Example:
+      >>> by_path({"layers": ({"bias": 1}, {"bias": 2})})
+      {'layers/0/bias': 1, 'layers/1/bias': 2}
+    """
+    return {
+        jax.tree_util.keystr(path, simple=True, separator=separator): leaf
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    }

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
 from jaxtext.errors import InputError
+from jaxtext.training.by_path import by_path
 
 
 def saved_in(directory: Path) -> Any:
@@ -43,10 +44,9 @@ def check_shapes(saved: Any, like: Any) -> None:
 
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
     """The shape of each array, by its path; a named tuple is as good as a dict."""
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
     return {
-        jax.tree_util.keystr(path, simple=True, separator="."): leaf.shape
-        for path, leaf in leaves
+        name: leaf.shape
+        for name, leaf in by_path(tree, ".").items()
         if not _is_key(leaf)  # which is saved as numbers
     }
 
