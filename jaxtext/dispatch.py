@@ -1,7 +1,12 @@
 """Which way a cell is taken over a sequence, and why."""
 
+import math
 from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
+
+from jaxtext import evidence
 from jaxtext.errors import InputError
 from jaxtext.target import target as current_target
 from jaxtext.types import (
@@ -16,16 +21,6 @@ from jaxtext.types import (
 )
 
 STEP_BY_STEP = "scan"
-
-# What is tried first to last on a platform, and the evidence for it; then the scan.
-EVIDENCE: dict[str, dict[BackendName, str]] = {
-    "cpu": {"fused": "measured faster than scan (benchmarks/results/cpu-2-cores.json)"},
-    "tpu": {
-        "mosaic": "fewer cycles a step than scan in the compiler's schedule; not "
-        "measured (benchmarks/results/tpu-schedule.json)"
-    },
-    "gpu": {},
-}
 
 
 class Choice(NamedTuple):
@@ -51,11 +46,11 @@ def choose(
 ) -> Choice:
     """Chooses among the backends of a cell, going by shapes and types.
 
-    ``"auto"`` goes by the evidence in this repository (`EVIDENCE`, told in
-    ``docs/design.md``): the first backend that the platform has it for, that the cell
-    knows and that lacks nothing for what is asked; without one, step by step. Where
-    the compiler may divide the program between devices, kernels are passed over: it
-    cannot divide those, and says so only when it compiles.
+    ``"auto"`` goes by the table in ``jaxtext.evidence``. It takes the first backend
+    that the table has for such a cell on such a device, if the cell knows it and it
+    lacks nothing for what is asked. Without one the cell goes step by step. Kernels
+    are passed over where the compiler may divide the program between devices: it cannot
+    divide those, and says so only when it compiles.
 
     Args:
       cell: A cell that is not made of others.
@@ -93,18 +88,41 @@ def choose(
         return Choice(known[backend], f"{backend}: asked for")
 
     passed_over = ""
-    for name, evidence in EVIDENCE.get(target.platform, {}).items():
-        if name in known:
-            if target.devices > 1 and not known[name].divisible:
-                lack = (
-                    f"XLA cannot divide a kernel between {target.devices} devices; it "
-                    "need not within jax.shard_map, jax.pmap or a mesh of one device"
-                )
-            else:
-                lack = lacking(name)
-            if lack is None:
-                return Choice(known[name], f"{name}: {evidence}")
-            passed_over += f" ({name}: {lack})"
+    for name, reason in _ranked(cell, state, masks, target):
+        if name == STEP_BY_STEP:
+            return Choice(None, f"scan: {reason}{passed_over}")
+        if name not in known:
+            continue
+        if target.devices > 1 and not known[name].divisible:
+            lack = (
+                f"XLA cannot divide a kernel between {target.devices} devices; it "
+                "need not within jax.shard_map, jax.pmap or a mesh of one device"
+            )
+        else:
+            lack = lacking(name)
+        if lack is None:
+            return Choice(known[name], f"{name}: {reason}{passed_over}")
+        passed_over += f" ({name}: {lack})"
     return Choice(
         None, f"scan: nothing else has been shown faster on {target.kind}{passed_over}"
+    )
+
+
+def _ranked(cell, state, masks, target):
+    """The backends that the table has for a cell, each with its evidence."""
+    if not cell.backends:
+        return
+    h = jax.tree.leaves(state)[-1]
+    sizes = h.shape[-1], math.prod(h.shape[:-1])
+    # A size that is free (`jax.export`) is taken for a small one.
+    hidden, batch = (n if isinstance(n, int) else 1 for n in sizes)
+    yield from evidence.ranked(
+        evidence.Question(
+            target.platform,
+            next((way.cell for way in cell.backends if way.cell), ""),
+            jnp.dtype(h.dtype).name,
+            masks.resets is not None,
+            hidden,
+            batch,
+        )
     )

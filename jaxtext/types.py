@@ -87,12 +87,15 @@ class Backend(NamedTuple):
         that on a `Target`, in words, going by shapes and types alone. ``None`` in its
         place: it lacks nothing anywhere.
       divisible: Whether XLA can divide it between devices by itself.
+      cell: What kind of cell it computes, by the name that ``jaxtext.evidence`` knows
+        measurements under.
     """
 
     name: str
     sequence: Callable[..., tuple[State, Array]]
     lacks: Callable[..., str | None] | None = None
     divisible: bool = True
+    cell: str = ""
 
 
 class Cell(NamedTuple):

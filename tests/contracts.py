@@ -16,10 +16,6 @@ B, T, D = 3, 7, 5
 TOLERANCE = {"float32": 2e-6, "float64": 1e-12}
 
 
-# Backends that have no way to begin anew within a sequence.
-WITHOUT_RESETS = ("cudnn",)
-
-
 class Case(NamedTuple):
     batch: int = B
     length: int = T
@@ -35,8 +31,6 @@ class Case(NamedTuple):
         return np.array([(self.length + 1) // 2, 0, self.length][: self.batch])
 
     def resets(self):
-        if self.backend in WITHOUT_RESETS:
-            return None
         return np.arange(self.length) % 3 == np.arange(self.batch)[:, None]
 
     def assert_close(self, a, b, times=1):

@@ -67,9 +67,7 @@ def test_a_plain_pair_is_no_lstm_state(name, backend):
 
 @pytest.mark.parametrize("flags", [np.uint8, np.int32, np.float32, list])
 @pytest.mark.parametrize("lengths", [None, [3, 4]])
-@pytest.mark.parametrize(
-    ("name", "backend"), [m for m in MEETINGS if m[1] not in contracts.WITHOUT_RESETS]
-)
+@pytest.mark.parametrize(("name", "backend"), MEETINGS)
 def test_whatever_is_not_zero_resets(name, backend, lengths, flags):
     if flags is not np.uint8 and (name, backend) not in MEETINGS[:4]:
         pytest.skip("numbers become flags before any cell or backend is looked at")
@@ -154,8 +152,6 @@ def test_what_is_not_finite_and_cut_off_reaches_no_gradient(name):
     for masks in ({"resets": jnp.zeros((2, 4), bool).at[0, 0].set(True)},
                   {"lengths": jnp.array([0, 4])}):  # fmt: skip
         for backend in backends:
-            if "resets" in masks and backend in contracts.WITHOUT_RESETS:
-                continue
             if "resets" in masks and cell.step is None:
                 continue  # backwards, a segment is left by its first step
 

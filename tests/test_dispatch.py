@@ -13,6 +13,7 @@ from jaxtext.target import target
 
 V5E = jt.Target("tpu", "TPU v5 lite")
 H100 = jt.Target("gpu", "NVIDIA H100 80GB HBM3")
+MI300 = jt.Target("gpu", "AMD Instinct MI300X")
 CPU = jt.Target("cpu", "cpu")
 
 
@@ -29,6 +30,10 @@ def explain(cell, *, batch=128, length=10, width=32, **options):
         (jt.gru(8), "auto", CPU, "fused: measured faster than scan"),
         (jt.gru(8), "auto", V5E, "mosaic: fewer cycles"),
         (jt.gru(8), "auto", H100, "scan: nothing else has been shown faster on NVIDIA"),
+        (jt.lstm(8), "auto", H100, "cudnn: published as about five times as fast"),
+        (jt.lstm(8), "auto", MI300, "scan: nothing else .*cudnn: it is for NVIDIA"),
+        (jt.lstm(8, dtype="bfloat16"), "auto", H100, "scan: nothing else"),
+        (jt.layer_norm_lstm(8), "auto", H100, "scan: nothing else"),
         (jt.gru(8), "scan", CPU, "scan: asked for"),
         (jt.gru(8), "fused", V5E, "fused: asked for"),
         (jt.gru(8), "mosaic", CPU, "mosaic: asked for"),

@@ -12,6 +12,7 @@ LAYERS = [
     "needs_experiments",
     "quantities",
     "types",
+    "evidence",
     "checks",
     "keys",
     "parameters",

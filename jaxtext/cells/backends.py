@@ -43,7 +43,7 @@ def _backend(name: str, passes: Passes, gates: Gates, dtype: DType) -> Backend:
         ys = ys.reshape(ys.shape[0], *batch_shape, ys.shape[-1])
         return jax.tree.unflatten(jax.tree.structure(state), leaves), ys
 
-    return Backend(name, sequence, lacks, passes.divisible)
+    return Backend(name, sequence, lacks, passes.divisible, gates.name)
 
 
 def _operands(params, state, xs, masks):

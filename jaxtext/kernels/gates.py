@@ -23,6 +23,7 @@ class Gates(NamedTuple):
     The state is a tuple of ``[B, H]`` arrays whose last one is ``h``, the output.
 
     Attributes:
+      name: Of the network, such as ``"lstm"``.
       forward: ``(z, u, recurrent_bias, state, activate) -> (state, saved)``; `z` and
         `u` are ``[B, G H]``, or tuples of ``G`` arrays ``[B, H]``, and `saved` is a
         tuple of ``[B, H]`` arrays. `activate` is `activations`, or `gate_by_gate`.
@@ -35,6 +36,7 @@ class Gates(NamedTuple):
       reads_h: Whether `backward` reads the values of the state's ``h``.
     """
 
+    name: str
     forward: Callable[..., tuple[Arrays, Arrays]]
     backward: Callable[..., tuple[tuple[Arrays, ...], Arrays]]
     saved: int

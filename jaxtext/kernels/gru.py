@@ -27,4 +27,4 @@ def _backward(dstate, saved, state):
     return ((dr, dz, dn), (dr, dz, dn * r)), (dh * z,)
 
 
-GRU = Gates(_forward, _backward, saved=4, differ=True, reads_h=True)
+GRU = Gates("gru", _forward, _backward, saved=4, differ=True, reads_h=True)

@@ -32,4 +32,4 @@ def _backward(dstate, saved, state):
     return (dz,), (dc * f, jnp.zeros_like(h_tm1))
 
 
-LSTM = Gates(_forward, _backward, saved=4)
+LSTM = Gates("lstm", _forward, _backward, saved=4)

@@ -19,4 +19,4 @@ def _backward(dstate, saved, state):
     return ((dh * (1 - h * h),),), (jnp.zeros_like(dh),)
 
 
-RNN = Gates(_forward, _backward, saved=1)
+RNN = Gates("rnn", _forward, _backward, saved=1)

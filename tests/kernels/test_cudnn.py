@@ -4,6 +4,8 @@ No GPU is needed: there `jax.experimental.rnn` runs cuDNN, and here, on the same
 operands, its own reference. That the call is made is read off the traced program.
 """
 
+from functools import partial
+
 import contracts
 import jax
 import jax.numpy as jnp
@@ -14,15 +16,27 @@ from jax.extend.core import jaxprs_in_params
 
 import jaxtext as jt
 from jaxtext.kernels import cudnn
-from jaxtext.kernels.cudnn import CUDNN
-from jaxtext.kernels.gates import Operands, Weights
+from jaxtext.kernels.gates import Weights
 from jaxtext.types import Target
+from jaxtext.walk import over_time
 
 GPU = Target("gpu", "NVIDIA H100 80GB HBM3")
 LENGTHS = np.array([4, 0, 7])
+# Before the first step, twice in a row, before the last, and none in one sequence.
 RESETS = np.zeros((3, 7), bool)
+RESETS[0, [0, 2, 3]] = RESETS[1, [4, 6]] = True
 OPTIONS = {
     "plain": {},
+    "resets": {"resets": RESETS},
+    "resets at the first step": {"resets": np.arange(7) == [[0]] * 3},
+    "resets at every step": {"resets": np.ones((3, 7), bool)},
+    "resets, lengths": {"resets": RESETS, "lengths": LENGTHS},
+    "resets, lengths, backwards": {
+        "resets": RESETS[:, ::-1],
+        "lengths": LENGTHS,
+        "reverse": True,
+    },
+    "resets, again": {"resets": RESETS, "remat": "gates"},
     "lengths": {"lengths": LENGTHS},
     "lengths, backwards": {"lengths": LENGTHS, "reverse": True},
     "again": {"lengths": LENGTHS, "remat": "gates"},
@@ -148,9 +162,14 @@ def calls(jaxpr):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({}, ["rnn_fwd", "rnn_bwd"]),
-        ({"lengths": LENGTHS}, ["rnn_fwd", "rnn_bwd"]),
-        ({"remat": "gates"}, ["rnn_fwd", "rnn_fwd", "rnn_bwd"]),
+        ({}, ["forward", "backward"]),
+        ({"lengths": LENGTHS}, ["forward", "backward"]),
+        ({"remat": "gates"}, ["forward", "forward", "backward"]),
+        # Segments that begin within a sequence have an input more, and leave no tape.
+        (
+            {"resets": RESETS},
+            ["forward", "forward wider", "backward", "forward wider", "backward wider"],
+        ),
     ],
 )
 @pytest.mark.parametrize("wrap", [jax.jit, jax.vmap], ids=["jit", "vmap"])
@@ -168,9 +187,13 @@ def test_a_gpu_gets_cudnn(wrap, options, expected, monkeypatch, pretend):
     if wrap is jax.vmap:
         state, xs = jax.tree.map(lambda x: x[None], (state, xs))
     found = list(calls(jax.make_jaxpr(wrap(gradients))(state, xs).jaxpr))
-    assert [call.primitive.name for call in found] == expected
+    names = {"rnn_fwd": "forward", "rnn_bwd": "backward"}
+    inputs = {5: "", 6: " wider"}
+    assert expected == [
+        names[call.primitive.name] + inputs[call.params["input_size"]] for call in found
+    ]
     for call in found:
-        assert (call.params["input_size"], call.params["hidden_size"]) == (5, 4)
+        assert call.params["hidden_size"] == 4
         assert (call.params["num_layers"], call.params["bidirectional"]) == (1, False)
 
 
@@ -179,12 +202,14 @@ def test_cudnn_never_gets_a_sequence_of_no_steps(monkeypatch):
     seen = []
     there = cudnn._there
     monkeypatch.setattr(
-        cudnn, "_there", lambda call: seen.append(call.lengths) or there(call)
+        cudnn,
+        "_there",
+        lambda call: jax.debug.callback(seen.append, call.lengths) or there(call),
     )
     cell = jt.lstm(4)
     params, state, xs = contracts.make(cell)
-    with jax.disable_jit():  # so that there are lengths to look at
-        jt.unroll(cell, params, state, xs, lengths=LENGTHS, backend="cudnn")
+    jt.unroll(cell, params, state, xs, lengths=LENGTHS, backend="cudnn")
+    jax.effects_barrier()
     assert seen[0].tolist() == [4, 1, 7]
 
 
@@ -194,18 +219,15 @@ def test_cudnn_never_gets_a_sequence_of_no_steps(monkeypatch):
         ("float32", GPU, {}, None),
         ("float32", GPU, {"symbols": 256}, None),
         ("float32", GPU, {"symbols": 50257}, "at most 4096 symbols, not 50257"),
-        (
-            "float32",
-            GPU,
-            {"resets": np.zeros((8, 3), bool)},
-            "no resets within a sequence",
-        ),
-        ("bfloat16", GPU, {}, "float32, not in bfloat16"),
+        ("float32", GPU, {"resets": np.zeros((8, 3), bool)}, None),
+        ("bfloat16", GPU, {}, None),
+        ("float16", GPU, {}, None),
+        ("float64", GPU, {}, "float32, not in float64"),
         ("float32", Target("gpu", "AMD Instinct MI300X"), {}, "NVIDIA"),
         ("float32", Target("tpu", "TPU v5e"), {}, "NVIDIA"),
     ],
 )
-def test_what_it_lacks(dtype, device, options, reason):
+def test_what_it_lacks(dtype, device, options, reason, float64):
     cell = jt.lstm(4, dtype=dtype)
     params = cell.init(jax.random.key(0), options.get("symbols", 5))
     xs = jnp.zeros((7, 3), int) if "symbols" in options else jnp.zeros((7, 3, 5))
@@ -218,13 +240,23 @@ def test_what_it_lacks(dtype, device, options, reason):
             jt.dispatch.choose(*operands)
 
 
-def test_resets_are_refused_rather_than_passed_over():
+def test_masks_may_have_holes():
+    """Which lengths never make; a reset at a step that does not count still resets."""
+    random = np.random.default_rng(0)
     cell = jt.lstm(4)
     params, state, xs = contracts.make(cell)
-    with pytest.raises(ValueError, match="no resets"):
-        jt.unroll(cell, params, state, xs, backend="cudnn", resets=RESETS)
-    with pytest.raises(ValueError, match="no resets"):
-        CUDNN.forward(None, Operands(params, state, xs, RESETS))
+    xs = xs.swapaxes(0, 1)
+    for _ in range(20):
+        resets, valid = random.random((2, 7, 3)) < 0.4
+        gaps = jnp.asarray(np.concatenate([resets, np.zeros((1, 3), bool)]))
+        masks = jt.types.Masks(gaps, jnp.asarray(valid))
+        found, expected = (
+            jax.jit(partial(over_time, cell, backend=backend))(
+                params, state, xs, masks, jt.types.Noise()
+            )
+            for backend in ("cudnn", "scan")
+        )
+        contracts.assert_close(found, expected)
 
 
 def test_only_an_lstm_has_it():

@@ -35,7 +35,7 @@ def within_shard_map(function, *operands, specs):
 
 
 @pytest.mark.parametrize("symbols", [False, True], ids=["floats", "symbols"])
-@pytest.mark.parametrize("backend", ["fused", "scan"])
+@pytest.mark.parametrize("backend", ["fused", "scan", "cudnn"])
 def test_a_batch_over_devices(backend, symbols):
     params, _, xs = contracts.make(CELL, CASE, symbols=symbols)
     function, operands = partial(loss, backend), (params, xs, CASE.resets())
