@@ -14,7 +14,7 @@ import jaxtext.needs_experiments  # noqa: F401 (first)
 
 import contextlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,10 +23,10 @@ import record
 import report
 import tyro
 from contestants_jax import JAXTEXT, LIBRARIES
+from crew import Crew
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from timing import interleave, spread
-from worker import Ask, WorkerError, worker
 from workload import GATES, Workload, parse_shape
 
 from jaxtext.errors import InputError
@@ -59,11 +59,21 @@ class Config:
     gradient."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Type of parameters, inputs and computation."""
+    resets: bool = False
+    """Begin each sequence anew at one step in fifty, which jaxtext alone can do."""
+    graphs: tuple[str, ...] = ()
+    """Of the libraries and jaxtext-BACKEND: also with XLA's loops as CUDA graphs, under
+    the name with +graphs behind it."""
+    alone: bool = False
+    """Give each a process of its own: they compile side by side (and longer each), and
+    one that crashes or hangs takes only itself away."""
 
     seconds: float = 40.0
     """For each cell and shape, begin no further round after so many seconds."""
     rounds: int = 40
     """For each cell and shape, make so many rounds at most, and at least 5 of them."""
+    limit: float = 600.0
+    """A process that takes so many seconds for one answer is ended."""
     visit_seconds: float = 0.1
     """Repeat what is quick for so long at each visit."""
     seed: int = 0
@@ -72,6 +82,8 @@ class Config:
     out: Path | None = None
     """Write the JSON to this file, and the chart of ratios beside it (.png). A file
     from the same machine and versions is added to."""
+    chart: bool = True
+    """Draw the chart, which takes a second for each cell and shape."""
 
 
 def parse(argv: Sequence[str] | None = None) -> tuple[Config, list[Workload]]:
@@ -93,8 +105,9 @@ def parse(argv: Sequence[str] | None = None) -> tuple[Config, list[Workload]]:
     if not (config.rounds > 0 and config.seconds > 0 and config.visit_seconds > 0):
         raise InputError("--rounds, --seconds and --visit-seconds: expected > 0")
     shapes = [parse_shape(shape) for shape in _listed(config.shapes)]
-    cells = _listed(config.cells)
-    return config, [Workload(c, *s, config.dtype) for s in shapes for c in cells]
+    how = config.dtype, config.resets
+    works = [Workload(c, *s, *how) for s in shapes for c in _listed(config.cells)]
+    return config, works
 
 
 @script
@@ -113,17 +126,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def measure(config: Config, works: list[Workload], console: Console) -> dict[str, Any]:
     """Measures one workload after the other; `config.out` grows on the way."""
     columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
+    ours = [JAXTEXT + name for name in _listed(config.backends)]
+    names = [*ours, *_listed(config.libraries)]
     with contextlib.ExitStack() as stack:
-        jax = stack.enter_context(worker("jax"))
-        contestants = {JAXTEXT + name: jax for name in _listed(config.backends)}
-        libraries = _listed(config.libraries)
-        contestants |= {name: jax for name in libraries if name != "torch"}
-        if "torch" in libraries:
-            contestants["torch"] = stack.enter_context(worker("torch"))
-
-        about = jax("environment")
+        how = {"graphs": _listed(config.graphs), "alone": config.alone}
+        crew = stack.enter_context(Crew(names, **how, limit=config.limit))
+        about = crew.environment()
         rows, left_out = report.earlier(config.out, about, works)
-        rate = jax("matmul_flops_per_second", config.dtype)
+        rate = crew.matmul_flops_per_second(config.dtype)
         console.print(f"large matrix product: {rate / 1e9:.0f} GFLOP/s")
         progress = Progress(
             *columns,
@@ -141,47 +151,30 @@ def measure(config: Config, works: list[Workload], console: Console) -> dict[str
                 text = f"{index + 1}/{len(works)} {work.name()}: {note}"
                 progress.update(task, description=text, completed=seconds)
 
-            prepared, notes = _prepare(contestants, work, show)
-            for note in notes:
+            prepared = crew.prepare(work, show)
+            times = _times(config, crew, prepared, show)
+            for library, why in crew.left_out.items():
+                note = f"{library} {why}"
                 if note not in left_out:
                     console.print(f"left out: {note}", markup=False, highlight=False)
                     left_out.append(note)
-            times = _times(config, contestants, prepared, show)
+            prepared = {k: p for k, p in prepared.items() if k[0] not in crew.left_out}
             rows += _rows(work, prepared, times, rate)
-            for ask in set(contestants.values()):
-                ask("forget")
+            crew.forget()
             progress.remove_task(task)
             result = {"rows": rows, "ratios": report.ratios(rows), **about}
             result |= {"matmul_gflops": rate / 1e9, "left_out": left_out}
             if config.out is not None:
                 record.write(result, config.out)
-                report.chart(rows, config.out.with_suffix(".png"))
+                if config.chart:
+                    report.chart(rows, config.out.with_suffix(".png"))
             console.print(report.table(rows, work))
     return result
 
 
-Prepared = dict[tuple[str, str], Any]  # (library, direction) -> a Program without run
-
-
-def _prepare(
-    contestants: dict[str, Ask], work: Workload, show: Callable[..., None]
-) -> tuple[Prepared, list[str]]:
-    """Compiles everybody; says who could not take part, and why."""
-    prepared, notes = {}, []
-    for library, ask in contestants.items():
-        show(f"compiling {library}")
-        try:
-            for direction, program in ask("prepare", library, work).items():
-                prepared[library, direction] = program
-        except WorkerError as error:
-            notes.append(f"{library} ({work.cell}): {error}")
-    return prepared, notes
-
-
-def _times(config, contestants, prepared, show):
+def _times(config, crew, prepared, show):
     def visit(library, direction):
-        seconds = config.visit_seconds
-        return lambda: contestants[library]("visit", library, direction, seconds)
+        return lambda: crew.visit(library, direction, config.visit_seconds)
 
     def progress(done, seconds):
         show(f"round {done + 1}", seconds)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import textbook
 from workload import GATES, Workload
 
@@ -44,6 +45,8 @@ def contestant(library: str, work: Workload, key: jax.Array) -> Contestant:
       LookupError: If it has no such cell.
     """
     # Parameters are made in float32, as not all can be made in any other type.
+    if work.resets and not library.startswith(JAXTEXT):
+        raise LookupError("it has no resets within a sequence")
     if library.startswith(JAXTEXT):
         entry = _jaxtext(library.removeprefix(JAXTEXT), work, key)
     else:
@@ -57,7 +60,11 @@ def _jaxtext(backend, work, key):
     known = {"scan", "auto"} | {other.name for other in cell.backends}
     if backend not in known:  # unroll would go step by step, and say nothing
         raise LookupError(f"jt.{work.cell} has no backend {backend!r}")
-    unroll = partial(jt.unroll, cell, time_major=True, backend=backend)
+    resets = None
+    if work.resets:
+        drawn = np.random.default_rng(0).random((work.time, work.batch))
+        resets = jnp.asarray(drawn < 0.02)
+    unroll = partial(jt.unroll, cell, resets=resets, time_major=True, backend=backend)
     state = cell.initial_state((work.batch,))
     return Contestant(unroll, cell.init(key, work.input), state, True)
 

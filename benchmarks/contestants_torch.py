@@ -11,8 +11,11 @@ def programs(library: str, work: Workload) -> dict[str, Program]:
     """Both directions of a layer; see `compile_jax.programs` for what they compute.
 
     Raises:
+      LookupError: If there are resets, which torch has not.
       ArithmeticError: If what it computes has the wrong shape, is zero or not finite.
     """
+    if work.resets:
+        raise LookupError("it has no resets within a sequence")
     generator = torch.manual_seed(0)
     dtype = getattr(torch, work.dtype)
     device = "cuda" if torch.cuda.is_available() else "cpu"

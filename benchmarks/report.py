@@ -17,7 +17,8 @@ Row = dict[str, Any]  # a library, a workload, a direction, and what was measure
 
 def workload(row: Row) -> Workload:
     """What a row's library computed."""
-    return Workload(*(row[field] for field in Workload._fields))
+    # Files from before there were resets say nothing of them.
+    return Workload(**{name: row[name] for name in Workload._fields if name in row})
 
 
 def earlier(

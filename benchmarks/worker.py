@@ -8,13 +8,17 @@ import contextlib
 import gc
 import importlib
 import multiprocessing
+import os
 import signal
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal
+from unittest import mock
 
 import record
 import timing
 from program import Program
+
+from jaxtext.errors import InputError
 
 FAMILIES = {"jax": "compile_jax", "torch": "contestants_torch"}  # the modules
 
@@ -22,15 +26,35 @@ Ask = Callable[..., Any]
 
 
 class WorkerError(Exception):
-    """What was asked could not be done; the worker goes on."""
+    """What was asked could not be done; the worker goes on.
+
+    Attributes:
+      of: What the error is of: a cell that the contestant lacks, whatever its sizes; a
+        shape that it refuses; or its computation, after which a GPU may be in no state
+        to go on with.
+    """
+
+    def __init__(self, said: str, of: Literal["cell", "shape", "computation"]):
+        super().__init__(said)
+        self.of = of
+
+
+class WorkerDied(RuntimeError):
+    """The worker's process has ended, or took too long and was killed."""
 
 
 @contextlib.contextmanager
-def worker(family: str) -> Iterator[Ask]:
+def worker(
+    family: str,
+    environment: Mapping[str, str] | None = None,
+    limit: float | None = None,
+) -> Iterator[Ask]:
     """Starts a worker, and ends it.
 
     Args:
       family: One of `FAMILIES`.
+      environment: Environment variables of the process, beside those of this one.
+      limit: Kill the process if an answer takes longer than so many seconds.
 
     Yields:
       A function that asks: ``ask(name, *arguments)`` calls the public function `name`
@@ -42,31 +66,36 @@ def worker(family: str) -> Iterator[Ask]:
       - ``ask("forget")`` frees all programs;
       - ``ask("environment")`` says on what and with what it runs.
 
-      It raises `WorkerError` where the worker could not.
+      It raises `WorkerError` where the worker could not, and `WorkerDied` if it ended.
     """
     context = multiprocessing.get_context("spawn")  # a fork would share JAX's threads
     here, there = context.Pipe()
     process = context.Process(target=_serve, args=(family, there), daemon=True)
-    process.start()
+    with mock.patch.dict(os.environ, environment or {}):
+        process.start()
     there.close()
 
     def ask(name, *arguments):
         try:
             here.send((name, arguments))
+            if not here.poll(limit):
+                process.kill()
+                raise WorkerDied(f"no answer from {family} within {limit:g} s")
             error, answer = here.recv()
         except (EOFError, OSError):
             process.join()
             died = f"the worker for {family} died with status {process.exitcode}"
-            raise RuntimeError(died) from None
+            raise WorkerDied(died) from None
         if error is not None:
-            raise WorkerError(error)
+            raise WorkerError(*error)
         return answer
 
     try:
         yield ask
     finally:
         process.terminate()
-        process.join()
+        process.join(10)
+        process.kill()  # what waits for a device may not hear of anything else
 
 
 def _serve(family, pipe):
@@ -102,7 +131,11 @@ def _serve(family, pipe):
 
 
 def _in_a_line(error):
-    if isinstance(error, LookupError | ImportError | ArithmeticError):
-        return str(error.args[0])
+    """What went wrong, and what it is of."""
+    if isinstance(error, LookupError | ImportError):
+        return str(error.args[0]), "cell"
+    if isinstance(error, ArithmeticError):
+        return str(error.args[0]), "computation"
     lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0]}"
+    of = "shape" if isinstance(error, InputError) else "computation"
+    return f"{type(error).__name__}: {lines[0]}", of

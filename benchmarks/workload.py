@@ -19,10 +19,19 @@ class Workload(NamedTuple):
     input: int
     hidden: int
     dtype: str
+    resets: bool = False  # whether each sequence begins anew now and then
 
     def name(self) -> str:
         """Cell and shape in short: ``lstm 16x128x65x128`` is B, T, D, H."""
-        return f"{self.cell} {self.batch}x{self.time}x{self.input}x{self.hidden}"
+        sizes = f"{self.batch}x{self.time}x{self.input}x{self.hidden}"
+        return f"{self.cell} {sizes}{self._with_resets()}"
+
+    def called(self) -> str:
+        """The cell alone, and whether there are resets."""
+        return f"{self.cell}{self._with_resets()}"
+
+    def _with_resets(self):
+        return " with resets" if self.resets else ""
 
     def flops(self, direction: str) -> int:
         """Operations of the matrix products alone.
