@@ -1,0 +1,85 @@
+"""Scripts run in processes of their own, each with a limit, a few side by side.
+
+A crash, a hang or an error of one is a line about it, and the others go on.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any, NamedTuple
+
+HERE = Path(__file__).parent
+
+
+class Outcome(NamedTuple):
+    """What came of a script.
+
+    Attributes:
+      result: The JSON object of its last line, ``None`` if it failed.
+      status: Its exit status, ``None`` if it was killed.
+      reason: Why it failed: its last line on standard error, or the limit.
+      seconds: How long it took.
+    """
+
+    result: dict[str, Any] | None
+    status: int | None
+    reason: str
+    seconds: float
+
+
+def run(
+    script: str | Path,
+    *words: object,
+    seconds: float,
+    log: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Outcome:
+    """Runs a Python script, and reads its last line.
+
+    Args:
+      script: Its path, from this directory.
+      *words: Its command line.
+      seconds: After so long it is killed.
+      log: Where its standard error is added to.
+      environment: The whole environment. Default: that of this process.
+    """
+    command = [sys.executable, str(HERE / script), *map(str, words)]
+    begin = time.monotonic()
+    status, out = None, ""
+    try:
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=seconds
+        )
+        status, out, err = done.returncode, done.stdout, done.stderr
+    except subprocess.TimeoutExpired as late:
+        err = (late.stderr or b"").decode(errors="replace")
+    took = time.monotonic() - begin
+    if log is not None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a", encoding="utf-8") as file:
+            file.write(f"$ {' '.join(command)}\n{err}\n")
+    if status == 0:
+        return Outcome(json.loads(out.splitlines()[-1]), status, "", took)
+    reason = f"killed after {seconds:g} s" if status is None else f"status {status}"
+    last = (err.strip().splitlines() or [""])[-1]
+    return Outcome(None, status, f"{reason}: {last}" if last else reason, took)
+
+
+def side_by_side(
+    jobs: Mapping[str, Sequence[Any]], at_once: int, **options: Any
+) -> Iterator[tuple[str, Outcome]]:
+    """Runs scripts, so many at once, in the order given; yields each when it is done.
+
+    Args:
+      jobs: For each name the arguments of `run`.
+      at_once: How many run side by side.
+      **options: For `run`.
+    """
+    with ThreadPoolExecutor(at_once) as threads:
+        names = {threads.submit(run, *job, **options): n for n, job in jobs.items()}
+        for done in as_completed(names):
+            yield names[done], done.result()
