@@ -1,40 +1,195 @@
 #!/bin/sh
-# Every way over a sequence on a GPU, beside torch's cuDNN layers and Flax, in each type.
+# All that a machine with an NVIDIA GPU can tell, in one command and seven minutes.
 #
-#     benchmarks/gpu.sh results/h100                         all of it
-#     benchmarks/gpu.sh results/h100 --cells lstm            with options of cells.py
-#     PYTHON=.venv/bin/python TYPES=bfloat16 benchmarks/gpu.sh results/h100
+#     benchmarks/gpu.sh OUT                        all of it
+#     benchmarks/gpu.sh --dry OUT                  the same, tiny, on any machine
+#     benchmarks/gpu.sh --parts errors,speed-bfloat16 OUT
+#     BACKENDS="triton cudnn" PYTHON=.venv/bin/python benchmarks/gpu.sh OUT
 #
-# Each type is measured twice: as XLA is without a word, and with its loops captured as
-# CUDA graphs, which takes the launches of a scan's kernels off the processor. The flags
-# are in the result ("xla_flags"), as are those of XLA_FLAGS itself. What a backend lacks
-# for a shape is under "left_out". float32 is TF32 in the products, as both torch's cuDNN
-# and JAX have it by default.
-set -eu
+# The parts, those worth most first, with the seconds that they should take on an H100
+# with 16 cores (estimates: no GPU has run it yet):
+#
+#     machine          10  versions, hardware, the driver
+#     errors           75  each backend against the scan in float64, and the clauses of
+#                          the contract, in float32 (with TF32 and without) and bfloat16
+#     resume           55  a run that is killed and goes on ends with the same bits; beside
+#                          errors, for neither is timed
+#     speed-bfloat16   95  LSTM and GRU by each backend, with CUDA graphs and without,
+#                          beside torch's cuDNN and Flax
+#     speed-float32    80  the same in float32, with TF32 in the products
+#     resets           15  one shape with resets within its sequences
+#     training        100  char_gen.py by each backend, 20 s each, beside torch's cuDNN
+#     sampling         12  texts written, one and 256 side by side
+#     memory           25  the largest batch that fits, with remat and without
+#     profile          10  the operations of ten training steps
+#
+# A part that fails, or takes longer than its limit, stops no other, and after BUDGET
+# seconds nothing is begun any more. What each finds is at once in OUT.parts: NAME.json,
+# its output and its log. OUT has the table of times for `auto` (table.md), the summary
+# (summary.txt) and everything in one archive (results.tar.gz): three files.
+#
+# For trials: FAIL="errors speed-float32" makes these parts fail, and HANG="training"
+# makes them hang, until a limit of two seconds.
+#
+# Exit status: 0 all well; 1 a part failed; 2 a wrong command line.
+set -u
 
-out=${1:?expected a directory for the results}
-shift
-here=$(dirname "$0")
-python=${PYTHON:-python}
-flags=${XLA_FLAGS-}
-graphs=$("$python" -m jaxtext.versions \
-    --xla_gpu_enable_command_buffer=+WHILE,+CONDITIONAL,+DYNAMIC_SLICE_FUSION \
-    --xla_gpu_graph_min_graph_size=1)
-# JAX would take most of the memory for itself, and torch computes beside it.
+parts="machine errors resume speed-bfloat16 speed-float32 resets training sampling
+memory profile"
+dry="" wanted=$parts
+while [ $# -gt 0 ]; do
+    case $1 in
+    --dry) dry=yes ;;
+    --parts) wanted=$(echo "${2-}" | tr ',' ' ') && shift ;;
+    *) break ;;
+    esac
+    shift
+done
+for name in $wanted; do
+    case " $(echo $parts) " in *" $name "*) ;; *)
+        echo "error: --parts: expected of $(echo $parts); got $name" >&2
+        exit 2
+        ;;
+    esac
+done
+if [ $# -ne 1 ] || [ "${1#-}" != "$1" ]; then
+    echo "usage: $0 [--dry] [--parts NAME,NAME] OUT" >&2
+    exit 2
+fi
+
+# The kernels to measure, beside scan and fused; one that is not known is left out.
+backends=${BACKENDS-mosaic_gpu cudnn}
+here=$(cd "$(dirname "$0")" && pwd)
+python=${PYTHON:-python3}
+mkdir -p "$1" "$1.parts" || exit 2
+out=$(cd "$1" && pwd)
+kept=$out.parts
+find "$kept" -mindepth 1 -delete
+deadline=$(($(date +%s) + ${BUDGET:-420}))
+
+export PYTHONPATH="$here/..${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
+# JAX would take most of the memory for itself, and several processes are beside it.
 export XLA_PYTHON_CLIENT_PREALLOCATE=false
+# What the compiler has measured in one process serves the others.
+export JAX_COMPILATION_CACHE_DIR="$out.cache" JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0
+[ -z "$dry" ] || export JAX_PLATFORMS=cpu
 
-measure() { # name, flags, type, options
-    name=$1 XLA_FLAGS=$2 type=$3
-    shift 3
-    export XLA_FLAGS
-    "$python" "$here/cells.py" --dtype "$type" \
-        --shapes 16x1024x768,128x128x1024,16x1024x128 \
-        --backends scan,fused,triton,cudnn \
-        --libraries flax-linen,flax-linen-optimized,flax-nnx,torch \
-        --out "$out/$name.json" "$@"
+summary=$out/summary.txt
+commit=${COMMIT-$(git -C "$here" describe --always --dirty 2>/dev/null)}
+{
+    echo "jaxtext ${commit:-unknown}, backends: $backends"
+    printf '%-16s %-12s %7s  %s\n' part status seconds file
+} >"$summary"
+
+# What runs is in process groups of `timeout`, which hear nothing of a Ctrl-C.
+child="" beside=""
+trap 'trap - INT TERM; kill $child $beside 2>/dev/null; exit 130' INT TERM
+
+part() { # name, limit in seconds, command
+    name=$1 limit=$2
+    shift 2
+    case " $(echo $wanted) " in *" $name "*) ;; *) return 0 ;; esac
+    case " ${FAIL-} " in *" $name "*) set -- false ;; esac
+    case " ${HANG-} " in *" $name "*) set -- sleep 3600 && limit=2 ;; esac
+    begin=$(date +%s)
+    left=$((deadline - begin))
+    [ "$limit" -le "$left" ] || limit=$left
+    if [ "$left" -lt 5 ]; then
+        status="no time"
+    else
+        echo "$name: begins, $limit s at most"
+        timeout --kill-after=5 "$limit" "$@" >"$kept/$name.out" 2>"$kept/$name.err" &
+        child=$!
+        wait "$child"
+        status=$? child=""
+        case $status in
+        0) status=ok ;;
+        124 | 137) status="timed out" ;;
+        *) status="failed ($status)" ;;
+        esac
+    fi
+    seconds=$(($(date +%s) - begin))
+    file=-
+    [ ! -s "$kept/$name.json" ] || file=$name.json
+    printf '%-16s %-12s %7s  %s\n' "$name" "$status" $seconds $file >>"$summary"
+    echo "$name: $status, $seconds s"
+    pack
 }
 
-for type in ${TYPES-float32 float16 bfloat16}; do
-    measure "$type" "$flags" "$type" "$@"
-    measure "$type-graphs" "$graphs" "$type" "$@"
+pack() { # everything so far in one file; a broken one is never left
+    packed=$(mktemp "$out/results.XXXXXX")
+    tar czf "$packed" -C "$kept" . 2>/dev/null # with files that grow meanwhile
+    mv "$packed" "$out/results.tar.gz"
+}
+
+script() { # name of the part, limit, script, options
+    name=$1 limit=$2 file=$3
+    shift 3
+    part "$name" "$limit" "$python" "$here/$file" --out "$kept/$name.json" "$@"
+}
+
+speed() { # name of the part, limit, options
+    name=$1 limit=$2
+    shift 2
+    ours=$(echo scan fused $backends | tr ' ' ',')
+    script "$name" "$limit" cells.py --alone --no-chart --limit 60 --backends "$ours" "$@"
+}
+
+if [ -z "$dry" ]; then
+    errors="--backends $backends"
+    resume="--limit 40"
+    shapes="--shapes 16x1024x768,64x512x512,128x256x256,16x256x128"
+    rounds="--seconds 4 --rounds 5 --visit-seconds 0.03"
+    peers="--libraries flax-linen,flax-linen-optimized,torch"
+    graphs="--graphs jaxtext-scan,jaxtext-fused,flax-linen"
+    resets="--shapes 64x512x512 --libraries --graphs jaxtext-fused"
+    training="--seconds 20"
+    ways="" # with the kernels first, and float32 if there is time left
+    for name in $backends torch scan scan+graphs fused; do ways="$ways $name/bfloat16"; done
+    ways="$ways cudnn/float32 torch/float32"
+    sampling="--cells lstm gru --batches 1 256 --hidden 512 --rounds 5"
+    memory="--hidden 512 --seq-len 1024"
+    profiled="--preset shakespeare --characters 1000000"
+else
+    tiny="--corpus $here/README.md --hidden 16"
+    errors="--backends $backends --cells lstm --modes float32/highest --shapes 2x3x4x8
+        --hidden 8 --clauses nan_in_padding_never_leaks --at-once 2 --limit 60"
+    resume="$tiny --steps 60 --save-steps 10 --limit 60"
+    shapes="--cells lstm --shapes 2x4x8"
+    rounds="--seconds 1 --rounds 5 --visit-seconds 0.001"
+    peers="--libraries torch"
+    graphs="--graphs jaxtext-scan"
+    resets="--libraries"
+    training="$tiny --seconds 12 --batch-size 4 --seq-len 8"
+    ways=""
+    for name in $backends torch scan+graphs; do ways="$ways $name/float32"; done
+    sampling="--cells lstm --batches 1 4 --hidden 16 --length 20 --rounds 3"
+    memory="--hidden 16 --seq-len 32 --small 8 --memory-gib 0.01 --remat none 8"
+    profiled="$tiny --batch-size 4 --seq-len 8"
+fi
+
+part machine 20 sh -c "nvidia-smi; $python $here/record.py >$kept/machine.json"
+# These two are not timed, and go side by side where there are cores for it.
+script errors 90 gpu_errors.py $errors &
+beside=$!
+[ -z "$dry" ] || wait "$beside"
+script resume 90 resume.py $resume
+wait "$beside"
+beside=""
+speed speed-bfloat16 120 --dtype bfloat16 $shapes $rounds $peers $graphs
+speed speed-float32 110 --dtype float32 $shapes $rounds $peers $graphs
+speed resets 30 --dtype bfloat16 --resets $shapes $rounds $resets
+script training 150 gpu_training.py $training --ways $ways
+script sampling 30 sample.py $sampling
+export XLA_PYTHON_CLIENT_MEM_FRACTION=0.95
+script memory 50 largest_batch.py $memory
+script profile 30 step_profile.py --trace "$kept/trace" "--flags=$profiled"
+
+"$python" "$here/gpu_table.py" "$kept" >"$out/table.md" 2>"$kept/table.err"
+cp "$summary" "$out/table.md" "$kept"
+pack
+for name in errors training memory profile; do
+    [ ! -s "$kept/$name.err" ] || { echo && echo "$name:" && tail -n 25 "$kept/$name.err"; }
 done
+echo && cat "$out/table.md" && echo && cat "$summary"
+! grep -qE ' (failed \(|timed out|no time)' "$summary"
