@@ -25,8 +25,8 @@
 #
 # A part that fails, or takes longer than its limit, stops no other, and after BUDGET
 # seconds nothing is begun any more. What each finds is at once in OUT.parts: NAME.json,
-# its output and its log. OUT has the table of times for `auto` (table.md), the summary
-# (summary.txt) and everything in one archive (results.tar.gz): three files.
+# its output and its log. OUT has three files: the times, and what `auto` could go by
+# (table.md), the summary (summary.txt) and everything in one archive (results.tar.gz).
 #
 # For trials: FAIL="errors speed-float32" makes these parts fail, and HANG="training"
 # makes them hang, until a limit of two seconds.
@@ -185,7 +185,7 @@ export XLA_PYTHON_CLIENT_MEM_FRACTION=0.95
 script memory 50 largest_batch.py $memory
 script profile 30 step_profile.py --trace "$kept/trace" "--flags=$profiled"
 
-"$python" "$here/gpu_table.py" "$kept" >"$out/table.md" 2>"$kept/table.err"
+"$python" "$here/fastest.py" "$kept" >"$out/table.md" 2>"$kept/table.err"
 cp "$summary" "$out/table.md" "$kept"
 pack
 for name in errors training memory profile; do

@@ -1,0 +1,124 @@
+"""Which backend is fastest where: a table, and the rows for jaxtext/evidence.py.
+
+    python benchmarks/fastest.py OUT.parts
+    python benchmarks/fastest.py benchmarks/results/h200/*.json
+
+Reads what cells.py measured. The table has, for each cell, type, shape and direction,
+the milliseconds of every backend and of the libraries beside them. Each row for
+`jaxtext.evidence.TABLE` has the backends that beat the scan in both directions and by
+more than the times vary, the fastest with the gradient first. Both are printed.
+"""
+
+import jaxtext.needs_experiments  # noqa: F401 (first)
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import tyro
+from contestants_jax import JAXTEXT
+from graphs import GRAPHS
+from report import Row, workload
+from workload import DIRECTIONS, FORWARD_BACKWARD, Workload
+
+from jaxtext.streams import script
+
+SCAN = JAXTEXT + "scan"
+
+Times: TypeAlias = dict[tuple[str, str], Row]  # (library, direction) -> its row
+
+
+@dataclass(frozen=True)
+class Config:
+    """Print which backend is fastest where."""
+
+    results: tyro.conf.Positional[tuple[Path, ...]]
+    """Results of cells.py: files, or directories with such files among others."""
+
+
+def read(paths: Sequence[Path]) -> dict[Path, dict[str, Any]]:
+    """The results of cells.py among some files and in some directories."""
+    files = [
+        f for p in paths for f in (sorted(p.glob("*.json")) if p.is_dir() else [p])
+    ]
+    found = {file: json.loads(file.read_text("utf-8")) for file in files}
+    return {file: result for file, result in found.items() if "ratios" in result}
+
+
+def by_workload(rows: Sequence[Row]) -> dict[Workload, Times]:
+    """The rows of each workload."""
+    found: dict[Workload, Times] = {}
+    for row in rows:
+        times = found.setdefault(workload(row), {})
+        times[row["library"], row["direction"]] = row
+    return found
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The milliseconds in Markdown, a line for each workload and direction."""
+    libraries = list(dict.fromkeys(row["library"] for row in rows))
+    heads = ["cell, B x T x D x H", "type", "direction", *libraries]
+    lines = [f"| {' | '.join(heads)} |", f"| {' | '.join('---' for _ in heads)} |"]
+    for work, times in by_workload(rows).items():
+        for direction in DIRECTIONS:
+            found = [times.get((library, direction)) for library in libraries]
+            numbers = [
+                "" if row is None else f"{row['median_ms']:.3f}" for row in found
+            ]
+            cells = [work.name(), work.dtype, direction, *numbers]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def beats_scan(times: Times, library: str) -> bool:
+    """Whether a library was faster than the scan, by more than the times vary."""
+    return all(
+        (library, d) in times and times[library, d]["p90_ms"] < times[SCAN, d]["p10_ms"]
+        for d in DIRECTIONS
+    )
+
+
+def evidence(path: Path, result: dict[str, Any]) -> list[str]:
+    """Rows for `jaxtext.evidence.TABLE`, as Python."""
+    hardware = result["hardware"]
+    lines = []
+    for work, times in by_workload(result["rows"]).items():
+        if (SCAN, FORWARD_BACKWARD) not in times:
+            continue
+        names = [
+            name
+            for name in dict.fromkeys(name for name, _ in times)
+            # XLA's flags, and CUDA graphs with them, are not `auto`'s to set.
+            if name.startswith(JAXTEXT) and not name.endswith(GRAPHS)
+            if name != JAXTEXT + "auto" and beats_scan(times, name)
+        ]
+        medians = {n: times[n, FORWARD_BACKWARD]["median_ms"] for n in [*names, SCAN]}
+        names.sort(key=medians.__getitem__)
+        told = ", ".join(
+            f"{name.removeprefix(JAXTEXT)} {medians[name]:.2f}"
+            for name in [*names, SCAN]
+        )
+        backends = tuple(name.removeprefix(JAXTEXT) for name in names or [SCAN])
+        said = f"{told} ms with the gradient on {hardware['device']} ({path})"
+        platform = hardware["backend"]
+        key = work.cell, work.dtype, work.resets, (work.hidden, work.batch)
+        lines.append(f"Row({', '.join(map(repr, (platform, backends, said, *key)))}),")
+    return lines
+
+
+@script
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prints the table and the rows."""
+    results = read(tyro.cli(Config, args=argv).results)
+    rows = [row for result in results.values() for row in result["rows"]]
+    print(table(rows), "\nFor jaxtext/evidence.py:\n", sep="\n")
+    for path, result in results.items():
+        print(*evidence(path, result), sep="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
