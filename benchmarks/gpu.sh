@@ -14,14 +14,14 @@
 #                          the contract, in float32 (with TF32 and without) and bfloat16
 #     resume           55  a run that is killed and goes on ends with the same bits; beside
 #                          errors, for neither is timed
-#     speed-bfloat16   95  LSTM and GRU by each backend, with CUDA graphs and without,
+#     speed-bfloat16   90  LSTM and GRU by each backend, with CUDA graphs and without,
 #                          beside torch's cuDNN and Flax
-#     speed-float32    80  the same in float32, with TF32 in the products
-#     resets           15  one shape with resets within its sequences
+#     speed-float32    75  the same in float32, with TF32 in the products
+#     resets           20  one shape with resets within its sequences
 #     training        100  char_gen.py by each backend, 20 s each, beside torch's cuDNN
 #     sampling         12  texts written, one and 256 side by side
-#     memory           25  the largest batch that fits, with remat and without
 #     profile          10  the operations of ten training steps
+#     memory           28  the largest batch that fits, with remat and without
 #
 # A part that fails, or takes longer than its limit, stops no other, and after BUDGET
 # seconds nothing is begun any more. What each finds is at once in OUT.parts: NAME.json,
@@ -35,7 +35,7 @@
 set -u
 
 parts="machine errors resume speed-bfloat16 speed-float32 resets training sampling
-memory profile"
+profile memory"
 dry="" wanted=$parts
 while [ $# -gt 0 ]; do
     case $1 in
@@ -143,10 +143,10 @@ if [ -z "$dry" ]; then
     peers="--libraries flax-linen,flax-linen-optimized,torch"
     graphs="--graphs jaxtext-scan,jaxtext-fused,flax-linen"
     resets="--shapes 64x512x512 --libraries --graphs jaxtext-fused"
-    training="--seconds 20"
-    ways="" # with the kernels first, and float32 if there is time left
-    for name in $backends torch scan scan+graphs fused; do ways="$ways $name/bfloat16"; done
-    ways="$ways cudnn/float32 torch/float32"
+    training="--seconds 20 --total 105" # the last ways only if the first are left out
+    ways=""
+    for name in $backends torch; do ways="$ways $name/bfloat16"; done
+    ways="$ways cudnn/float32 torch/float32 scan/bfloat16 fused/bfloat16 scan+graphs/bfloat16"
     sampling="--cells lstm gru --batches 1 256 --hidden 512 --rounds 5"
     memory="--hidden 512 --seq-len 1024"
     profiled="--preset shakespeare --characters 1000000"
@@ -178,17 +178,17 @@ wait "$beside"
 beside=""
 speed speed-bfloat16 120 --dtype bfloat16 $shapes $rounds $peers $graphs
 speed speed-float32 110 --dtype float32 $shapes $rounds $peers $graphs
-speed resets 30 --dtype bfloat16 --resets $shapes $rounds $resets
-script training 150 gpu_training.py $training --ways $ways
+speed resets 60 --dtype bfloat16 --resets $shapes $rounds $resets
+script training 130 gpu_training.py $training --ways $ways
 script sampling 30 sample.py $sampling
-export XLA_PYTHON_CLIENT_MEM_FRACTION=0.95
-script memory 50 largest_batch.py $memory
 script profile 30 step_profile.py --trace "$kept/trace" "--flags=$profiled"
+export XLA_PYTHON_CLIENT_MEM_FRACTION=0.95
+script memory 60 largest_batch.py $memory
 
 "$python" "$here/fastest.py" "$kept" >"$out/table.md" 2>"$kept/table.err"
 cp "$summary" "$out/table.md" "$kept"
 pack
-for name in errors training memory profile; do
+for name in errors training profile memory; do
     [ ! -s "$kept/$name.err" ] || { echo && echo "$name:" && tail -n 25 "$kept/$name.err"; }
 done
 echo && cat "$out/table.md" && echo && cat "$summary"

@@ -13,9 +13,11 @@ Exit status: 0 done; 1 a way failed. One that a backend cannot go is left out.
 
 import jaxtext.needs_experiments  # noqa: F401 (first)
 
+import math
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +49,8 @@ class Config:
     """BACKEND/DTYPE, of jaxtext or torch; BACKEND+graphs for CUDA graphs."""
     seconds: float = 20.0
     """How long each may take."""
+    total: float = math.inf
+    """Begin none that could not end within so many seconds; it is left out."""
     cell: str = "lstm"
     """The cell."""
     hidden: int = 512
@@ -85,11 +89,15 @@ def measure(config: Config) -> dict[str, Any]:
     shape = {name: getattr(config, name) for name in names}
     result = {"rows": rows, "left_out": left_out, "failed": failed, **shape}
     result |= record.environment()
+    end = time.monotonic() + config.total
     with tempfile.TemporaryDirectory() as scratch:
         for way in (way for each in config.ways for way in each.split(",")):
             flags = with_graphs() if GRAPHS in way else os.environ.get("XLA_FLAGS", "")
             if flags is None:
                 left_out[way] = "XLA may not know the flags for it in this version"
+                continue
+            if time.monotonic() + config.seconds > end:
+                left_out[way] = "no time was left"
                 continue
             done = jobs.run(
                 *command(config, way, Path(scratch)),

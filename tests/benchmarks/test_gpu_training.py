@@ -1,6 +1,7 @@
 """gpu_training.py: the ways, and what became of each."""
 
 import json
+import time
 
 import gpu_training
 import jobs
@@ -48,3 +49,16 @@ def test_without_graphs_where_xla_may_not_know_the_flags(monkeypatch, capsys):
     monkeypatch.setattr(gpu_training, "with_graphs", lambda: None)
     assert gpu_training.main(["--ways", "scan+graphs/float32"]) == 0
     assert "may not know the flags" in capsys.readouterr().out
+
+
+def test_none_is_begun_that_could_not_end(monkeypatch, capsys):
+    def run(*words, **options):
+        time.sleep(0.3)
+        return jobs.Outcome(GOOD, 0, "", 0.3)
+
+    monkeypatch.setattr(jobs, "run", run)
+    ways = ["--ways", "scan/float32,fused/float32", "--seconds", "0.3"]
+    assert gpu_training.main([*ways, "--total", "0.5"]) == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert [row["way"] for row in result["rows"]] == ["scan/float32"]
+    assert result["left_out"] == {"fused/float32": "no time was left"}
