@@ -258,8 +258,8 @@ def run(
 
 
 def put(reference: Any, value: Array) -> None:
-    """Writes an array from registers, in the reference's type."""
-    value = value.astype(reference.dtype)
+    """Writes ``[N, units]`` from registers, in the reference's type."""
+    value = plgpu.layout_cast(value.astype(reference.dtype), _layout())
     if hasattr(plgpu, "store"):  # JAX 0.12; else plain stores do not ask for more
         # A warp writes whole sectors of global memory, but no whole lines.
         plgpu.store(reference, value, optimized=False)
