@@ -29,7 +29,7 @@ measure() { # name, flags, type, options
     export XLA_FLAGS
     "$python" "$here/cells.py" --dtype "$type" \
         --shapes 16x1024x768,128x128x1024,16x1024x128 \
-        --backends scan,fused,triton,cudnn \
+        --backends scan,fused,mosaic_gpu,cudnn \
         --libraries flax-linen,flax-linen-optimized,flax-nnx,torch \
         --out "$out/$name.json" "$@"
 }
