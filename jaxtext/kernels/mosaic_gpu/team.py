@@ -91,9 +91,10 @@ class Team(NamedTuple):
 
     def load(self, reference: Any) -> Array:
         """Reads ``[N, units]`` into registers, as float32."""
-        return plgpu.load(reference, layout=_layout(), optimized=False).astype(
-            jnp.float32
-        )
+        array = plgpu.load(reference, layout=_layout(), optimized=False)
+        # Within `jax.shard_map` what is loaded varies over devices, and Mosaic has what
+        # is computed not do so. A loop's state has to be of one kind: the computed one.
+        return array.astype(jnp.float32) * 1
 
     def load_mask(self, reference: Any) -> Array:
         """Reads ``[N]`` numbers into registers, as ``[N, units]``."""
@@ -254,7 +255,12 @@ def run(
             **_places(tiles, interpreted),
         )(*arrays)
 
-    return jax.tree.unflatten(of_outputs, call(*given))
+    def varying(found):
+        # Within `jax.shard_map`: over the devices that the operands vary over, which
+        # Mosaic does not say. XLA leaves out what is added.
+        return found + jnp.zeros_like(given[0], shape=(), dtype=found.dtype)
+
+    return jax.tree.unflatten(of_outputs, map(varying, call(*given)))
 
 
 def put(reference: Any, value: Array) -> None:
