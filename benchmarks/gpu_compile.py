@@ -72,7 +72,8 @@ def kernels(work: Workload, direction: str, *, masks: bool) -> dict[str, Any]:
     Returns:
       For each kernel by name: ``ptx_bytes``; ``registers`` of a thread, and
       ``spilled_bytes`` of those that did not suffice; ``shared_bytes`` of a block;
-      ``tensor_core_products``, instructions that are in the program.
+      ``tensor_core_products``, instructions that are in the program; and whether
+      ``ptxas`` has found them ``serialized``, each waiting for the one before.
     """
     with tempfile.TemporaryDirectory() as directory:
         before = os.environ.get("MOSAIC_GPU_DUMP_TO")
@@ -126,11 +127,12 @@ def _read(report):
     (registers,) = re.findall(r"Used (\d+) registers", text)
     resources = report.with_suffix(".resources.txt").read_text("utf-8")
     (shared,) = re.findall(r"smem_scratch_bytes=(\d+)", resources)
-    program = report.with_suffix(".sass_ctrl").read_text("utf-8", errors="replace")
+    program = report.with_suffix(".ptx").read_text("utf-8")
     return {
-        "ptx_bytes": report.with_suffix(".ptx").stat().st_size,
+        "ptx_bytes": len(program),
         "registers": int(registers),
         "spilled_bytes": sum(map(int, spilled)),
         "shared_bytes": int(shared),
-        "tensor_core_products": len(re.findall(r"\bHGMMA\b", program)),
+        "tensor_core_products": program.count("wgmma.mma_async"),
+        "serialized": "serialized" in text,
     }

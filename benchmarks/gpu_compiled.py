@@ -79,6 +79,7 @@ def measure(config: Config) -> dict:
                 f"{of['registers']:4} registers  {of['spilled_bytes']:4} spilled  "
                 f"{of['shared_bytes'] / 1024:6.1f} KiB shared  "
                 f"{of['tensor_core_products']:4} products"
+                f"{'  serialized' * of['serialized']}"
             )
     return {"rows": rows, "target": "sm_90a", **record.environment()}
 

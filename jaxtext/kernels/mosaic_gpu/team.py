@@ -181,8 +181,18 @@ class Team(NamedTuple):
                 plgpu.copy_gmem_to_smem(part, operand.at[along], self.kept.gathered)
             plgpu.barrier_wait(self.kept.gathered)
 
+        weights, hidden = self.kept.weights.at[self.here], self.tiles.hidden
+        columns = _columns(hidden, self.kept.weights.dtype)
+
         def multiply(sums):
-            plgpu.wgmma(sums, self.kept.weights.at[self.here], operand.T)
+            def add(part, _):
+                along = pl.ds(part * columns, columns)
+                plgpu.wgmma(sums, weights.at[:, along], operand.at[:, along].T)
+
+            if columns == hidden:
+                plgpu.wgmma(sums, weights, operand.T)
+            else:
+                jax.lax.fori_loop(0, hidden // columns, add, None)
             return sums[...]
 
         shape = self.kept.products.shape[1:]
@@ -318,6 +328,16 @@ def _transforms(tiles, dtype):
     while tiles.form == "block" and tiles.units % (swizzle // size):
         swizzle //= 2
     return plgpu.TilingTransform((8, swizzle // size)), plgpu.SwizzleTransform(swizzle)
+
+
+def _columns(hidden, dtype):
+    """How much of ``H`` is multiplied by straight-line code: a divisor of it.
+
+    The compiler keeps the addresses of all operands in such code in registers. With
+    more than 512 bytes of each row, they do not suffice.
+    """
+    most = 512 // jnp.dtype(dtype).itemsize
+    return max(n for n in range(64, most + 1, 64) if hidden % n == 0)
 
 
 def _layout():
