@@ -20,7 +20,7 @@ test: $(VENV)/installed-test
 ## The part that shows in minutes whether an environment works: what is imported, the
 ## contract of every cell but by kernels, the main job, a run that is killed and goes on.
 smoke: $(VENV)/installed-test
-	$(BIN)/python -m pytest -n 2 --dist worksteal -k 'not mosaic and not triton' \
+	$(BIN)/python -m pytest -n 2 --dist worksteal -k 'not mosaic' \
 		tests/test_imports.py tests/test_versions.py tests/test_contracts.py \
 		tests/experiments/test_char_gen.py tests/training/test_resume.py
 

@@ -4,7 +4,7 @@
 #     benchmarks/gpu.sh OUT                        all of it
 #     benchmarks/gpu.sh --dry OUT                  the same, tiny, on any machine
 #     benchmarks/gpu.sh --parts errors,speed-bfloat16 OUT
-#     BACKENDS="triton cudnn" PYTHON=.venv/bin/python benchmarks/gpu.sh OUT
+#     BACKENDS=cudnn PYTHON=.venv/bin/python benchmarks/gpu.sh OUT
 #
 # The parts, those worth most first, with the seconds that they should take on an H100
 # with 16 cores (estimates: no GPU has run it yet):

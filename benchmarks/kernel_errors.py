@@ -38,7 +38,7 @@ CELLS = {"rnn": jt.rnn, "lstm": jt.lstm, "gru": jt.gru}
 class Config:
     """Compare backends with the scan in float64, over drawn sizes."""
 
-    backends: tuple[str, ...] = ("scan", "fused", "mosaic", "triton")
+    backends: tuple[str, ...] = ("scan", "fused", "mosaic", "mosaic_gpu")
     """Backends of jaxtext."""
     cells: tuple[str, ...] = tuple(CELLS)
     """Cells."""

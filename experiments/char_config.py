@@ -90,9 +90,9 @@ class Config:
 
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type to compute in; parameters are float32 either way."""
-    backend: Literal["auto", "scan", "fused", "mosaic", "triton", "cudnn"] = "auto"
+    backend: Literal["auto", "scan", "fused", "mosaic", "mosaic_gpu", "cudnn"] = "auto"
     """How the cells go over a sequence: scan, step by step; fused, with a hand-derived
-    backward pass; mosaic, by kernels for TPU; triton, by kernels for GPU; cudnn, by
+    backward pass; mosaic, by kernels for TPU; mosaic_gpu, by kernels for GPU; cudnn, by
     NVIDIA's own; auto, by the evidence for the device. The function is the same."""
     remat: Literal["gates"] | int | None = None
     """What the backward pass computes again rather than finds in memory. gates: what

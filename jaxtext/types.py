@@ -29,7 +29,7 @@ Params: TypeAlias = Any  # nested dicts of arrays, their keys strings
 State: TypeAlias = Any  # a pytree of arrays, each with the batch axes first
 # What `jaxtext.unroll` takes as `backend`.
 BackendName: TypeAlias = Literal[
-    "auto", "scan", "fused", "mosaic", "triton", "cudnn", "parallel"
+    "auto", "scan", "fused", "mosaic", "mosaic_gpu", "cudnn", "parallel"
 ]
 
 

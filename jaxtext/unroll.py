@@ -83,11 +83,11 @@ def unroll(
         ``[T, B, …]``, which saves two transpositions.
       backend: How each cell is taken over the sequence: ``"scan"``, step by step;
         ``"fused"``, by a hand-derived backward pass; ``"mosaic"``, by kernels for TPU;
-        ``"triton"``, by kernels for GPU; ``"cudnn"``, by NVIDIA's own (`lstm`);
-        ``"parallel"``, all steps at once (`min_gru`, `min_lstm`); or ``"auto"``, by
-        the evidence for the device (`explain_backend` says which and why). A cell that
-        does not know the way asked for goes step by step. All compute the same
-        function. Forward mode (``jax.jvp``, ``jax.jacfwd``, ``jax.hessian``), which
+        ``"mosaic_gpu"``, by kernels for Hopper GPUs; ``"cudnn"``, by NVIDIA's own
+        (`lstm`); ``"parallel"``, all steps at once (`min_gru`, `min_lstm`); or
+        ``"auto"``, by the evidence for the device (`explain_backend` says which and
+        why). A cell that does not know the way asked for goes step by step. All compute
+        the same function. Forward mode (``jax.jvp``, ``jax.jacfwd``, ``jax.hessian``), which
         hand-derived passes do not serve, needs ``"scan"``.
       remat: What to compute again in the backward pass rather than keep. ``None``:
         nothing. ``"gates"``: what lies within a step; states and outputs are kept.
@@ -217,6 +217,11 @@ def explain_backend(
 def _check_backend(cell, backend):
     own = [other.name for other in cell.backends]
     known = get_args(BackendName)
+    if backend == "triton" and backend not in own:  # the next release forgets it
+        raise InputError(
+            "backend: 'triton' is gone, as JAX deprecates what it was written in; "
+            "write 'mosaic_gpu' instead, which is for Hopper GPUs"
+        )
     if backend not in (*known, *own):
         raise InputError(f"backend: expected {', '.join(known)}, got {backend!r}")
 

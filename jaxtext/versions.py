@@ -8,8 +8,9 @@ What differs between the versions that jaxtext supports:
 ====== ===================================================================
 JAX    difference
 ====== ===================================================================
-0.11   Needs Python 3.12. Pallas' Triton backend is deprecated: lowering a
-       kernel warns, and needs the plugin for CUDA.
+0.11   Needs Python 3.12. Pallas' Mosaic GPU backend infers the layouts of
+       arrays, and can be interpreted: `jaxtext.kernels.mosaic_gpu` needs
+       both.
 0.11.1 XLA no longer has the flag ``xla_cpu_use_fusion_emitters``.
 0.12   The axes of an ``AbstractMesh`` are ``Explicit`` unless it is told
        otherwise. More traces are kept by the function that was traced.
@@ -176,12 +177,6 @@ def with_flags(*flags: str, variable: Variable = "XLA_FLAGS") -> str:
     if before and not before.lstrip().startswith("-"):
         return before  # the name of a file that holds flags, which cannot be added to
     return f"{before} {ours}".strip()
-
-
-def pallas_triton_is_deprecated() -> bool:
-    """Whether JAX deprecates Pallas' Triton backend (0.11 and newer)."""
-    version = installed("jax")
-    return version is not None and version >= (0, 11)
 
 
 def numpy_types_are_known() -> bool:

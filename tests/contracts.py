@@ -16,6 +16,11 @@ B, T, D = 3, 7, 5
 TOLERANCE = {"float32": 2e-6, "float64": 1e-12}
 
 
+# Backends whose interpreter has side effects, which `jax.checkpoint` does not take. On
+# a device they have none (tests/kernels/test_mosaic_gpu.py).
+WITHOUT_CHUNKS = ("mosaic_gpu",)
+
+
 class Case(NamedTuple):
     batch: int = B
     length: int = T
@@ -161,6 +166,8 @@ def neither_backend_nor_remat_changes_anything(cell, case):
 
     plain = gradient(params, state, xs, backend="scan", remat=None)
     for remat in (None, "gates", 3):
+        if remat == 3 and case.backend in WITHOUT_CHUNKS:
+            continue
         found = gradient(params, state, xs, backend=case.backend, remat=remat)
         case.assert_close(found, plain, times=10)
 

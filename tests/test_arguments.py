@@ -314,8 +314,13 @@ WRONG = {
     ),
     "an unknown backend": (
         lambda: jt.unroll(LSTM, PARAMS, STATE, XS, backend="cuda"),
-        "backend: expected auto, scan, fused, mosaic, triton, cudnn, parallel, got "
-        "'cuda'",
+        "backend: expected auto, scan, fused, mosaic, mosaic_gpu, cudnn, parallel, "
+        "got 'cuda'",
+    ),
+    "a backend of before": (
+        lambda: jt.unroll(LSTM, PARAMS, STATE, XS, backend="triton"),
+        "backend: 'triton' is gone, as JAX deprecates what it was written in; write "
+        "'mosaic_gpu' instead, which is for Hopper GPUs",
     ),
     "a remat of halves": (
         lambda: jt.unroll(LSTM, PARAMS, STATE, XS, remat=0.5),

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jaxtext.kernels.fused import FUSED
 from jaxtext.kernels.gates import Gates, Operands, Passes, Recurrence, Weights
 from jaxtext.kernels.mosaic import MOSAIC
+from jaxtext.kernels.mosaic_gpu import MOSAIC_GPU
 from jaxtext.kernels.recurrence import recurrence
-from jaxtext.kernels.triton import TRITON
 from jaxtext.types import Backend, DType
 
 
@@ -20,7 +20,7 @@ def backends(gates: Gates, dtype: DType, **more: Passes) -> tuple[Backend, ...]:
     ``recurrent_kernel``, ``bias`` and, if it has one, ``recurrent_bias``. `more` are
     the ways that these gates alone have.
     """
-    known = {"fused": FUSED, "mosaic": MOSAIC, "triton": TRITON, **more}
+    known = {"fused": FUSED, "mosaic": MOSAIC, "mosaic_gpu": MOSAIC_GPU, **more}
     return tuple(_backend(name, known[name], gates, dtype) for name in known)
 
 

@@ -44,19 +44,19 @@ def test_each_crash_is_its_own(tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(jobs, "run", run)
     out = tmp_path / "errors.json"
-    flags = ["--backends", "triton,cudnn", "--cells", "lstm", "--out", str(out)]
+    flags = ["--backends", "mosaic_gpu,cudnn", "--cells", "lstm", "--out", str(out)]
     assert gpu_errors.main([*flags, "--modes", "float32/highest"]) == 1
     assert sorted(asked) == [
         ("contract_errors.py", "cudnn"),
-        ("contract_errors.py", "triton"),
+        ("contract_errors.py", "mosaic_gpu"),
         ("kernel_errors.py", "cudnn"),
+        ("kernel_errors.py", "mosaic_gpu"),
         ("kernel_errors.py", "scan"),
-        ("kernel_errors.py", "triton"),
     ]
     captured = capsys.readouterr()
     result = json.loads(captured.out.splitlines()[-1])
     assert result["failed"] == {"float64 lstm cudnn float32 highest": "status -6: boom"}
-    assert [r["backend"] for r in result["errors"]] == ["scan", "triton"]
+    assert [r["backend"] for r in result["errors"]] == ["scan", "mosaic_gpu"]
     assert result["left_out"] == ["a note", "a note"]
     assert "failed: float64 lstm cudnn" in captured.err
     assert json.loads(out.read_text()) == result

@@ -233,10 +233,10 @@ def test_a_layer_from_flags_to_last_line(tmp_path, capsys):
 @needs_libtpu
 def test_what_does_not_compile_is_told(capsys):
     flags = "--cells lstm --hidden 8 --time 2 --chips v5e --directions forward"
-    assert tpu_schedule.main([*flags.split(), "--backends", "triton"]) == 1
+    assert tpu_schedule.main([*flags.split(), "--backends", "mosaic_gpu"]) == 1
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     [row] = result["rows"]
-    assert "backend 'triton' cannot do this on TPU v5" in row["failed"]
+    assert "backend 'mosaic_gpu' cannot do this on TPU v5" in row["failed"]
     assert "| failed: " in tpu_schedule.table(result["rows"])
 
 
@@ -343,7 +343,7 @@ def test_a_grid_from_flags_to_last_line(capsys):
     assert result["outcomes"] == {"fallback": 2}
     assert {row["why"] for row in result["rows"]} == {"scan: asked for"}
     assert "| v6e, forward, gru, 128 | fallback | fallback |" in captured.err
-    assert tpu_grid.main([*flags.split(), "--backend", "triton"]) == 1
+    assert tpu_grid.main([*flags.split(), "--backend", "mosaic_gpu"]) == 1
     assert tpu_grid.main(["--batch", "0"]) == 2
 
 

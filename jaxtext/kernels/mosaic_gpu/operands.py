@@ -1,0 +1,128 @@
+"""A recurrence's arrays as the kernels want them, in whole tiles."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxtext.kernels.gates import Arrays, Operands, Recurrence, Weights, cast
+from jaxtext.kernels.masks import numbers
+from jaxtext.kernels.mosaic_gpu.team import serves
+from jaxtext.kernels.mosaic_gpu.tiles import Sizes, Tiles, processors, tiles
+from jaxtext.kernels.padding import pad, pad_weights
+from jaxtext.target import target
+from jaxtext.types import Array, Target
+
+# Off the GPU the kernels are interpreted as they would run on an H100.
+_INTERPRETED = 132
+_PRECISION = "jax_default_matmul_precision"  # pyright knows no options of JAX
+
+
+class Padded(NamedTuple):
+    """Operands whose batch and hidden axes are padded with zeros.
+
+    Padding of the hidden axis stays zero: with pre-activations of zero, an empty memory
+    stays empty. Rows that pad the batch compute something, which nobody reads.
+
+    Attributes:
+      sizes: What the recurrence is.
+      tiles: How the kernels take it.
+      weights: The weights, in the type of the products.
+      start: The state before the first step, each ``[B, H]``.
+      xs: The inputs.
+      resets: ``[T, B, 1]`` integers, or ``None``.
+      valid: Likewise.
+    """
+
+    sizes: Sizes
+    tiles: Tiles
+    weights: Weights
+    start: Arrays
+    xs: Array
+    resets: Array | None
+    valid: Array | None
+
+
+def lacks(
+    device: Target,
+    what: Recurrence,
+    operands: Operands,
+) -> str | None:
+    """What the kernels lack to run a recurrence on a device, if anything."""
+    if device.platform == "tpu":
+        return "it is for GPU"
+    if not serves():
+        return "it needs JAX 0.11 or newer, which needs Python 3.12"
+    dtype = jnp.dtype(what.dtype)
+    if dtype.name not in ("float32", "bfloat16", "float16"):
+        return f"it computes in float32, bfloat16 and float16, not in {dtype}"
+    sizes = sizes_of(what, operands)
+    most = sizes.length * sizes.batch * sizes.slices * sizes.hidden
+    if most >= 2**31:
+        return f"it counts elements in 31 bits, which {most} do not fit into"
+    count = _INTERPRETED
+    if device.platform == "gpu":
+        count = processors(device)
+        if count is None:
+            return "it is for Hopper GPUs (H100, H200), whole ones"
+        if dtype.itemsize == 4 and not _tf32_will_do():
+            return "its float32 products are TF32, less exact than was asked for"
+    if tiles(sizes, count) is None:
+        weighs = sizes.hidden**2 * sizes.gates * dtype.itemsize
+        return (
+            f"recurrent weights of {weighs / 2**20:.1f} MiB and a step do not fit into "
+            f"the shared memory of {count} multiprocessors"
+        )
+    return None
+
+
+def padded(
+    what: Recurrence,
+    operands: Operands,
+) -> Padded:
+    """Pads the operands of `recurrence`."""
+    device = target()
+    count = processors(device) if device.platform == "gpu" else _INTERPRETED
+    sizes = sizes_of(what, operands)
+    of_parts = None if count is None else tiles(sizes, count)
+    if of_parts is None:
+        raise ValueError(f"mosaic_gpu: {sizes} does not fit into {device.kind}")
+    hidden, batch = of_parts.hidden, of_parts.batch
+    return Padded(
+        sizes,
+        of_parts,
+        pad_weights(cast(operands.weights, what.dtype), hidden),
+        tuple(pad(pad(x, 0, batch), 1, hidden) for x in operands.state),
+        pad(operands.xs, 1, batch),
+        numbers(operands.resets, batch),
+        numbers(operands.valid, batch),
+    )
+
+
+def sizes_of(what: Recurrence, operands: Operands) -> Sizes:
+    """The sizes of a recurrence, from its arrays or their shapes."""
+    batch, hidden = operands.state[-1].shape
+    gates = operands.weights.kernel.shape[1] // hidden
+    return Sizes(operands.xs.shape[0], batch, hidden, gates, what.dtype)
+
+
+def by_worker(parts: list[Array], padded: Padded) -> Array:
+    """Weights as the workers keep them, those of one worker in consecutive rows.
+
+    Args:
+      parts: For each gate ``[H, K]``: a row for each unit.
+      padded: What they are of.
+
+    Returns:
+      ``[W R, K]``, with ``R`` rows for each of ``W`` workers: its units of the first
+      gate, of the second, and so on.
+    """
+    units, slices = padded.tiles.units, padded.sizes.slices
+    parts = parts + [jnp.zeros_like(parts[0])] * (slices - len(parts))
+    stacked = jnp.stack([part.reshape(-1, units, part.shape[-1]) for part in parts], 1)
+    return stacked.reshape(-1, stacked.shape[-1])
+
+
+def _tf32_will_do():
+    asked = str(getattr(jax.config, _PRECISION)).lower()
+    return asked in ("none", "default", "fastest", "bfloat16", "tensorfloat32", "high")
