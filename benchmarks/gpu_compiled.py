@@ -13,12 +13,12 @@ Exit status: 0 finished; 1 something did not compile; 2 bad input.
 
 import jaxtext.needs_experiments  # noqa: F401 (first)
 
-import gpu_compile  # before JAX
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import gpu_compile  # before JAX
 import record
 import tyro
 from gpu_limits import limits

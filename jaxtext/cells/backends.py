@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jaxtext.kernels.fused import FUSED
 from jaxtext.kernels.gates import Gates, Operands, Passes, Recurrence, Weights
 from jaxtext.kernels.mosaic import MOSAIC
-from jaxtext.kernels.recurrence import recurrence
 from jaxtext.kernels.mosaic_gpu import MOSAIC_GPU
+from jaxtext.kernels.recurrence import recurrence
 from jaxtext.types import Backend, DType
 
 
