@@ -5,6 +5,8 @@ is read without a barrier after its writing is a race, and fails the test. Memor
 nobody has written is NaN.
 """
 
+from types import SimpleNamespace
+
 import contracts
 import jax
 import jax.numpy as jnp
@@ -15,7 +17,8 @@ from jax.sharding import PartitionSpec as P
 
 import jaxtext as jt
 from jaxtext.errors import InputError
-from jaxtext.kernels.mosaic_gpu import launch, operands, tiles
+from jaxtext.kernels.gru import GRU
+from jaxtext.kernels.mosaic_gpu import backward, forward, launch, operands, team, tiles
 from jaxtext.types import Masks, Target
 
 CELLS = {"rnn": jt.rnn, "lstm": jt.lstm, "gru": jt.gru}
@@ -270,6 +273,63 @@ def test_no_team_waits_for_one_that_cannot_run(form, monkeypatch):
                     else:
                         assert of.workers <= {"block": 4, "cluster": 8}[form]
     assert found > 20
+
+
+class Counting(team.Team):
+    """A worker that does nothing but send and wait; the others keep step with it."""
+
+    def keep(self, weights):
+        del weights
+
+    def load(self, reference):
+        del reference
+        return jnp.zeros((self.tiles.rows, self.tiles.units))
+
+    load_mask = load
+
+    def send(self, slots, slot, rows, values):
+        del slots, slot, rows, values
+        self.semaphores.at[0] += self.tiles.workers
+
+    def products(self, slots, slot, rows, turn):
+        del slots, slot, rows
+        self.meet(turn)
+
+    def product(self, gate, which=0):
+        del gate, which
+        return self.load(None)
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_a_grid_waits_for_all_that_was_sent_and_no_more(direction, monkeypatch):
+    """Semaphores, which the interpreter has not, over two tiles of three steps."""
+    length, waits = 3, []
+    sizes = tiles.Sizes(length, 17, 20, 3, jnp.float32)
+    of = tiles.Tiles("grid", 24, 8, 64, 16, 2, 0)
+    state = jnp.zeros((24, 64))
+    steps = jnp.zeros((length + 1, 24, 4 * 64))
+    worker = Counting(sizes, of, 4, None, SimpleNamespace(at={0: 0}))
+
+    def wait(sent, value, decrement, memory_scope):
+        assert (decrement, memory_scope) == (False, "gpu")
+        assert sent == value
+        waits.append(sent)
+
+    monkeypatch.setattr(team.plgpu, "semaphore_wait", wait, raising=False)
+    monkeypatch.setattr(jax.lax, "axis_index", lambda name: 0)
+    for module in (forward, backward):
+        monkeypatch.setattr(module, "put", lambda reference, value: None)
+    with jax.disable_jit():
+        if direction == "forward":
+            read = forward.Read(None, steps[0], steps, [state], None, steps)
+            written = forward.Written(steps, [], [], [])
+            forward._kernel(GRU.forward, worker, read, written)
+        else:
+            gates = [steps] * 4
+            read = backward.Read(None, steps, [state], [], steps, gates, steps, None)
+            found = backward.Found(steps, [state])
+            backward._kernel(GRU.backward, worker, read, found)
+    assert waits == [4 * turn for turn in range(1, 2 * (length + 1) + 1)]
 
 
 def asking(cell, device, xs=None):
