@@ -56,7 +56,7 @@ def limits(work: Workload, chip: Chip = H100) -> dict[str, Any] | None:
     of = tiles(sizes, chip.processors)
     if of is None:
         return None
-    turns = -(-of.count // of.teams) if of.form == "grid" else _turns(of, chip)
+    turns = -(-of.parts // of.teams) if of.form == "grid" else _turns(of, chip)
     found: dict[str, Any] = {
         "layout": of._asdict() | {"workers": of.workers, "turns": turns}
     }

@@ -87,8 +87,8 @@ def unroll(
         (`lstm`); ``"parallel"``, all steps at once (`min_gru`, `min_lstm`); or
         ``"auto"``, by the evidence for the device (`explain_backend` says which and
         why). A cell that does not know the way asked for goes step by step. All compute
-        the same function. Forward mode (``jax.jvp``, ``jax.jacfwd``, ``jax.hessian``), which
-        hand-derived passes do not serve, needs ``"scan"``.
+        the same function. Forward mode (``jax.jvp``, ``jax.jacfwd``, ``jax.hessian``),
+        which hand-derived passes do not serve, needs ``"scan"``.
       remat: What to compute again in the backward pass rather than keep. ``None``:
         nothing. ``"gates"``: what lies within a step; states and outputs are kept.
         An integer ``k``: all but the state at every ``k``-th step, so that

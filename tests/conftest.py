@@ -50,6 +50,17 @@ def _cache(tmp_path_factory):
     os.environ["JAXTEXT_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _races():
+    """Kernels for GPU are interpreted with an eye on races, which fail a test."""
+    from jaxtext.kernels.mosaic_gpu import launch, plgpu
+
+    def interpretation():
+        return plgpu.InterpretGPUParams(detect_races=True)
+
+    launch.interpretation = interpretation
+
+
 _ran = itertools.count(1)
 
 

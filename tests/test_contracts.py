@@ -16,7 +16,7 @@ import pytest
 from hypothesis import strategies
 
 import jaxtext as jt
-from jaxtext.kernels.mosaic_gpu.team import serves
+from jaxtext.kernels.mosaic_gpu.launch import serves
 
 H = 4
 CELLS = {

@@ -11,8 +11,9 @@ from jaxtext.kernels.deferred import Gradients
 from jaxtext.kernels.gates import Arrays, Operands, Recurrence, Weights
 from jaxtext.kernels.masks import where
 from jaxtext.kernels.mosaic_gpu.forward import Written
+from jaxtext.kernels.mosaic_gpu.launch import run
 from jaxtext.kernels.mosaic_gpu.operands import by_worker, padded
-from jaxtext.kernels.mosaic_gpu.team import Team, put, run
+from jaxtext.kernels.mosaic_gpu.team import Team, put
 from jaxtext.types import Array
 
 

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 
 from jaxtext.kernels.gates import Arrays, Operands, Recurrence, gate_by_gate
 from jaxtext.kernels.masks import cleared, where
+from jaxtext.kernels.mosaic_gpu.launch import run
 from jaxtext.kernels.mosaic_gpu.operands import Padded, by_worker, padded
-from jaxtext.kernels.mosaic_gpu.team import Team, put, run
+from jaxtext.kernels.mosaic_gpu.team import Team, put
 from jaxtext.kernels.products import along, product
 from jaxtext.types import Array
 
@@ -84,7 +85,7 @@ def _run(what: Recurrence, operands: Padded, recorded: bool) -> Written:
     gates = jnp.split(weights.recurrent_kernel, sizes.gates, axis=-1)
     memories, dtype = operands.start[:-1], jnp.dtype(what.dtype)
     start = (*memories, operands.start[-1].astype(dtype))
-    row, every = z.shape[1:2] + (tiles.hidden,), (*z.shape[:2], tiles.hidden)
+    row, every = (*z.shape[1:2], tiles.hidden), (*z.shape[:2], tiles.hidden)
     saved = what.gates.saved if recorded and what.keep else 0
     return run(
         partial(_kernel, what.gates.forward),

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from jaxtext.kernels.gates import Arrays, Operands, Recurrence, Weights, cast
 from jaxtext.kernels.masks import numbers
-from jaxtext.kernels.mosaic_gpu.team import serves
+from jaxtext.kernels.mosaic_gpu.launch import serves
 from jaxtext.kernels.mosaic_gpu.tiles import Sizes, Tiles, processors, tiles
 from jaxtext.kernels.padding import pad, pad_weights
 from jaxtext.target import target

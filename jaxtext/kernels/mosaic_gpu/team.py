@@ -1,30 +1,15 @@
-"""A team of workers that keep one state between them, and how their kernel is run."""
+"""A worker and its team: what it keeps, and how state goes from one to the others."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.custom_batching import sequential_vmap
 from jax.experimental import pallas as pl
 
 from jaxtext.kernels.mosaic_gpu import plgpu
 from jaxtext.kernels.mosaic_gpu.tiles import Sizes, Tiles
-from jaxtext.target import target
 from jaxtext.types import Array
-
-
-def serves() -> bool:
-    """Whether the installed JAX has what the kernels are written in (0.11 and newer).
-
-    Older ones can neither interpret such kernels nor infer the layouts of arrays.
-    """
-    return hasattr(plgpu, "InterpretGPUParams")
-
-
-def interpretation() -> Any:
-    """How kernels are interpreted where there is no GPU."""
-    return plgpu.InterpretGPUParams()
 
 
 class Kept(NamedTuple):
@@ -82,9 +67,9 @@ class Team(NamedTuple):
         """The number of this worker within its block."""
         return self.worker if self.tiles.form == "block" else 0
 
-    def units(self, slice: int = 0) -> Any:
+    def units(self, which: int = 0) -> Any:
         """The columns of its own units, in an array ``[…, slices H]``."""
-        first = slice * self.tiles.hidden + self.worker * self.tiles.units
+        first = which * self.tiles.hidden + self.worker * self.tiles.units
         return pl.ds(first, self.tiles.units)
 
     def load(self, reference: Any) -> Array:
@@ -121,28 +106,27 @@ class Team(NamedTuple):
             tile = first + number * self.tiles.teams
             walk(pl.ds(tile * rows, rows), number * slots)
 
-        if self.tiles.teams == self.tiles.count:
+        if self.tiles.teams == self.tiles.parts:
             turn(0, None)
         else:
-            count = (self.tiles.count - first + self.tiles.teams - 1) // (
-                self.tiles.teams
-            )
-            jax.lax.fori_loop(0, count, turn, None)
+            teams = self.tiles.teams
+            turns = (self.tiles.parts - first + teams - 1) // teams
+            jax.lax.fori_loop(0, turns, turn, None)
 
     def send(self, slots: Any, slot: Any, rows: Any, values: Sequence[Array]) -> None:
         """Writes the worker's own part of a slot, ``[N, units]`` for each slice."""
-        for slice, value in enumerate(values):
+        for which, value in enumerate(values):
             if self.kept.own is None:
-                along = pl.ds(slice * self.tiles.rows, self.tiles.rows)
+                along = pl.ds(which * self.tiles.rows, self.tiles.rows)
                 put(self.kept.operand.at[slot % 2, along, self.units()], value)
-                put(slots.at[slot, rows, self.units(slice)], value)
+                put(slots.at[slot, rows, self.units(which)], value)
             else:
-                put(self.kept.own.at[slice], value)
+                put(self.kept.own.at[which], value)
         plgpu.commit_smem()
         if self.kept.own is not None:
-            for slice in range(len(values)):
-                to = slots.at[slot, rows, self.units(slice)]
-                plgpu.copy_smem_to_gmem(self.kept.own.at[slice], to)
+            for which in range(len(values)):
+                to = slots.at[slot, rows, self.units(which)]
+                plgpu.copy_smem_to_gmem(self.kept.own.at[which], to)
             # Until it is there for all to see, and not only read from here.
             plgpu.wait_smem_to_gmem(0, wait_read_only=False)
         if self.semaphores is None:
@@ -172,11 +156,11 @@ class Team(NamedTuple):
             operand = self.kept.operand.at[slot % 2]
         else:
             operand = self.kept.operand.at[0]
-            for slice in range(self.slices):
+            for which in range(self.slices):
                 part = slots.at[
-                    slot, rows, pl.ds(slice * self.tiles.hidden, self.tiles.hidden)
+                    slot, rows, pl.ds(which * self.tiles.hidden, self.tiles.hidden)
                 ]
-                along = pl.ds(slice * self.tiles.rows, self.tiles.rows)
+                along = pl.ds(which * self.tiles.rows, self.tiles.rows)
                 plgpu.copy_gmem_to_smem(part, operand.at[along], self.kept.gathered)
             plgpu.barrier_wait(self.kept.gathered)
 
@@ -198,78 +182,13 @@ class Team(NamedTuple):
         sums = pl.run_scoped(multiply, plgpu.ACC(shape, jnp.float32))
         self.kept.products.at[self.here][...] = sums
 
-    def product(self, gate: int, slice: int = 0) -> Array:
-        """What came of a gate's weights and a slice, ``[N, units]``."""
+    def product(self, gate: int, which: int = 0) -> Array:
+        """What came of a gate's weights and of a slice, ``[N, units]``."""
         units, rows = self.tiles.units, self.tiles.rows
         part = self.kept.products.at[
-            self.here, pl.ds(gate * units, units), pl.ds(slice * rows, rows)
+            self.here, pl.ds(gate * units, units), pl.ds(which * rows, rows)
         ]
         return plgpu.load(part.T, layout=_layout(), optimized=False)
-
-
-def run(
-    kernel: Callable[..., None],
-    name: str,
-    sizes: Sizes,
-    tiles: Tiles,
-    slices: int,
-    operands: Any,
-    outputs: Any,
-) -> Any:
-    """Runs a kernel by all workers of all teams.
-
-    Args:
-      kernel: Called with the worker's `Team`, and references to `operands` and to the
-        outputs, in their structure.
-      name: Its name in a profile.
-      sizes: What the recurrence is.
-      tiles: How it is laid out.
-      slices: How many arrays ``[N, H]`` a slot has for a tile.
-      operands: A pytree of arrays.
-      outputs: A pytree of pairs of a shape and a type.
-
-    Returns:
-      The outputs.
-    """
-    given, structure = jax.tree.flatten(operands)
-    types, of_outputs = jax.tree.flatten(outputs, is_leaf=_is_type)
-    interpreted = target().platform != "gpu"
-
-    def body(*references, **kept):
-        read, written = references[: len(given)], references[len(given) :]
-        semaphores = None
-        if tiles.form == "grid" and not interpreted:
-            many = plgpu.SemaphoreType.REGULAR((tiles.teams,))
-            semaphores = pl.get_global(many)
-        kept = Kept(**({name: None for name in Kept._fields} | kept))
-        kernel(
-            Team(sizes, tiles, slices, kept, semaphores),
-            jax.tree.unflatten(structure, read),
-            jax.tree.unflatten(of_outputs, written),
-        )
-
-    # Mosaic's rule for `jax.vmap` adds programs, which may then outnumber the
-    # multiprocessors that a grid's teams count on.
-    @sequential_vmap
-    def call(*arrays):
-        return plgpu.kernel(
-            body,
-            out_type=[jax.ShapeDtypeStruct(*output) for output in types],
-            scratch_types=_memory(sizes, tiles, slices, interpreted),
-            compiler_params=plgpu.CompilerParams(
-                approx_math=jnp.dtype(sizes.dtype).itemsize < 4
-            ),
-            interpret=interpretation() if interpreted else None,
-            kernel_name=name,
-            **_places(tiles, interpreted),
-        )(*arrays)
-
-    def varying(found):
-        # Within `jax.shard_map`: over the devices that the operands vary over, which
-        # Mosaic does not say. XLA leaves out what is added.
-        return found + jnp.zeros_like(given[0], shape=(), dtype=found.dtype)
-
-    return jax.tree.unflatten(of_outputs, map(varying, call(*given)))
 
 
 def put(reference: Any, value: Array) -> None:
@@ -280,53 +199,6 @@ def put(reference: Any, value: Array) -> None:
         plgpu.store(reference, value, optimized=False)
     else:
         reference[...] = value
-
-
-def _places(tiles, interpreted):
-    """Where the workers are: threads, as Pallas calls warpgroups, or blocks."""
-    team = {"grid": (tiles.teams,), "grid_names": ("team",)}
-    if tiles.form == "block":
-        return team | {"num_threads": tiles.workers, "thread_name": "worker"}
-    if tiles.form == "cluster" or interpreted:
-        # The interpreter takes the blocks of a grid one after the other.
-        return team | {"cluster": (tiles.workers,), "cluster_names": ("worker",)}
-    return {"grid": (tiles.teams, tiles.workers), "grid_names": ("team", "worker")}
-
-
-def _memory(sizes, tiles, slices, interpreted):
-    """Shared memory and barriers of a block: the fields of `Kept`."""
-    here = tiles.workers if tiles.form == "block" else 1
-    rows, own = slices * tiles.rows, sizes.slices * tiles.units
-    tiled = _transforms(tiles, sizes.dtype)
-    memory = {
-        "weights": plgpu.SMEM((here, own, tiles.hidden), sizes.dtype, transforms=tiled),
-        "operand": plgpu.SMEM(
-            (2 if tiles.form == "block" else 1, rows, tiles.hidden),
-            sizes.dtype,
-            transforms=tiled,
-        ),
-        "products": plgpu.SMEM((here, own, rows), jnp.float32),
-        "loaded": plgpu.Barrier(num_barriers=here),
-    }
-    if tiles.form == "block":
-        return memory | {"met": plgpu.Barrier(num_arrivals=here)}
-    memory["own"] = plgpu.SMEM((slices, tiles.rows, tiles.units), sizes.dtype)
-    memory["gathered"] = plgpu.Barrier(num_arrivals=slices)
-    if tiles.form == "cluster" or interpreted:
-        memory["met"] = plgpu.ClusterBarrier(collective_axes=("worker",))
-    return memory
-
-
-def _transforms(tiles, dtype):
-    """How the operands of a product lie in shared memory: in swizzled tiles.
-
-    In the block form workers write their own units there, which have to be whole tiles.
-    """
-    size = jnp.dtype(dtype).itemsize
-    swizzle = 128
-    while tiles.form == "block" and tiles.units % (swizzle // size):
-        swizzle //= 2
-    return plgpu.TilingTransform((8, swizzle // size)), plgpu.SwizzleTransform(swizzle)
 
 
 def _columns(hidden, dtype):
@@ -350,7 +222,3 @@ def _layout():
         lane_dims=(-3, -2),
         vector_dim=-1,
     )
-
-
-def _is_type(output: Any) -> bool:
-    return isinstance(output, tuple) and isinstance(output[-1], jnp.dtype)

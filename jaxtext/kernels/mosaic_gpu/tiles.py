@@ -88,7 +88,7 @@ class Tiles(NamedTuple):
         return self.hidden // self.units
 
     @property
-    def count(self) -> int:
+    def parts(self) -> int:
         """How many tiles the batch has."""
         return self.batch // self.rows
 
