@@ -72,7 +72,8 @@ export PYTHONPATH="$here/..${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
 export XLA_PYTHON_CLIENT_PREALLOCATE=false
 # What the compiler has measured in one process serves the others.
 export JAX_COMPILATION_CACHE_DIR="$out.cache" JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0
-[ -z "$dry" ] || export JAX_PLATFORMS=cpu
+# Kernels that are interpreted wait for one another: on few threads, for ever.
+[ -z "$dry" ] || export JAX_PLATFORMS=cpu NPROC=32
 
 summary=$out/summary.txt
 commit=${COMMIT-$(git -C "$here" describe --always --dirty 2>/dev/null)}
