@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test smoke contracts resume test-peers test-tpu test-versions dist format clean
+.PHONY: demo test smoke contracts resume test-peers test-tpu test-cuda test-versions dist format clean
 
 ## Train an LSTM on Python's own source for three minutes, and let it write.
 demo: $(VENV)/installed
@@ -56,6 +56,12 @@ test-tpu: $(VENV)/installed-tpu
 		tests/kernels/test_mosaic_compiled.py tests/benchmarks/test_tpu_schedule.py \
 		tests/benchmarks/test_scaling.py
 
+## The kernels for GPU compiled to machine code, without one, by what this installs: some
+## gigabytes. Wants JAX 0.11, which needs Python 3.12.
+test-cuda: $(VENV)/installed-cuda
+	$(BIN)/python -m pytest tests/kernels/test_mosaic_gpu.py \
+		tests/benchmarks/test_gpu_compiled.py
+
 format: $(VENV)/installed-test
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
@@ -82,4 +88,8 @@ $(VENV)/installed-peers: $(VENV)/installed-test
 
 $(VENV)/installed-tpu: $(VENV)/installed-test
 	$(BIN)/python -m pip install --quiet --editable '.[test,tpu]'
+	touch $@
+
+$(VENV)/installed-cuda: $(VENV)/installed-test
+	$(BIN)/python -m pip install --quiet --editable '.[test,cuda]'
 	touch $@

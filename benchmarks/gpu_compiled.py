@@ -60,22 +60,24 @@ def measure(config: Config) -> dict:
     """Compiles all layers, and returns the result."""
     rows = []
     for work in asked(config):
-        row = {**work._asdict(), "masks": config.masks, "limits": limits(work)}
+        name = f"{work.name()} {work.dtype}"
+        row = {"name": name, **work._asdict(), "masks": config.masks}
+        row["limits"] = limits(work)
         rows.append(row)
         try:
             kernels = gpu_compile.kernels(work, FORWARD_BACKWARD, masks=config.masks)
         except InputError as error:
             row["left_out"] = str(error)
-            _say(f"{work.name()} {work.dtype}: {error}")
+            _say(f"{name}: {error}")
             continue
         except Exception as error:  # a compiler's, of any kind
             row["failed"] = f"{type(error).__name__}: {error}"
-            _say(f"{work.name()} {work.dtype}: {row['failed']}")
+            _say(f"{name}: {row['failed']}")
             continue
         row["kernels"] = kernels
-        for name, of in kernels.items():
+        for kernel, of in kernels.items():
             _say(
-                f"{work.name():22} {work.dtype:9} {name:20} "
+                f"{name:32} {kernel:20} "
                 f"{of['registers']:4} registers  {of['spilled_bytes']:4} spilled  "
                 f"{of['shared_bytes'] / 1024:6.1f} KiB shared  "
                 f"{of['tensor_core_products']:4} products"
