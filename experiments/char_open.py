@@ -12,9 +12,10 @@ import char_build
 import char_config
 import jax
 from char_config import Config
-from char_flags import flag
 from char_plan import plan
+from char_remembered import remember
 from char_run import Clock, Run
+from flags import flag
 from watch import Screen
 
 import jaxtext as jt
@@ -73,9 +74,16 @@ def open_run(
     check_shared(workdir)
     with contextlib.ExitStack() as held:
         with together():
+            claimed = None
             if jax.process_index() == 0:
-                held.enter_context(claim(workdir, identity))
-            checkpoints = Checkpoints(workdir, keep=config.keep, warn=display.say)
+                claimed = held.enter_context(claim(workdir, identity))
+                remember(config, workdir)
+
+            def warn(text):  # of one that is gone, one message is enough
+                if claimed is None or claimed.is_there():
+                    display.say(text)
+
+            checkpoints = Checkpoints(workdir, keep=config.keep, warn=warn)
         run = Run(
             config,
             identity,
@@ -89,6 +97,7 @@ def open_run(
             checkpoints,
             clock,
             stop,
+            claimed,
         )
         result = _finished_result(run)
         if of_first(result is not None):

@@ -20,7 +20,6 @@ import jaxtext.needs_experiments
 
 import dataclasses
 import json
-import math
 import signal
 import statistics
 import subprocess
@@ -34,8 +33,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from char_build import build_model
-from char_flags import check_seed, parse
+from char_flags import parse
 from figures import COLOURS, NAMES, save
+from flag_types import Count, Positive, Seed
 from flags import read
 from matplotlib.figure import Figure
 from names import no_flag
@@ -66,11 +66,11 @@ class Config:
 
     corpus: tuple[str, ...] = ("tinyshakespeare", "stdlib")
     """Texts to compare on, one after the other, each as char_gen.py takes it."""
-    seeds: tuple[int, ...] = (0, 1, 2)
+    seeds: tuple[Seed, ...] = (0, 1, 2)
     """With which seeds."""
-    minutes: float = 1.0
+    minutes: Positive = 1.0
     """How long each run may take."""
-    hidden: int = 256
+    hidden: Count = 256
     """Units of the LSTM, and of all cells where widths are equal."""
     out: Path = Path("runs/compare-cells")
     """Where runs and the picture go."""
@@ -79,7 +79,7 @@ class Config:
 @script
 def main(argv: Sequence[str] | None = None) -> int:
     """Trains, draws, and returns the exit status."""
-    config = read(Config, argv)
+    config = read(Config, argv, __doc__)
     _check(config)
     config.out.mkdir(parents=True, exist_ok=True)
     compared = []
@@ -101,15 +101,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _check(config: Config) -> None:
-    for name in "hidden", "minutes":
-        number = getattr(config, name)
-        if not 0 < number < math.inf:
-            raise InputError(f"--{name}: expected more than 0, got {number}")
     for name in "corpus", "seeds":
         if not getattr(config, name):
             raise InputError(f"--{name}: expected at least one, got none")
-    for seed in config.seeds:
-        check_seed(seed)
     if "-" in config.corpus:
         raise InputError("--corpus: expected what can be read again and again, got -")
     names = Counter(Path(corpus).stem for corpus in config.corpus)

@@ -42,12 +42,12 @@ from typing import Any
 import char_config
 import char_flags
 import jax
+from char_options import TwoOrMore
 from tpu_chips import find_slice
 from tpu_program import DoesNotFitError, backends, compile_step
 from tpu_report import bound, heading, report, shortage
 from watch import Screen, screen
 
-from jaxtext.errors import InputError
 from jaxtext.streams import print_last_line, script
 from jaxtext.types import Device
 
@@ -56,26 +56,19 @@ DOES_NOT_FIT = 3
 
 @dataclass(frozen=True)
 class Config(char_config.Config):
-    """Compile the training step for a TPU slice, on a machine that has no TPU.
-
-    Takes the flags of char_gen.py and compiles what that would run with them. The text,
-    how long to train and how to watch make no difference. Exit status: 0 it fits, 2 bad
-    input, 3 it does not fit in the memory of a chip.
-    """
+    """The flags of ``char_gen.py``, and the slice."""
 
     topology: str = "v5e:4x4"
     """The slice: generation and extent in chips, such as v4:2x2x1, v5e:1x1, v5e:4x4,
     v5e:16x16, v5p:4x4x4, v6e:2x2. The batch is divided between its chips."""
-    vocab_size: int = 65
+    vocab_size: TwoOrMore = 65
     """Number of distinct symbols (65: tiny Shakespeare), which a text would tell."""
 
 
 @script
 def main(argv: Sequence[str] | None = None) -> int:
     """Compiles, reports, and returns the exit status."""
-    config = char_flags.parse(argv, Config)
-    if config.vocab_size < 2:
-        raise InputError(f"--vocab-size: expected > 1, got {config.vocab_size}")
+    config = char_flags.parse(argv, Config, __doc__)
     with screen() as display:
         result = compile_and_tell(config, display)
     print_last_line(json.dumps(result))

@@ -34,11 +34,10 @@ from typing import Any, Literal
 import eval_page
 import eval_text
 import numpy as np
-import tyro
 from char_build import restore
 from char_config import WINDOWS
-from flag_types import OptionalPath, OptionalWords
-from flags import Typed, typed
+from flag_types import Count, NotNegative, Positive, Whole
+from flags import Typed, build, typed
 from pages import check_page, page_in, write_page
 from watch import Screen, screen
 
@@ -65,7 +64,7 @@ class Config:
 
     workdir: Path
     """Directory of the run, as char_gen.py printed it."""
-    corpus: OptionalWords = None
+    corpus: tuple[str, ...] | None = None
     """Text to evaluate on, as char_gen.py takes it: files, directories, globs, '-',
     stdlib or tinyshakespeare. Default: what the run was trained on, if that was one of
     the last two; elsewhere a run knows no more of it than its name and its SHA-256."""
@@ -80,28 +79,28 @@ class Config:
     dynamic: bool = False
     """Also let the model learn from what it has predicted already, segment by segment
     (dynamic evaluation). Only carried. Told apart from the static loss."""
-    statistics: OptionalWords = None
+    statistics: tuple[str, ...] | None = None
     """Where --corpus is another text than the run was trained on, the latter, for
     --dynamic: it measures there how large the gradient of each parameter is."""
-    segment: int = DynamicRule.segment
+    segment: Count = DynamicRule.segment
     """Characters between two updates, with --dynamic."""
-    rate: float = DynamicRule.rate
+    rate: Positive = DynamicRule.rate
     """Learning rate, with --dynamic. Choose it on another text than the one that you
     report."""
-    decay: float = DynamicRule.decay
+    decay: NotNegative = DynamicRule.decay
     """How fast parameters return to what was trained, with --dynamic."""
-    page: OptionalPath = None
+    page: Path | None = None
     """Where the page with the heat map is written. Default: evaluation-….html in the
     run's directory, unless that is read-only."""
-    page_characters: int = 20_000
+    page_characters: Whole = 20_000
     """The page shows so many characters from the beginning; 0 writes none."""
 
 
 @script
 def main(argv: Sequence[str] | None = None) -> int:
     """Evaluates, prints the result, and returns the exit status."""
-    words = typed(Config, argv)
-    config = tyro.cli(Config, args=argv)
+    words = typed(Config, argv, __doc__)
+    config = build(Config, words)
     rule = _check(config, words)
     with screen() as display:
         result = evaluate(config, rule, display)

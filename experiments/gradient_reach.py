@@ -30,8 +30,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from char_flags import check_seed
 from figures import COLOURS, NAMES, save
+from flag_types import Count, Seed
 from flags import read
 from matplotlib.figure import Figure
 from memory_run import Run, trained
@@ -42,7 +42,6 @@ from watch import Screen, screen
 
 import jaxtext as jt
 from jaxtext.cells.affine import affine
-from jaxtext.errors import InputError
 from jaxtext.streams import print_last_line, script
 from jaxtext.types import Array, Params
 
@@ -56,9 +55,9 @@ PROBLEM, EXAMPLES = "adding-200", 64
 class Config:
     """How far back does a loss reach? The gradient that arrives k steps before it."""
 
-    seed: int = 0
+    seed: Seed = 0
     """Another seed draws other weights, and other texts."""
-    steps: int | None = None
+    steps: Count | None = None
     """Let cells learn for so many steps. Default: as memory.py does."""
     out: Path = Path("runs/memory")
     """Where runs of memory.py are, or go, and the picture."""
@@ -117,7 +116,7 @@ def linear(hidden: int) -> jt.Cell:
 @script
 def main(argv: Sequence[str] | None = None) -> int:
     """Measures, draws, and returns the exit status."""
-    config = read(Config, argv)
+    config = read(Config, argv, __doc__)
     with screen() as display:
         result = look(config, display)
     print_last_line(json.dumps(result))
@@ -128,12 +127,9 @@ def look(config: Config, display: Screen) -> dict[str, Any]:
     """Measures, draws, and says what was found.
 
     Raises:
-      InputError: If a number is out of range.
+      InputError: If what was kept of a run is damaged, or of another protocol.
       OSError: If runs, or the picture, cannot be kept.
     """
-    check_seed(config.seed)
-    if config.steps is not None and config.steps < 1:
-        raise InputError(f"--steps: expected 1 or more, got {config.steps}")
     config.out.mkdir(parents=True, exist_ok=True)
     scaled, cells = measure(config, display)
     path = config.out / "gradient-reach.png"

@@ -21,13 +21,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import eval_text
 import numpy as np
 from char_build import restore
-from flag_types import OptionalPath, OptionalWords
-from flags import nearest_first, read
+from flag_types import at_least, nearest_first
+from flags import read
 from look_page import Finding, page
 from look_properties import properties
 from look_units import Units, watch
@@ -50,15 +50,15 @@ class Config:
 
     workdir: Path
     """Directory of the run, as char_gen.py printed it."""
-    corpus: OptionalWords = None
+    corpus: tuple[str, ...] | None = None
     """Text to read, as evaluate.py takes it. Default: what the run was trained on, if
     that was stdlib or tinyshakespeare; of that the part that it validates on."""
-    characters: int = 20_000
+    characters: Annotated[int, at_least(LEAST)] = 20_000
     """Read so many from the beginning."""
     unit: tuple[str, ...] = ()
     """Also show these units, such as "layer 1, c[7]"; gates are i, f and o of an LSTM,
     r and z of a GRU."""
-    page: OptionalPath = None
+    page: Path | None = None
     """Where the page goes. Default: look-inside.html in the run's directory, unless
     that is read-only."""
 
@@ -66,7 +66,7 @@ class Config:
 @script
 def main(argv: Sequence[str] | None = None) -> int:
     """Looks, and returns the exit status."""
-    config = read(Config, argv)
+    config = read(Config, argv, __doc__)
     with screen() as display:
         result = look(config, display)
     print_last_line(json.dumps(result))
@@ -75,10 +75,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def look(config: Config, display: Screen) -> dict[str, Any]:
     """Reads the text, compares, writes the page, and says what was found."""
-    if config.characters < LEAST:
-        raise InputError(
-            f"--characters: expected {LEAST} or more, got {config.characters}"
-        )
     about = checkpoint.read_about(config.workdir, warn=display.say).about
     vocabulary = Vocabulary.from_json(about["vocabulary"])
     display.start("reading the text", total=1)

@@ -31,8 +31,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from char_flags import check_seed
-from flag_types import OptionalPath
+from flag_types import Count, Seed
 from flags import read
 from memory_pictures import draw, summary
 from memory_run import Line, Run, another, make, same
@@ -72,24 +71,24 @@ class Config:
     cell: tuple[Literal["rnn", "lstm", "lstm-chrono", "gru"], ...] = ()
     """Only these cells. Default: those that the task compares. lstm-chrono: gates that
     begin with long memories (Tallec and Ollivier 2018)."""
-    seeds: tuple[int, ...] = ()
+    seeds: tuple[Seed, ...] = ()
     """Only these seeds. Default: five for brackets, three for the others."""
     full: bool = False
     """Protocols of the sizes in the papers, of hours, and not scaled to two cores."""
-    steps: int | None = None
+    steps: Count | None = None
     """Train for so many steps. Default: the protocol's."""
-    hidden: int | None = None
+    hidden: Count | None = None
     """Units of the cell. Default: the protocol's."""
-    out: OptionalPath = None
+    out: Path | None = None
     """Where runs and pictures go. Default: runs/memory, or runs/memory-full."""
-    jobs: int = dataclasses.field(default_factory=_cores)
+    jobs: Count = dataclasses.field(default_factory=_cores)
     """How many runs at once, each on a core."""
 
 
 @script
 def main(argv: Sequence[str] | None = None) -> int:
     """Makes the runs that are missing, and returns the exit status."""
-    config = read(Config, argv)
+    config = read(Config, argv, __doc__)
     out = config.out or Path("runs/memory-full" if config.full else "runs/memory")
     try:
         asked = list(runs(config))
@@ -117,17 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def runs(config: Config) -> Iterator[Run]:
-    """The runs that are asked for, seed by seed: cut short, each cell has some.
-
-    Raises:
-      InputError: If a number is out of range.
-    """
-    for name in ("steps", "hidden", "jobs"):
-        number = getattr(config, name)
-        if number is not None and number < 1:
-            raise InputError(f"--{name}: expected 1 or more, got {number}")
-    for seed in config.seeds:
-        check_seed(seed)
+    """The runs that are asked for, seed by seed: cut short, each cell has some."""
     for name, problem in PROBLEMS.items():
         if config.task not in ("all", problem.task):
             continue

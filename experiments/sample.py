@@ -26,9 +26,8 @@ from pathlib import Path
 import jax
 import numpy as np
 from char_build import restore
-from char_flags import check_seed
 from char_samples import neutral_prompt
-from flag_types import OptionalPath, OptionalWord
+from flag_types import NotNegative, Seed, Whole
 from flags import read
 
 from jaxtext.errors import InputError
@@ -45,30 +44,29 @@ class Config:
 
     workdir: Path
     """Directory of the run, as char_gen.py printed it."""
-    prompt: OptionalWord = None
+    prompt: str | None = None
     """Text to continue, as it is typed, or bytes for a model over them; it is not
     printed. Default: a new line."""
-    prompt_file: OptionalPath = None
+    prompt_file: Path | None = None
     """Continue all that is in this file instead, its last new line included; - is
     standard input."""
-    length: int = 500
+    length: Whole = 500
     """Characters to write (bytes, for a model over bytes)."""
-    temperature: float = 0.8
+    temperature: NotNegative = 0.8
     """Below 1 the likely grows likelier; 0 always takes the likeliest."""
-    seed: int = 0
+    seed: Seed = 0
     """Another seed writes another text."""
 
 
 @script
 def main(argv: Sequence[str] | None = None) -> int:
     """Writes the text and returns the exit status."""
-    write(read(Config, _as_typed(sys.argv[1:] if argv is None else argv)))
+    write(read(Config, _as_typed(sys.argv[1:] if argv is None else argv), __doc__))
     return 0
 
 
 def write(config: Config) -> None:
     """Restores the model and streams what it writes to standard output."""
-    check_seed(config.seed)
     about = checkpoint.read_about(config.workdir, warn=_warn).about
     vocabulary = Vocabulary.from_json(about["vocabulary"])
     ids = _prompt(config, vocabulary)[None]

@@ -117,6 +117,10 @@ class Checkpoints:
                     with contextlib.suppress(OSError):  # no reason not to start
                         _remove(leftover)
 
+    def steps(self, series: Series) -> list[int]:
+        """After which steps there are checkpoints now, from the first to the last."""
+        return sorted(_steps(self._root / series))
+
     def save_latest(self, state: TrainState, about: dict[str, Any]) -> None:
         """Saves the whole training state; it is written when `finish` returns.
 
