@@ -102,9 +102,7 @@ def attempt(config: Config, clock: Clock) -> int:
     return 0
 
 
-def experiment(
-    config: Config, display: Screen, stop: Request, clock: Clock
-) -> None:
+def experiment(config: Config, display: Screen, stop: Request, clock: Clock) -> None:
     """Opens the run, takes it to its end or to a signal, and reports."""
     with open_run(config, display, clock, stop) as run:
         if run.result is None:

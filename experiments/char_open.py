@@ -150,7 +150,7 @@ def _known(workdir):
         known = read_identity(workdir)
         if known is None and any(workdir.glob("checkpoints/latest/*")):
             with contextlib.suppress(InputError):  # what is damaged is told later
-                found = read_about(workdir, series="latest", warn=lambda text: None)
+                found = read_about(workdir, which="latest", warn=lambda text: None)
                 known = found.about["identity"]
     return told_by_all(known)[0]
 

@@ -25,15 +25,13 @@ class Common:
     """common flags"""
 
     preset: Preset = "modern"
-    """Where the defaults come from; experiments/presets/ has a file on each but the
-    first. cpu-3min: three minutes on two cores; shakespeare: a text of a million
-    characters, 18 times; ptb-char, enwik8, text8: your copies of those;
-    tutorial: the well-known Keras program."""
+    """Where the defaults come from; experiments/presets/ has a file on each. cpu-3min:
+    three minutes on two cores; shakespeare: a million characters, 18 times; ptb-char,
+    enwik8, text8: your copies of those; tutorial: the well-known Keras program."""
     corpus: tuple[str, ...] = ("stdlib",)
-    """Text to learn: files, directories, globs, '-' for standard input, or the names
-    stdlib (the running Python's own standard library) and tinyshakespeare. gzip, bzip2
-    and xz are unpacked; a new line is put between two files if the first does not end
-    in one; runs, caches and what is hidden in a directory are left out."""
+    """Text to learn: files, directories, globs, '-' for standard input, stdlib (this
+    Python's own standard library) or tinyshakespeare. README.md tells what becomes of
+    each kind of file."""
     cell: Literal["rnn", "lstm", "gru"] = "lstm"
     """The recurrent cell."""
     hidden: Count = 256
@@ -45,16 +43,15 @@ class Common:
     run begins on."""
     seq_len: Count | tuple[Count, ...] = 32
     """Characters of each stream in a batch: how far back gradients reach. Of several
-    numbers, each batch has one, in random order (Merity et al. 2018, who also scale the
-    learning rate with it)."""
+    numbers each batch has one, in random order (Merity et al. 2018)."""
     learning_rate: Positive = 4e-3
     """Peak learning rate."""
     minutes: Positive | None = None
-    """Train for so many minutes of wall-clock time, compilation and validation
-    included. The speed is measured first, and the schedule planned for it."""
+    """Train for so many minutes in all, compilation and validation included. The
+    schedule is planned by the speed that is measured."""
     steps: Count | None = None
-    """Train for so many batches. Default: 5000, if no other budget is given. Of several
-    budgets the one that is used up first ends the run."""
+    """Train for so many batches. Default: 5000, if no other budget is given. Of
+    several, the first one that is used up ends the run."""
     epochs: Positive | None = None
     """Train for so many passes over the corpus."""
     seed: Seed = 0

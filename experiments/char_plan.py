@@ -6,13 +6,12 @@ from typing import Any
 import jax
 import numpy as np
 from char_run import Run
+from few import FEW
 from watch import Screen
 
 from jaxtext.errors import InputError
 from jaxtext.training import TrainState
 from jaxtext.training.agreement import of_first
-
-FEW = 100  # steps, in which a model learns little
 
 
 def plan(

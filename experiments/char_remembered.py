@@ -30,7 +30,7 @@ _NOT_KEPT = {
 
 
 def remembered(workdir: Path) -> dict[str, Any]:
-    """Fields of the configuration that a run was last given; none if there is no run."""
+    """Fields of the configuration that a run was last given; none without a run."""
     try:
         kept: Any = json.loads((workdir / FILE).read_text("utf-8"))
     except (OSError, ValueError):  # of what is damaged, one types all again

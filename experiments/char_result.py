@@ -118,7 +118,8 @@ def _validation_loss(result):
     loss, bits = result["val_nats_per_char"], result["val_bits_per_char"]
     if loss is None:
         return "none: no text was kept for it"
-    return f"{loss:.4f} nats, {bits:.4f} bits per character, at step {result['best_step']:,}"
+    step = result["best_step"]
+    return f"{loss:.4f} nats, {bits:.4f} bits per character, at step {step:,}"
 
 
 def _speed(result):

@@ -100,7 +100,7 @@ class Run:
         return self.characters_read / self.training_seconds
 
     def is_gone(self) -> bool:
-        """Whether the directory was removed, moved away or replaced; process 0 knows."""
+        """Whether the directory was removed, moved or replaced; process 0 knows."""
         return self.claim is not None and not self.claim.is_there()
 
     def about(self) -> dict[str, Any]:

@@ -33,7 +33,6 @@ os.environ.update(
 import jaxtext.needs_experiments  # noqa: F401 (first)
 
 import importlib.metadata
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,9 +45,9 @@ from char_options import TwoOrMore
 from tpu_chips import find_slice
 from tpu_program import DoesNotFitError, backends, compile_step
 from tpu_report import bound, heading, report, shortage
-from watch import Screen, screen
+from watch import Screen, print_result, screen
 
-from jaxtext.streams import print_last_line, script
+from jaxtext.streams import script
 from jaxtext.types import Device
 
 DOES_NOT_FIT = 3
@@ -71,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     config = char_flags.parse(argv, Config, __doc__)
     with screen() as display:
         result = compile_and_tell(config, display)
-    print_last_line(json.dumps(result))
+    print_result(result)
     return 0 if result["fits"] else DOES_NOT_FIT
 
 

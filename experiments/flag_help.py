@@ -8,6 +8,7 @@ import argparse
 import ast
 import dataclasses
 import inspect
+import itertools
 import shutil
 import textwrap
 from collections.abc import Callable
@@ -53,7 +54,7 @@ def documentation(kind: type[Any]) -> dict[str, str]:
     for base in reversed(kind.__mro__[:-1]):
         (definition,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
         body = getattr(definition, "body", [])
-        for field, text in zip(body, body[1:], strict=False):
+        for field, text in itertools.pairwise(body):
             if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
                 name = ast.unparse(field.target)
                 texts[name] = " ".join(str(ast.literal_eval(text.value)).split())
@@ -64,8 +65,7 @@ def _groups(kind):
     """Classes with the fields that stand in them: its own first, then in order."""
     fields = {field.name: field for field in dataclasses.fields(kind)}
     for base in (kind, *reversed(kind.__mro__[1:-1])):
-        names = [name for name in base.__dict__.get("__annotations__", {})]
-        if names:
+        if names := inspect.get_annotations(base):
             yield base, [fields[name] for name in names]
 
 
@@ -76,7 +76,7 @@ def _default(field):
     unsaid = None, False, dataclasses.MISSING
     if any(value is x for x in unsaid) or value == "":
         return ""
-    return f" ({value})"
+    return f" (default: {value})"
 
 
 def _parts(about):

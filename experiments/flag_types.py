@@ -1,9 +1,9 @@
 """What the value of a flag may be: its type, and the bounds that it lies within.
 
-The type of a configuration's field is all that there is to say of its flag: ``Count``
-is a whole number of 1 or more, ``Literal["best", "latest"] | Count`` one of two words or
-such a number, ``tuple[str, ...]`` any number of words. A value that is not of the type
-is refused by `convert`, whichever script the flag belongs to.
+The type of a configuration's field says what its flag takes: ``Count`` is a whole
+number of 1 or more, ``Literal["best", "latest"] | Count`` one of two words or such a
+number, ``tuple[str, ...]`` any number of words. A value that is not of the type is
+refused by `convert`, whichever script the flag belongs to.
 """
 
 import difflib
@@ -158,4 +158,3 @@ def nearest_first(word: str, choices: Sequence[str]) -> list[str]:
         return -difflib.SequenceMatcher(None, word.lower(), choice.lower()).ratio()
 
     return sorted(choices, key=unlike)
-

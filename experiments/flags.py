@@ -43,9 +43,7 @@ def read(kind: type[C], argv: Sequence[str] | None = None, about: str = "") -> C
     return build(kind, typed(kind, argv, about))
 
 
-def typed(
-    kind: type[Any], argv: Sequence[str] | None = None, about: str = ""
-) -> Typed:
+def typed(kind: type[Any], argv: Sequence[str] | None = None, about: str = "") -> Typed:
     """Which flags were typed, with their words. Of one typed twice, the last counts.
 
     That it is there twice is said.

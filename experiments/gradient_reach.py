@@ -13,36 +13,36 @@ already is not trained again.
 The state is all that one step hands to the next: h, and of an LSTM c too. Relative, for
 a network that has learnt its task has hardly any loss, and so hardly any gradient.
 
-The picture is OUT/gradient-reach.png; the last line of standard output is JSON. Exit
-status: 0 done, 2 bad input, or standard output cannot be written, 130 stopped by
-Ctrl-C.
+The picture is OUT/gradient-reach.png. The norms are printed as one JSON object where
+standard output is no terminal. Exit status: 0 done, 2 bad input, or standard output
+cannot be written, 130 stopped by Ctrl-C.
 """
 
 import jaxtext.needs_experiments
 
-import json
 import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
+from few import FEW
 from figures import COLOURS, NAMES, save
-from flag_types import Count, Seed
+from flag_types import Seed, at_least
 from flags import read
 from matplotlib.figure import Figure
 from memory_run import Run, trained
 from memory_suite import PROBLEMS, build
 from memory_tasks import TASKS, Task
 from memory_train import begin, losses
-from watch import Screen, screen
+from watch import Screen, print_result, screen
 
 import jaxtext as jt
 from jaxtext.cells.affine import affine
-from jaxtext.streams import print_last_line, script
+from jaxtext.streams import script
 from jaxtext.types import Array, Params
 
 Curves = dict[str, Array]
@@ -57,7 +57,7 @@ class Config:
 
     seed: Seed = 0
     """Another seed draws other weights, and other texts."""
-    steps: Count | None = None
+    steps: Annotated[int, at_least(FEW)] | None = None
     """Let cells learn for so many steps. Default: as memory.py does."""
     out: Path = Path("runs/memory")
     """Where runs of memory.py are, or go, and the picture."""
@@ -119,7 +119,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     config = read(Config, argv, __doc__)
     with screen() as display:
         result = look(config, display)
-    print_last_line(json.dumps(result))
+    print_result(result)
     return 0
 
 
@@ -135,6 +135,11 @@ def look(config: Config, display: Screen) -> dict[str, Any]:
     path = config.out / "gradient-reach.png"
     save(draw(scaled, cells), path)
     norms = {name: _told(curve) for name, curve in (scaled | cells).items()}
+    display.say("  norm at k, relative to k = 1")
+    for name, found in norms.items():
+        told = ", ".join(f"{norm:.1e} at {k}" for k, norm in found.items() if norm)
+        display.say(f"  {name:<18} {told}")
+    display.say(f"  picture            {path}")
     return {"norms": norms, "picture": str(path)}
 
 

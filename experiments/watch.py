@@ -43,7 +43,9 @@ class Screen:
     def start(self, what: str, total: int, done: int = 0) -> None:
         """Shows a bar for `what`, in place of the one before."""
         self.stop()
-        self._task = self._progress.add_task(what, total=total, completed=done, note="", short="")
+        self._task = self._progress.add_task(
+            what, total=total, completed=done, note="", short=""
+        )
         self._what, self._total = what, total
         self._began = self._said = time.monotonic()
         self._moved, self._noted = -math.inf, False

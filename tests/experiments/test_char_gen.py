@@ -262,7 +262,7 @@ def test_a_plan_follows_the_speed(corpus, tmp_path, capsys, monkeypatch):
     planned = int(re.search(r"planned: (\d+) steps", captured.err)[1])
     result = json.loads(captured.out)
     assert 1 < result["steps"] < planned / 10
-    found = checkpoint.read_about(tmp_path / "run", series="latest")
+    found = checkpoint.read_about(tmp_path / "run", which="latest")
     assert found.step == result["steps"]
     assert found.about["plan"]["steps"] < 2 * result["steps"] + 2
 
