@@ -192,7 +192,7 @@ def _measure(run, state, seconds, display):
         step += 1
         return batch.inputs.shape[1], before
 
-    display.start("compiling the training step", cycle)
+    display.start("compiling the training step", cycle, slow=True)
     while lengths:
         lengths.discard(take_one()[0])
         jax.block_until_ready(metrics)
@@ -202,7 +202,7 @@ def _measure(run, state, seconds, display):
     if seconds is None:
         return
 
-    display.start("measuring the speed of steps", cycle)
+    display.start("measuring the speed of steps", cycle, slow=True)
 
     def take(cycles):
         for k in range(cycles * cycle):

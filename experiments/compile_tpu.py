@@ -79,7 +79,7 @@ def compile_and_tell(config: Config, display: Screen) -> dict[str, Any]:
     devices, chip = find_slice(config.topology)
     result = about(config, devices)
     display.say(heading(result))
-    display.start("compiling", total=1)
+    display.start("compiling", total=1, slow=True)
     try:
         program = compile_step(config, config.vocab_size, devices)
     except DoesNotFitError as error:

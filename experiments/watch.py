@@ -30,7 +30,7 @@ class Screen:
     """One progress bar at the bottom, and lines above it.
 
     Where standard error is no terminal there is no bar. What it would show is said in
-    lines then: one when something begins, and others now and then.
+    lines then, now and then.
     """
 
     def __init__(self, progress: Progress):
@@ -40,8 +40,13 @@ class Screen:
         self._began, self._said, self._noted = 0.0, 0.0, False  # of lines
         self._moved = -math.inf  # of the bar
 
-    def start(self, what: str, total: int, done: int = 0) -> None:
-        """Shows a bar for `what`, in place of the one before."""
+    def start(
+        self, what: str, total: int, done: int = 0, *, slow: bool = False
+    ) -> None:
+        """Shows a bar for `what`, in place of the one before.
+
+        Of what is slow to move for the first time, lines say that it begins.
+        """
         self.stop()
         self._task = self._progress.add_task(
             what, total=total, completed=done, note="", short=""
@@ -49,7 +54,7 @@ class Screen:
         self._what, self._total = what, total
         self._began = self._said = time.monotonic()
         self._moved, self._noted = -math.inf, False
-        if self._progress.disable:
+        if slow and self._progress.disable:
             self.say(what)
 
     def advance(self, done: float, total: float | None = None, note: str = "") -> None:

@@ -324,8 +324,8 @@ def split(ids: AnyIds, val_fraction: float) -> tuple[AnyIds, AnyIds]:
 
     Args:
       ids: ``[N]`` integers.
-      val_fraction: the share of the end, at least 0 and below 1; what is kept for it
-        is the floor of the exact share of the decimal number that is given.
+      val_fraction: the share of the end, at least 0 and below 1. It is taken as the
+        decimal number that it is written as: of ten, 0.8 leaves two to train on.
 
     Returns:
       ``(train, validation)``, slices of ``ids`` that do not overlap; validation is
@@ -341,8 +341,8 @@ def split(ids: AnyIds, val_fraction: float) -> tuple[AnyIds, AnyIds]:
       ('ab', 'cdefghij')
     """
     val_fraction = fraction("val_fraction", val_fraction)
-    # 0.1 is a tenth here, which no float is.
-    cut = len(ids) - math.floor(Fraction(str(val_fraction)) * len(ids))
+    # Exactly: in floats, (1 - 0.8) * 10 is below 2.
+    cut = math.floor((1 - Fraction(str(val_fraction))) * len(ids))
     if cut < 1:
         raise InputError(
             f"a validation fraction of {val_fraction} leaves nothing of {len(ids):,} "

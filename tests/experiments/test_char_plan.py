@@ -56,4 +56,4 @@ def test_a_step_takes_the_mean_over_a_cycle(seq_len, start, monkeypatch):
     assert 0 < len(device.taken) - 1000 / run.step_seconds < 6 * len(lengths) + 6
     taken = len(device.taken)
     _measure(run, None, None, Mock())  # steps are compiled alone
-    assert len(set(lengths)) <= len(device.taken) - taken <= len(lengths)
+    assert len(set(lengths)) <= len(device.taken) - taken < 2 * len(lengths)

@@ -168,8 +168,11 @@ def test_bad_flags(folder, tmp_path, refused):
         *own, "--page", tmp_path / "no" / "x.html"
     )
     assert "cannot write the page" in refused(*own, "--page", tmp_path)
-    assert "expected 0 or at least 2" in refused(*own, "--page-characters", -1)
-    assert "a rate of 0 or more" in refused(*own, "--dynamic", "--rate", -1)
+    assert "a whole number of 0 or more" in refused(*own, "--page-characters", -1)
+    assert "0, or 2 or more" in refused(*own, "--page-characters", 1)
+    page = ["--page", tmp_path / "x.html", "--page-characters", 0]
+    assert "--page-characters above 0 with it" in refused(*own, *page)
+    assert "a finite number above 0" in refused(*own, "--dynamic", "--rate", -1)
     assert "holds no checkpoint" in refused(*own, workdir=tmp_path / "none")
 
 
@@ -279,7 +282,7 @@ def test_the_page_says_how_much_it_shows(folder, run):
     assert f"The first 100 of {len(TEXT):,}" in page.read_text()
     assert len(Cells(page.read_text()).shown) == 100
     page.unlink()
-    assert "page" not in run(*args, "--page-characters", 0)
+    assert "page" not in run(*args[:-2], "--page-characters", 0)
     assert not page.exists()
 
 
