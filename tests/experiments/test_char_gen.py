@@ -18,6 +18,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
+import sample
 
 import jaxtext as jt
 from jaxtext.errors import InputError
@@ -255,9 +256,11 @@ def test_minutes_are_a_budget(corpus, tmp_path, capsys):
 
 def test_a_plan_follows_the_speed(corpus, tmp_path, capsys, monkeypatch):
     """The speed was measured wrong: the schedule ends with the budget all the same."""
-    monkeypatch.setattr(
-        "char_plan._measure", lambda run, *rest: run.__setattr__("step_seconds", 1e-5)
-    )
+
+    def measured(run, *rest):
+        run.step_seconds = 1e-5
+
+    monkeypatch.setattr("char_plan._measure", measured)
     command = ["--corpus", corpus, "--workdir", tmp_path / "run", *SMALL]
     assert gen(*command, "--minutes", 0.2, clock=Clock()) == 0
     captured = capsys.readouterr()
