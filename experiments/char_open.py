@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import time
 from collections.abc import Iterator
 from functools import partial
 
@@ -33,6 +34,8 @@ from jaxtext.training.workdir import (
     read_identity,
     write_json,
 )
+
+EMPTIED_WITHIN = 0.2  # seconds, a directory that is being removed
 
 
 @contextlib.contextmanager
@@ -79,7 +82,10 @@ def open_run(
                 claimed = held.enter_context(claim(workdir, identity))
                 remember(config, workdir)
 
-            def warn(text):  # of one that is gone, one message is enough
+            def warn(text):
+                # Of a directory that is gone, one message is enough. Who removes it
+                # empties it first, and saves may fail of that.
+                time.sleep(EMPTIED_WITHIN)
                 if claimed is None or claimed.is_there():
                     display.say(text)
 

@@ -98,6 +98,7 @@ class Checkpoints:
         self._pending: dict[str, Future[None]] = {}  # by series, the latest at its end
         if jax.process_index() > 0:
             return
+        Path(workdir).mkdir(parents=True, exist_ok=True)
         for path in (self._root, *self._root.glob("*")):
             # Removing and setting aside are to touch nothing outside the directory.
             if path.is_symlink():
@@ -368,7 +369,9 @@ def _write(directory, step, items, about, keep):
     args = {name: ocp.args.StandardSave(tree) for name, tree in items.items()}
     args = ocp.args.Composite(**args, about=ocp.args.JsonSave(about))
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        # Not the run's own: if somebody has removed that, it is to stay removed.
+        for folder in (directory.parent, directory):
+            folder.mkdir(exist_ok=True)
         with _checkpointer() as checkpointer, plain(unfinished) as path:
             checkpointer.save(path, args)
         if jax.process_index() == 0:
