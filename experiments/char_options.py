@@ -39,16 +39,15 @@ class Common:
     layers: Count = 1
     """Number of recurrent layers."""
     batch_size: Count = 16
-    """Streams of text read side by side; a multiple of the number of devices that the
-    run begins on."""
+    """Streams of text read side by side, a multiple of the number of devices."""
     seq_len: Count | tuple[Count, ...] = 32
     """Characters of each stream in a batch: how far back gradients reach. Of several
-    numbers each batch has one, in random order (Merity et al. 2018)."""
+    numbers each batch has one (Merity et al. 2018)."""
     learning_rate: Positive = 4e-3
     """Peak learning rate."""
     minutes: Positive | None = None
-    """Train for so many minutes in all, compilation and validation included. The
-    schedule is planned by the speed that is measured."""
+    """Train for so many minutes, compilation and validation included. The schedule is
+    planned by the speed that is measured."""
     steps: Count | None = None
     """Train for so many batches. Default: 5000, if no other budget is given. Of
     several, the first one that is used up ends the run."""

@@ -1,6 +1,8 @@
 """Is the GRU faster than the LSTM, and does it lose anything? RNN, LSTM, GRU measured.
 
     python experiments/compare_cells.py --corpus tinyshakespeare stdlib
+    python experiments/compare_cells.py --corpus my.txt --seeds 0 --minutes 3
+    python experiments/compare_cells.py --corpus my.txt --hidden 512 --out runs/wide
 
 Two comparisons at equal time, with every seed on every text. width: the cells have
 equally many units, so that one word is swapped. parameters: each is as wide as it takes

@@ -1,11 +1,10 @@
 """Compile the training step for a TPU slice, on a machine that has no TPU.
 
-    pip install '.[experiments,tpu]'
     python experiments/compile_tpu.py --topology v5e:4x4
-    python experiments/compile_tpu.py --topology v5e:16x16 --cell lstm --hidden 1024 \
-        --layers 2 --batch-size 2048 --dtype bfloat16
+    python experiments/compile_tpu.py --cell gru --hidden 1024 --dtype bfloat16
+    python experiments/compile_tpu.py --topology v6e:2x2 --preset enwik8
 
-The step is the one that char_gen.py would take with the same flags on that slice, data
+It needs the extra ``tpu``: pip install '.[experiments,tpu]'. The step is the one that char_gen.py would take with the same flags on that slice, data
 parallel over all its chips. Told are the memory that it takes of each chip, what is in
 the program, and a bound: no step can be faster than the chips and what lies between
 them. It is no measurement.
@@ -58,8 +57,8 @@ class Config(char_config.Config):
     """The flags of ``char_gen.py``, and the slice."""
 
     topology: str = "v5e:4x4"
-    """The slice: generation and extent in chips, such as v4:2x2x1, v5e:1x1, v5e:4x4,
-    v5e:16x16, v5p:4x4x4, v6e:2x2. The batch is divided between its chips."""
+    """The slice: generation and extent in chips, such as v4:2x2x1, v5e:16x16, v6e:2x2.
+    The batch is divided between its chips."""
     vocab_size: TwoOrMore = 65
     """Number of distinct symbols (65: tiny Shakespeare), which a text would tell."""
 

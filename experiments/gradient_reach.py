@@ -1,6 +1,8 @@
 """How far back does a loss reach? The gradient that arrives k steps before it.
 
     python experiments/gradient_reach.py
+    python experiments/gradient_reach.py --seed 1 --out runs/other
+    python experiments/gradient_reach.py --steps 300      # sooner, and learnt less
 
 Left: a plain RNN whose recurrent weights, an orthogonal matrix, are scaled below, at
 and above one, without its tanh and with it. The gradient is multiplied by them once a

@@ -2,6 +2,7 @@
 
     python experiments/look_inside.py --workdir runs/stdlib-lstm-1a2b3c4d
     python experiments/look_inside.py --workdir DIR --corpus F --unit "layer 1, c[7]"
+    python experiments/look_inside.py --workdir DIR --checkpoint latest
 
 The network reads a text; of its own that part which it did not learn from. Its states
 and gates are compared with what is true at each place: inside quotation marks, inside

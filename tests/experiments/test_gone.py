@@ -72,7 +72,9 @@ def test_a_directory_that_is_gone_is_one_message_and_ends_it(
     assert (status, result) == (2, None)
     told = [x for x in said.splitlines() if str(tmp_path / "run") in x]
     assert told[0].startswith("a new run in ")
-    assert told[1].startswith(f"error: {tmp_path / 'run'} is not there any more: it was")
+    assert told[1].startswith(
+        f"error: {tmp_path / 'run'} is not there any more: it was"
+    )
     assert "training stopped at step 26" in told[1]
     assert len(told) == 2
     assert "Traceback" not in said
@@ -118,11 +120,12 @@ def test_a_log_that_cannot_be_written_is_told_once(gen, at, tmp_path):
     assert steps == [10, 20, 30, 40, 50, 60, 70, 80]
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_result_names_a_checkpoint_that_is_there(gen, at, tmp_path):
     checkpoints = tmp_path / "run" / "checkpoints"
-    at(25, lambda: shutil.rmtree(checkpoints))
+    at(25, lambda: checkpoints.rename(tmp_path / "removed"))
     status, result, said = gen("--steps", 30, "--eval-every", 20, "--learning-rate", 9)
-    assert status == 0
+    assert status == 0, said
     assert result["best_step"] == 30
     assert (checkpoints / "latest" / "30").is_dir()
     best = [int(path.name) for path in checkpoints.glob("best/*")]
