@@ -22,7 +22,7 @@ _OF_VALIDATION = "eval_characters eval_protocol"
 
 
 def parse(
-    argv: Sequence[str] | None = None, kind: type[C] = Config, about: str = ""
+    argv: Sequence[str] | None = None, kind: type[C] = Config, about: str | None = None
 ) -> C:
     """Reads the command line. What was not typed is as the run or the preset has it.
 

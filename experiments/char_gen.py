@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None, clock: Clock = since_start) -> int:
     """
     # What Orbax logs as errors, and at length, reaches us as exceptions too.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
-    config = parse(argv, about=__doc__ or "")
+    config = parse(argv, about=__doc__)
     work = partial(attempt, config, clock)
     if not config.distributed:
         return work()

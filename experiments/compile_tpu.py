@@ -4,12 +4,15 @@
     python experiments/compile_tpu.py --cell gru --hidden 1024 --dtype bfloat16
     python experiments/compile_tpu.py --topology v6e:2x2 --preset enwik8
 
-It needs the extra ``tpu``: pip install '.[experiments,tpu]'. The step is the one that char_gen.py would take with the same flags on that slice, data
-parallel over all its chips. Told are the memory that it takes of each chip, what is in
-the program, and a bound: no step can be faster than the chips and what lies between
-them. It is no measurement.
+It needs the extra ``tpu``: pip install '.[experiments,tpu]'. The step is the one that
+char_gen.py would take with the same flags on that slice, data parallel over all its
+chips. Told are the memory that it takes of each chip, what is in the program, and a
+bound: no step can be faster than the chips and what lies between them. It is no
+measurement. Flags about the text, how long to train and where make no difference, so
+that a command of char_gen.py can be given as it is.
 
-The report goes to standard error; the last line on standard output is one JSON object.
+The report goes to standard error, and is printed as one JSON object where standard
+output is no terminal.
 
 Exit status: 0 it fits; 2 bad input, or standard output cannot be written; 3 it does not
 fit in the memory of a chip; 130 stopped by Ctrl-C.

@@ -21,7 +21,7 @@ WIDTH = 100  # columns at most, however wide the terminal is
 def add_help(
     parser: argparse.ArgumentParser,
     kind: type[Any],
-    about: str,
+    about: str | None,
     add: Callable[[Any, str, str], None],
 ) -> None:
     """Gives a parser its flags, in groups, and what ``--help`` says around them.

@@ -28,7 +28,9 @@ C = TypeVar("C")
 Typed = dict[str, list[str]]  # the words after each flag that was typed, by its field
 
 
-def read(kind: type[C], argv: Sequence[str] | None = None, about: str = "") -> C:
+def read(
+    kind: type[C], argv: Sequence[str] | None = None, about: str | None = None
+) -> C:
     """Reads a command line.
 
     Args:
@@ -43,7 +45,9 @@ def read(kind: type[C], argv: Sequence[str] | None = None, about: str = "") -> C
     return build(kind, typed(kind, argv, about))
 
 
-def typed(kind: type[Any], argv: Sequence[str] | None = None, about: str = "") -> Typed:
+def typed(
+    kind: type[Any], argv: Sequence[str] | None = None, about: str | None = None
+) -> Typed:
     """Which flags were typed, with their words. Of one typed twice, the last counts.
 
     That it is there twice is said.
@@ -128,13 +132,13 @@ def _parser(kind, about):
 
     def add(group, name, text):
         if hints[name] is bool:
-            on = {"action": _Take, "nargs": 0, "dest": name}
-            group.add_argument(flag(name), const=["True"], help=text, **on)
             off = f"--no-{flag(name).removeprefix('--')}"
+            on: Any = {"action": _Take, "nargs": 0, "dest": name}
+            group.add_argument(flag(name), const=["True"], help=text, **on)
             group.add_argument(off, const=["False"], help=argparse.SUPPRESS, **on)
         else:
             metavar = value_of(hints[name]).metavar
-            words = {"action": _Take, "nargs": "*", "metavar": metavar, "help": text}
+            words: Any = {"action": _Take, "nargs": "*", "metavar": metavar, "help": text}
             group.add_argument(flag(name), **words)
 
     add_help(parser, kind, about, add)
