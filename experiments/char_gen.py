@@ -117,8 +117,8 @@ def experiment(config: Config, display: Screen, stop: Request, clock: Clock) -> 
             display.say("this run is finished; here is its result again")
         display.stop()
         if jax.process_index() == 0:
-            display.say(summary(run.result))
-            display.say(f"what to type next:\n{commands(run)}", style="dim")
+            display.tell(summary(run.result))
+            display.say(f"what to type next:\n{commands(run)}", verbatim=True)
     if jax.process_index() == 0:
         print_result(run.result, run.workdir / "result.json")
 

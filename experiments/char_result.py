@@ -55,7 +55,7 @@ def result_of(run: Run, display: Screen) -> Result:
     }
 
 
-def summary(result: Result) -> str:
+def summary(result: Result) -> dict[str, str]:
     """Six lines about a result."""
     passes = f"{result['epochs']:.1f} passes over {result['corpus']}"
     parameters, symbols = result["parameters"], result["vocabulary"]
@@ -63,7 +63,7 @@ def summary(result: Result) -> str:
     trained = f"{result['steps']:,} steps, {passes}, {_time(result['seconds'])}"
     if result["skipped_steps"]:
         trained += f", {result['skipped_steps']:,} steps skipped"
-    lines = {
+    return {
         "run": as_typed(result["workdir"]),
         "model": f"{cell}, {parameters:,} parameters, {symbols:,} symbols",
         "trained": trained,
@@ -71,7 +71,6 @@ def summary(result: Result) -> str:
         "validation": _validation_loss(result),
         "speed": _speed(result),
     }
-    return "\n".join(f"  {name:<11} {line}" for name, line in lines.items())
 
 
 def commands(run: Run) -> str:
@@ -91,11 +90,11 @@ def commands(run: Run) -> str:
         more = "--steps", str(2 * result["steps"])
     again = ("--corpus", "-") if "-" in run.config.corpus else ()
     lines = {
-        "let it write": script("sample.py"),
-        "measure it": script("evaluate.py", *text),
+        "write": script("sample.py"),
+        "measure": script("evaluate.py", *text),
         "train on": script("char_gen.py", *again, *more),
     }
-    return "\n".join(f"  {name:<13} {line}" for name, line in lines.items())
+    return "\n".join(f"{name:<9}{line}" for name, line in lines.items())
 
 
 def _time(seconds):

@@ -159,14 +159,13 @@ def evaluate(config: Config, rule: DynamicRule, display: Screen) -> dict[str, An
         result |= _measures("dynamic_", nats, len(text.ids) - 1, size)
         result["dynamic"] = dataclasses.asdict(rule)
     display.stop()
-    _report(result, display)
+    display.tell(_figures(result) | ({} if path is None else {"heat map": str(path)}))
     if path is not None:
         shown = np.asarray(text.ids[: config.page_characters])
         k = min(GUESSES, len(vocabulary))
         said = predict(model, found.arrays, shown, window=window, likeliest=k)
         heat = eval_page.heat_map(vocabulary, shown, said, window)
         write_page(path, _page(result, len(text.ids), len(shown), by_position, heat))
-        display.say(f"  heat map             {path}")
         result["page"] = str(path)
     return result
 
@@ -279,11 +278,6 @@ def _figures(result):
                 f"perplexity {result[prefix + 'perplexity']:.3f}"
             )
     return figures
-
-
-def _report(result, display):
-    for name, value in _figures(result).items():
-        display.say(f"  {name:<20} {value}")
 
 
 def _page(result, length, shown, by_position, heat):

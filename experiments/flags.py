@@ -138,12 +138,16 @@ def _parser(kind, about):
             group.add_argument(off, const=["False"], help=argparse.SUPPRESS, **on)
         else:
             metavar = value_of(hints[name]).metavar
-            words: Any = {"action": _Take, "nargs": "*", "metavar": metavar, "help": text}
+            words: Any = {
+                "action": _Take,
+                "nargs": "*",
+                "metavar": metavar,
+                "help": text,
+            }
             group.add_argument(flag(name), **words)
 
     add_help(parser, kind, about, add)
-    other = {"action": "help", "help": argparse.SUPPRESS}
-    parser.add_argument("-h", "--help", **other)
+    parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
     return parser
 
 

@@ -4,8 +4,9 @@ import contextlib
 import json
 import math
 import sys
+import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,16 +83,32 @@ class Screen:
             self._progress.remove_task(self._task)
             self._task = None
 
-    def say(self, text: str = "", style: str | None = None) -> None:
-        """Prints a line, or a whole text; nothing in it is taken for markup."""
-        self._progress.console.print(
+    def say(
+        self, text: str = "", style: str | None = None, *, verbatim: bool = False
+    ) -> None:
+        """Prints a line, or a whole text; nothing in it is taken for markup.
+
+        On a terminal its lines are broken between words, unless it is `verbatim`.
+        """
+        console = self._progress.console
+        console.print(
             text,
             style=style,
             markup=False,
             emoji=False,
             highlight=False,
-            soft_wrap=True,
+            soft_wrap=verbatim or not console.is_terminal,
         )
+
+    def tell(self, rows: Mapping[str, str]) -> None:
+        """Prints a line a row, names in a column of their own."""
+        console, name = self._progress.console, max(map(len, rows)) + 2
+        for what, text in rows.items():
+            line = f"{what:<{name}}{text}"
+            if console.is_terminal and len(line) > console.width:
+                # Where a line goes on, it does so below its text.
+                line = textwrap.fill(line, console.width, subsequent_indent=" " * name)
+            self.say(line, verbatim=True)
 
 
 @contextlib.contextmanager

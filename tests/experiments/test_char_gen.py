@@ -623,9 +623,9 @@ def test_what_to_type_next_can_be_typed(corpus, tmp_path, capsys, monkeypatch):
     assert gen("--corpus", corpus.name, "--steps", 5, *SMALL) == 0
     said = capsys.readouterr().err
     lines = said.split("what to type next:\n")[1].splitlines()
-    words = [shlex.split(line[15:]) for line in lines]
-    assert [line[:15].strip() for line in lines] == [
-        "let it write", "measure it", "train on",
+    words = [shlex.split(line[9:]) for line in lines]
+    assert [line[:9].strip() for line in lines] == [
+         "write", "measure", "train on",
     ]  # fmt: skip
     assert all(word[2:4] == ["--workdir", "runs/" + word[3][5:]] for word in words)
     assert all(len(shlex.join(word[1:])) < 160 for word in words)
