@@ -9,6 +9,8 @@ BIN := $(VENV)/bin
 ## Train an LSTM on Python's own source for three minutes, and let it write.
 demo: $(VENV)/installed
 	$(BIN)/python experiments/char_gen.py --preset cpu-3min
+	@echo "These commands work as they are. To type python instead of $(BIN)/python:"
+	@echo "    source $(BIN)/activate"
 
 ## Lint, types, and the whole suite with its coverage.
 test: $(VENV)/installed-test

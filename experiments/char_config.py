@@ -5,9 +5,18 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from flag_types import OptionalPath, OptionalWord
+from char_options import (
+    Common,
+    Hosts,
+    Model,
+    Regularisation,
+    Saving,
+    Text,
+    Training,
+    Writing,
+)
 
 from jaxtext.text.folder import RUNS
 
@@ -16,179 +25,10 @@ WINDOWS = {"carried": None, "cold-256": 256}
 
 
 @dataclass(frozen=True)
-class Config:
-    """Train a recurrent network on text, character by character; then let it write.
-
-    The same command again goes on where it stopped. The last line on standard output
-    is one JSON object.
-    """
-
-    preset: Literal[
-        "modern",
-        "cpu-3min",
-        "shakespeare",
-        "ptb-char",
-        "enwik8",
-        "text8",
-        "tutorial",
-    ] = "modern"
-    """Where the defaults come from; experiments/presets/ has a file on each but the
-    first. cpu-3min: three minutes on two cores; shakespeare: a text of a million
-    characters, 18 times; ptb-char, enwik8, text8: your copies of those;
-    tutorial: the well-known Keras program."""
-    cell: Literal["rnn", "lstm", "gru"] = "lstm"
-    """The recurrent cell."""
-    corpus: tuple[str, ...] = ("stdlib",)
-    """Text to learn: files, directories, globs, '-' for standard input, or the names
-    stdlib (the running Python's own standard library) and tinyshakespeare. gzip, bzip2
-    and xz are unpacked; a new line is put between two files if the first does not end
-    in one; runs, caches and what is hidden in a directory are left out."""
-    vocab: Literal["chars", "bytes"] = "chars"
-    """Symbols: the distinct characters of a text in UTF-8, or in UTF-16 with a byte
-    order mark; or bytes, which any file but an archive is taken as."""
-    characters: int | None = None
-    """Use only so many characters from the beginning of the corpus."""
-    val_fraction: float = 0.1
-    """Share of the corpus, at its end, that is kept for validation."""
-    val_corpus: tuple[str, ...] = ()
-    """Validate on this text instead, and train on the whole of the corpus."""
-
-    hidden: int = 256
-    """Width of each recurrent layer."""
-    layers: int = 1
-    """Number of recurrent layers."""
-    residual: bool = False
-    """Add the input of each layer but the first to its output."""
-    layer_norm: bool = False
-    """Normalise within each step (Ba et al. 2016)."""
-    embedding: int | None = None
-    """Give each symbol a vector of this width. Default: the cell reads one-hot rows."""
-    tied: bool = False
-    """Predict by products with the embedding, which is then as wide as a layer."""
-
-    dropout: float = 0.2
-    """Dropout rate on the output of the last layer (Zaremba et al. 2014)."""
-    dropout_between: float | None = None
-    """Dropout rate between layers. Default: the same."""
-    dropout_input: float = 0.0
-    """Dropout rate on the embedding, one mask a sequence (Gal and Ghahramani 2016)."""
-    dropout_hidden: float = 0.0
-    """Dropout rate on the LSTM's hidden state on its way into each step, one mask a
-    sequence. Goes step by step."""
-    variational: bool = False
-    """One mask a sequence also on outputs and between layers, not one a step."""
-    weight_drop: float = 0.0
-    """Rate at which recurrent weights are dropped, one mask a batch (Merity 2018)."""
-    zoneout: float = 0.0
-    """Rate at which the memory, an LSTM's c or another cell's h, stays as it was, unit
-    by unit (Krueger et al. 2017). Goes step by step."""
-    zoneout_hidden: float = 0.0
-    """The same of an LSTM's h."""
-    label_smoothing: float = 0.0
-    """Share of the target that all symbols have equally (Szegedy et al. 2016). The
-    losses that are told are without it."""
-
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """Type to compute in; parameters are float32 either way."""
-    backend: Literal["auto", "scan", "fused", "mosaic", "mosaic_gpu", "cudnn"] = "auto"
-    """How the cells go over a sequence: scan, step by step; fused, with a hand-derived
-    backward pass; mosaic, by kernels for TPU; mosaic_gpu, by kernels for GPU; cudnn, by
-    NVIDIA's own; auto, by the evidence for the device. The function is the same."""
-    remat: Literal["gates"] | int | None = None
-    """What the backward pass computes again rather than finds in memory. gates: what
-    lies within a step; a number: all but the state at every so many steps."""
-
-    batch_size: int = 16
-    """Streams of text read side by side; a multiple of the number of devices that the
-    run begins on."""
-    seq_len: int | tuple[int, ...] = 32
-    """Characters of each stream in a batch: how far back gradients reach. Of several
-    numbers, each batch has one, in random order (Merity et al. 2018, who also scale the
-    learning rate with it)."""
-    reset_probability: float = 0.0
-    """How often a stream begins a batch from the zero state instead of going on, so
-    that the model learns to begin (Melis et al. 2018)."""
-    stride: int | None = None
-    """Read windows that start every so many characters, each in random order, from the
-    zero state and predicting one character, instead of streams that carry on."""
-    slices: int = 1
-    """Read each batch in so many slices, one after the other: less memory."""
-
-    data_parallel: Literal["pmap", "sharded"] = "pmap"
-    """How the step is spread over devices: jax.pmap, or jax.shard_map over arrays that
-    are sharded. The function is the same."""
-
-    distributed: bool = False
-    """This is one process of several, on one or more hosts, which train together; see
-    docs/distributed.md. TPU slices, Slurm and Kubernetes tell who is who; elsewhere
-    --coordinator, --num-processes and --process-id do."""
-    coordinator: OptionalWord = None
-    """HOST:PORT of process 0, which all others reach."""
-    num_processes: int | None = None
-    """How many processes there are."""
-    process_id: int | None = None
-    """Which one this is, from 0."""
-    heartbeat_seconds: int = 60
-    """A process that is not heard of for so long is lost, and ends the others."""
-
-    optimizer: Literal["adamw", "rmsprop"] = "adamw"
-    """adamw: a schedule, weight decay, clipped gradients; its moments last 10 and 100
-    steps (0.9, 0.99). rmsprop: as Keras."""
-    learning_rate: float = 4e-3
-    """Peak learning rate."""
-    schedule: Literal["cosine", "constant"] = "cosine"
-    """What AdamW's learning rate does after its rise: fall to zero in half a cosine by
-    the end of the run, or stay."""
-    warmup_steps: int = 100
-    """Steps in which AdamW's learning rate rises, a tenth of all at most."""
-    weight_decay: float = 0.1
-    """AdamW's weight decay, on matrices alone."""
-    clip: float = 1.0
-    """Norm that AdamW's gradient is cut down to."""
-    average_decay: float = 0.0
-    """Predict with an exponential moving average of the weights, of which each step
-    keeps this much. 0: with the weights themselves."""
-
-    steps: int | None = None
-    """Train for so many batches. Default: 5000, if no other budget is given. Of several
-    budgets the one that is used up first ends the run."""
-    epochs: float | None = None
-    """Train for so many passes over the corpus."""
-    minutes: float | None = None
-    """Train for so many minutes of wall-clock time, compilation and validation
-    included. The speed is measured first, and the schedule planned for it."""
-    seed: int = 0
-    """Seed of parameters, batches, dropout and samples."""
-
-    eval_every: int | None = None
-    """Validate after each so many steps. Default: 8 times in the run, less often if it
-    would take more than a tenth of the minutes."""
-    eval_characters: int = 20_000
-    """Characters that a validation within the run reads; the last one reads all."""
-    eval_protocol: Literal["carried", "cold-256"] = "carried"
-    """How it reads them, and what the best checkpoint is chosen by. carried: from one
-    end to the other; cold-256: windows of 256, each from the zero state."""
-    sample_every: int | None = None
-    """Print a sample after each so many steps; 0 is never. Default: when validating."""
-    save_minutes: float = 1.0
-    """Save a checkpoint each so many minutes (and at the end, and on Ctrl-C)."""
-    save_steps: int | None = None
-    """Save a checkpoint also each so many steps."""
-    keep: int = 2
-    """How many of the latest checkpoints to keep; the best one is kept beside them."""
-
-    max_skips: int = 10
-    """Steps whose loss or gradient is not finite are skipped. After so many in a row,
-    go back to the last good checkpoint and on from there at half the learning rate."""
-    max_rollbacks: int = 3
-    """Go back at most so many times, then stop."""
-
-    workdir: OptionalPath = None
-    """Where the run lives. Default: runs/CORPUS-CELL-HASH of the configuration."""
-    tensorboard: bool = False
-    """Also write metrics for TensorBoard (needs the extra jaxtext[tensorboard])."""
-    wandb: bool = False
-    """Also send metrics to Weights & Biases (needs the extra jaxtext[wandb])."""
+class Config(  # dataclasses have the fields of the last one first
+    Hosts, Writing, Saving, Regularisation, Training, Model, Text, Common
+):
+    """A recurrent network, the text that it is trained on, and how."""
 
     @property
     def seq_lens(self) -> tuple[int, ...]:

@@ -1,12 +1,12 @@
-"""The command line: flags to a configuration, and what no run could have."""
+"""The flags of ``char_gen.py``: to a configuration, and what no run could have."""
 
-import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
-import tyro
 from char_config import Config
-from flags import Typed, flag, typed
+from char_remembered import remembered
+from flags import Typed, build, flag, typed
 from presets import PRESETS
 
 from jaxtext.errors import InputError
@@ -14,81 +14,53 @@ from jaxtext.versions import lacking
 
 C = TypeVar("C", bound=Config)
 
-_POSITIVE = (
-    "hidden layers embedding batch_size seq_len stride slices steps epochs minutes "
-    "characters learning_rate clip save_minutes save_steps eval_every eval_characters "
-    "max_skips heartbeat_seconds"
-)
 BUDGETS = ("steps", "epochs", "minutes")
-_NOT_NEGATIVE = "weight_decay warmup_steps max_rollbacks sample_every"
 _OF_LAYERS = "residual dropout_between"
 _OF_ADAMW = "schedule warmup_steps weight_decay clip"
 _OF_PROCESSES = "coordinator num_processes process_id heartbeat_seconds"
 _OF_VALIDATION = "eval_characters eval_protocol"
-_RATES = (
-    "val_fraction dropout dropout_between dropout_input dropout_hidden weight_drop "
-    "zoneout zoneout_hidden label_smoothing reset_probability average_decay"
-)
 
 
-def parse(argv: Sequence[str] | None = None, kind: type[C] = Config) -> C:
-    """Reads the command line; ``--preset`` decides what the defaults are.
+def parse(
+    argv: Sequence[str] | None = None, kind: type[C] = Config, about: str | None = None
+) -> C:
+    """Reads the command line. What was not typed is as the run or the preset has it.
 
-    A budget (``--steps``, ``--epochs``, ``--minutes``) takes the place of the preset's.
+    The run is the one in ``--workdir``, if there is one; then ``--preset`` decides. A
+    budget (``--steps``, ``--epochs``, ``--minutes``) takes the place of all of theirs.
 
     Args:
       argv: The words. Default: those of this process.
       kind: `Config`, or what adds flags with defaults to it.
+      about: The script's docstring, which ``--help`` tells.
 
     Raises:
       InputError: If a value is out of range, a flag is unknown, or one that was typed
         would do nothing.
     """
-    words = typed(kind, argv)
-    preset: Any = (words.get("preset") or ["modern"])[-1]
-    values = dict(PRESETS[preset])
+    words = typed(kind, argv, about)
+    values = remembered(Path(words["workdir"][-1])) if "workdir" in words else {}
+    preset: Any = (words.get("preset") or [values.get("preset", "modern")])[-1]
+    if preset != values.get("preset"):
+        values = {"preset": preset, **PRESETS[preset]}
     if words.keys() & set(BUDGETS):
-        # Who says how long to train means that, and not the preset's time as well.
-        values = {k: v for k, v in values.items() if k not in BUDGETS}
-    config = tyro.cli(kind, args=argv, default=kind(preset=preset, **values))
+        # Who says how long to train means that, and not another time as well.
+        values = {name: x for name, x in values.items() if name not in BUDGETS}
+    config = build(kind, words, values)
     check(config, words)
     return config
 
 
 def check(config: Config, words: Typed) -> None:
-    """Raises `InputError` for a value, or values together, that no run could have.
+    """Raises `InputError` for values that do not go together.
 
     Args:
       config: The configuration.
       words: Which flags were typed.
     """
-    for name in _POSITIVE.split():
-        for value in _each(getattr(config, name)):
-            if not 0 < value < math.inf:
-                raise InputError(f"{flag(name)}: expected > 0, got {value}")
-    for name in _NOT_NEGATIVE.split():
-        for value in _each(getattr(config, name)):
-            if not 0 <= value < math.inf:
-                raise InputError(f"{flag(name)}: expected 0 or more, got {value}")
-    for name in _RATES.split():
-        for value in _each(getattr(config, name)):
-            if not 0 <= value < 1:
-                raise InputError(
-                    f"{flag(name)}: expected at least 0 and below 1, got {value}"
-                )
-    check_seed(config.seed)
     _check_model(config)
     _check_batches(config)
     _check_effect(config, words)
-    if isinstance(config.remat, int) and config.remat < 1:
-        raise InputError(f"--remat: expected gates or > 0, got {config.remat}")
-    if config.keep < 2:
-        raise InputError(
-            f"--keep: expected at least 2, since one may turn out damaged, got "
-            f"{config.keep}"
-        )
-    if config.eval_characters < 2:
-        raise InputError("--eval-characters: expected at least 2, got 1")
     for extra in ("tensorboard", "wandb"):
         lack = lacking(extra) if getattr(config, extra) else None
         if lack is not None:
@@ -165,16 +137,3 @@ def _check_batches(config):
             "--reset-probability: expected streams that carry on, but windows "
             "(--stride) all begin from the zero state; leave one of them out"
         )
-
-
-def check_seed(seed: int) -> None:
-    """Raises `InputError` for a seed that would not be a seed of its own."""
-    if not 0 <= seed < 2**32:
-        raise InputError(f"--seed: expected 0 or more, below 2**32, got {seed}")
-
-
-def _each(value):
-    """The numbers in a field that may have none, one or several."""
-    if value is None:
-        return ()
-    return value if isinstance(value, tuple) else (value,)

@@ -30,27 +30,24 @@ if __name__ == "__main__":
 
 import jaxtext.needs_experiments  # noqa: F401 (first)
 
-import json
 import logging
 import sys
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 import jax
 from char_config import Config
-from char_flags import BUDGETS, parse
+from char_flags import parse
 from char_open import open_run
-from char_plan import warn_of_few_steps
-from char_run import Clock, DivergedError, Run, summary
+from char_plan import say_how_it_ended
+from char_result import commands, result_of, summary
+from char_run import Clock, DivergedError, GoneError
 from char_samples import print_samples
 from char_train import train
-from flags import without
-from names import as_typed, command, no_flag
-from watch import Screen, screen
+from watch import Screen, print_result, screen
 
 from jaxtext.errors import InputError
-from jaxtext.streams import print_last_line, say, script
+from jaxtext.streams import say, script
 from jaxtext.training import distributed
 from jaxtext.training.interrupt import Request, Stopped, requests_to_stop
 from jaxtext.training.workdir import write_json
@@ -69,11 +66,10 @@ def main(argv: Sequence[str] | None = None, clock: Clock = since_start) -> int:
       argv: The command line. Default: that of this process.
       clock: Tells the seconds since the experiment began. Budgets go by it.
     """
-    argv = sys.argv[1:] if argv is None else argv
     # What Orbax logs as errors, and at length, reaches us as exceptions too.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
-    config = parse(argv)
-    work = partial(attempt, config, argv, clock)
+    config = parse(argv, about=__doc__)
+    work = partial(attempt, config, clock)
     if not config.distributed:
         return work()
     return distributed.run(
@@ -85,16 +81,16 @@ def main(argv: Sequence[str] | None = None, clock: Clock = since_start) -> int:
     )
 
 
-def attempt(config: Config, argv: Sequence[str], clock: Clock) -> int:
+def attempt(config: Config, clock: Clock) -> int:
     """Runs the experiment, says what ended it, and returns the exit status."""
     try:
         with requests_to_stop() as stop, screen(jax.process_index() > 0) as display:
-            experiment(config, display, stop, argv, clock)
+            experiment(config, display, stop, clock)
     except Stopped as stopped:
         (number,) = stopped.args
         say(f"stopped by signal {number}; the same command goes on from there")
         return 128 + number
-    except InputError as error:
+    except (InputError, GoneError) as error:
         say(f"error: {error}")
         return 2
     except OSError as error:  # in a process that does not hold the directory
@@ -106,69 +102,25 @@ def attempt(config: Config, argv: Sequence[str], clock: Clock) -> int:
     return 0
 
 
-def experiment(
-    config: Config, display: Screen, stop: Request, argv: Sequence[str], clock: Clock
-) -> None:
+def experiment(config: Config, display: Screen, stop: Request, clock: Clock) -> None:
     """Opens the run, takes it to its end or to a signal, and reports."""
     with open_run(config, display, clock, stop) as run:
         if run.result is None:
             train(run, display)
             if config.sample_every != 0:
                 print_samples(run, display)
-            warn_of_few_steps(run, display)
-            run.result = summary(run, display)
+            say_how_it_ended(run, display)
+            run.result = result_of(run, display)
             if jax.process_index() == 0:
                 write_json(run.workdir / "result.json", run.result)
         else:
             display.say("this run is finished; here is its result again")
         display.stop()
         if jax.process_index() == 0:
-            say_what_next(run, display, argv)
+            display.tell(summary(run.result))
+            display.say(f"what to type next:\n{commands(run)}", verbatim=True)
     if jax.process_index() == 0:
-        print_last_line(json.dumps(run.result), run.workdir / "result.json")
-
-
-# What a command for another cell, or text, leaves out of the one that was typed.
-OF_LSTM = "cell", "workdir", "dropout_hidden", "zoneout_hidden"
-OF_TEXT = "corpus", "val_corpus", "workdir"
-
-
-def say_what_next(run: Run, display: Screen, argv: Sequence[str]) -> None:
-    """Prints where everything is and what can be typed next."""
-    folder = Path(__file__).parent
-
-    def run_script(script, *words):
-        return command(as_typed(sys.executable), as_typed(folder / script), *words)
-
-    def again(*changes, instead):
-        return run_script(Path(__file__).name, *without(argv, *instead), *changes)
-
-    of = "--workdir", as_typed(run.workdir)
-    sample = run_script("sample.py", *of)
-    texts = map(no_flag, run.config.val_corpus or run.config.corpus)
-    protocol = "--protocol", run.config.eval_protocol
-    measure = run_script("evaluate.py", *of, *protocol, "--corpus", *texts)
-    cell = "gru" if run.config.cell == "lstm" else "lstm"
-    minutes, result = run.config.minutes, run.result or {}
-    if minutes:
-        more = ("--minutes", max(2 * minutes, run.enough_minutes))
-    else:
-        more = ("--steps", 2 * result["steps"])
-    elsewhere = () if run.config.workdir is None else ("--workdir", "runs/another")
-    another_cell = again("--cell", cell, *elsewhere, instead=OF_LSTM)
-    your_text = again("--corpus", "FILE", *elsewhere, instead=OF_TEXT)
-    display.say(
-        f"the run is in {run.workdir}\n"
-        f"  loss curve   {run.workdir / 'curve.png'}\n"
-        f"  checkpoints  {run.workdir / 'checkpoints'}\n"
-        "what to type next:\n"
-        f"  let it write   {sample}\n"
-        f"  measure it     {measure}\n"
-        f"  train on       {again(*map(str, more), instead=BUDGETS)}\n"
-        f"  swap the cell  {another_cell}\n"
-        f"  use your text  {your_text}",
-        style="dim",
-    )
+        print_result(run.result, run.workdir / "result.json")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import time
 from collections.abc import Iterator
 from functools import partial
 
@@ -12,9 +13,10 @@ import char_build
 import char_config
 import jax
 from char_config import Config
-from char_flags import flag
 from char_plan import plan
+from char_remembered import remember
 from char_run import Clock, Run
+from flags import flag
 from watch import Screen
 
 import jaxtext as jt
@@ -32,6 +34,8 @@ from jaxtext.training.workdir import (
     read_identity,
     write_json,
 )
+
+EMPTIED_WITHIN = 0.2  # seconds, a directory that is being removed
 
 
 @contextlib.contextmanager
@@ -73,9 +77,19 @@ def open_run(
     check_shared(workdir)
     with contextlib.ExitStack() as held:
         with together():
+            claimed = None
             if jax.process_index() == 0:
-                held.enter_context(claim(workdir, identity))
-            checkpoints = Checkpoints(workdir, keep=config.keep, warn=display.say)
+                claimed = held.enter_context(claim(workdir, identity))
+                remember(config, workdir)
+
+            def warn(text):
+                # Of a directory that is gone, one message is enough. Who removes it
+                # empties it first, and saves may fail of that.
+                time.sleep(EMPTIED_WITHIN)
+                if claimed is None or claimed.is_there():
+                    display.say(text)
+
+            checkpoints = Checkpoints(workdir, keep=config.keep, warn=warn)
         run = Run(
             config,
             identity,
@@ -89,6 +103,7 @@ def open_run(
             checkpoints,
             clock,
             stop,
+            claimed,
         )
         result = _finished_result(run)
         if of_first(result is not None):
@@ -141,7 +156,7 @@ def _known(workdir):
         known = read_identity(workdir)
         if known is None and any(workdir.glob("checkpoints/latest/*")):
             with contextlib.suppress(InputError):  # what is damaged is told later
-                found = read_about(workdir, series="latest", warn=lambda text: None)
+                found = read_about(workdir, which="latest", warn=lambda text: None)
                 known = found.about["identity"]
     return told_by_all(known)[0]
 

@@ -1,24 +1,19 @@
 """One run of a character-level language model: what it is, and what it came to."""
 
-import hashlib
 import math
-import resource
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import jax
-import numpy as np
 from char_config import WINDOWS, Config
 from char_loss import PassLoss
-from watch import Screen
 
 import jaxtext as jt
 from jaxtext.training import DataParallel, evaluate
-from jaxtext.training.checkpoint import Checkpoint, Checkpoints, restore_params
+from jaxtext.training.checkpoint import Checkpoint, Checkpoints
 from jaxtext.training.interrupt import Request
+from jaxtext.training.workdir import Claim
 from jaxtext.types import Params
 
 DEFAULT_STEPS = 5000
@@ -28,6 +23,10 @@ Clock: TypeAlias = Callable[[], float]  # seconds since the process began
 
 class DivergedError(Exception):
     """Training met what is not finite again and again, and was stopped."""
+
+
+class GoneError(Exception):
+    """The directory of a run is no longer where it was."""
 
 
 @dataclass
@@ -46,6 +45,7 @@ class Run:
     checkpoints: Checkpoints
     clock: Clock
     stop: Request
+    claim: Claim | None  # of the directory; process 0 has it
     result: dict[str, Any] | None = None  # once it is finished
 
     # The state is placed on the devices; what follows belongs to it, and is saved.
@@ -66,8 +66,11 @@ class Run:
     deadline: float = math.inf
     validations: int = 8  # evenly over the run, unless the configuration says how often
     compile_seconds: float = 0.0
+    step_seconds: float = 0.0  # as measured at the start; 0 if it was not
     start_seconds: float = 0.0  # until it was planned
     enough_minutes: float = 0.0  # for a hundred steps
+    told_steps: int = 0  # the plan as it was last said
+    told_few: bool = False  # whether it was said that there will be few
     steps_taken: int = 0
     characters_read: int = 0
     training_seconds: float = 0.0
@@ -87,10 +90,18 @@ class Run:
         """Wall-clock seconds of this run, those of earlier processes included."""
         return self.seconds_before + self.clock()
 
-    def chars_per_second(self) -> float:
-        """Training speed of this process: compilation, validation, saving left out."""
-        read = self.characters_read
-        return read / self.training_seconds if read else 0.0
+    def chars_per_second(self) -> float | None:
+        """Training speed of this process: compilation, validation, saving left out.
+
+        A single step tells none: ``None``.
+        """
+        if self.steps_taken < 2:
+            return None
+        return self.characters_read / self.training_seconds
+
+    def is_gone(self) -> bool:
+        """Whether the directory was removed, moved or replaced; process 0 knows."""
+        return self.claim is not None and not self.claim.is_there()
 
     def about(self) -> dict[str, Any]:
         """What a checkpoint holds beside its arrays."""
@@ -135,59 +146,3 @@ class Run:
         """Saves the whole state as the latest checkpoint."""
         self.checkpoints.save_latest(self.parallel.collect(self.state), self.about())
         self.saved_step = self.step
-
-
-def summary(run: Run, display: Screen) -> dict[str, Any]:
-    """The result of a finished run: what its last line says."""
-    params = run.parallel.params(run.state)
-    val, best_step = _validated(run, params, display)
-    rss_unit = 1 if sys.platform == "darwin" else 1024
-    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * rss_unit
-    return {
-        "cell": run.config.cell,
-        "steps": run.step,
-        "epochs": run.step / run.batches.batches_per_epoch,
-        "parameters": sum(x.size for x in jax.tree.leaves(params)),
-        "val_nats_per_char": val,
-        "val_bits_per_char": val and val / math.log(2),
-        "best_step": best_step,
-        "train_nats_per_char": run.pass_loss.mean,
-        "chars_per_second": run.chars_per_second(),
-        "compile_seconds": run.compile_seconds,
-        "devices": run.devices,
-        "processes": jax.process_count(),
-        "workdir": str(run.workdir),
-        "corpus": run.corpus.name,
-        "corpus_sha256": run.corpus.sha256,
-        "vocabulary": len(run.corpus.vocabulary),
-        "resumed_from_step": run.resumed_from_step,
-        "skipped_steps": int(run.state.skipped.in_all),
-        "rollbacks": len(run.rollbacks),
-        "parameters_sha256": _fingerprint(params),
-        "peak_memory_mb": rss / 2**20,
-        # Used up, so that the same command has nothing left to do.
-        "minutes": None if run.step == run.asked_steps else run.config.minutes,
-        "seconds": run.seconds(),
-    }
-
-
-def _validated(run, params, display):
-    """What the best checkpoint comes to on the whole validation text, and its step."""
-    if not len(run.validation):
-        return None, None
-    step = run.best.get("step", run.step)
-    if run.best and len(run.validation) <= run.config.eval_characters:
-        return run.best["val_nats_per_char"], step  # it has been read to its end
-    if step != run.step:
-        found = restore_params(run.workdir, params, warn=display.say)
-        params, step = found.arrays, found.step
-    return run.evaluate(params, run.validation), step
-
-
-def _fingerprint(params):
-    """SHA-256 of the parameters' names and bytes."""
-    digest = hashlib.sha256()
-    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        digest.update(jax.tree_util.keystr(path).encode())
-        digest.update(np.asarray(leaf).tobytes())
-    return digest.hexdigest()

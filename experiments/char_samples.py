@@ -28,7 +28,7 @@ def print_samples(run: Run, display: Screen) -> None:
     vocabulary = run.corpus.vocabulary
     prompt = vocabulary.encode(neutral_prompt(vocabulary))
     display.say(f"----- sample at step {run.step}, temperature 0.8", style="bold")
-    display.say(vocabulary.decode(_continue(run, prompt, 0.8)))
+    display.say(vocabulary.decode(_continue(run, prompt, 0.8)), verbatim=True)
     display.say("-----", style="bold")
 
 
@@ -41,8 +41,10 @@ def _print_tutorial_samples(run, display):
     decode = run.corpus.vocabulary.decode
     for diversity in (0.5, 1.2):
         display.say(f"----- diversity: {diversity}", style="bold")
-        display.say(f'----- Generating with seed: "{decode(prompt)}"')
-        display.say(decode(prompt) + decode(_continue(run, prompt, diversity)))
+        seed = f'----- Generating with seed: "{decode(prompt)}"'
+        display.say(seed, verbatim=True)
+        written = decode(prompt) + decode(_continue(run, prompt, diversity))
+        display.say(written, verbatim=True)
         display.say()
 
 

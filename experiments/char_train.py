@@ -1,13 +1,14 @@
 """The training of a run: its steps, and what is due between them."""
 
+import contextlib
 import math
 from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
 from char_build import planned_for, slowed
-from char_plan import affordable_steps, plan_is_due
-from char_run import DivergedError, Run
+from char_plan import affordable_steps, plan_is_due, say_new_plan
+from char_run import DivergedError, GoneError, Run
 from char_samples import print_samples
 from trackers import Trackers
 from watch import Screen
@@ -31,6 +32,7 @@ def train(run: Run, display: Screen) -> None:
       Stopped: On a signal, at the end of the step; the state is saved.
       InputError: If the corpus cannot be read any more; the state is saved.
       DivergedError: If going back did not help. The checkpoints are good.
+      GoneError: If the directory is no longer where it was. Nothing is saved then.
       OSError: If the state, or the log, cannot be written at the end.
     """
     training = _Training(run, display)
@@ -39,9 +41,10 @@ def train(run: Run, display: Screen) -> None:
         training.take_steps()
         if training.log is not None:
             training.log.flush()
-        training.say_loss()
     except Stopped:
         training.save()
+        raise
+    except GoneError:
         raise
     except (InputError, OSError):
         # Other processes, if there are any, know nothing of it, and are not saving.
@@ -49,13 +52,7 @@ def train(run: Run, display: Screen) -> None:
             training.save()
         raise
     finally:
-        run.checkpoints.finish()
-        training.trackers.close()
-        if jax.process_index() == 0:
-            from curve import draw_curve  # Matplotlib takes a second to import
-
-            name = run.workdir.resolve().name  # also of "."
-            draw_curve(run.records, run.workdir / "curve.png", name)
+        training.finish()
     of_first(0)  # what is read from now on has been written
 
 
@@ -78,6 +75,8 @@ class _Training:
         self.began = self.planned_at = self.saved_at
         self.in_a_row = 0  # steps skipped, up to the last whose metrics are known
         self.why = ""
+        self.last: tuple[int, Metrics] | None = None  # step of this process
+        self.log_fails = False
         self.settle = list  # what is under way: nothing yet
 
     def take_steps(self):
@@ -86,8 +85,17 @@ class _Training:
             self.save()
         steps = self.steps_from_here()
         while True:
-            signal, no_time, save, plan = self.agree(self.wishes())
+            signal, no_time, save, plan, gone = self.agree(self.wishes())
+            if gone:
+                raise GoneError(
+                    f"{run.workdir} is not there any more: it was removed, moved or "
+                    f"replaced; training stopped at step {run.step}. What was moved "
+                    "goes on by the same command, with --workdir and its new place"
+                )
             over = run.step >= run.steps or no_time
+            if over:
+                self.take_in(self.settle())
+                self.record_losses()
             # At the start, too: a signal may have come before it, or amid it.
             if self.validation_is_due(over):
                 self.validate()
@@ -119,9 +127,10 @@ class _Training:
         run, now = self.run, self.run.clock()
         return (
             run.stop.signal or 0,
-            now > run.deadline and run.steps_taken > 0,
+            now > run.deadline and run.step > 0,
             now - self.saved_at > 60 * run.config.save_minutes,
             plan_is_due(run, self.planned_at),
+            run.is_gone(),
         )
 
     def steps_from_here(self):
@@ -133,6 +142,7 @@ class _Training:
         run = self.run
         affordable = int(of_first(affordable_steps(run, self.began)))
         self.planned_at = run.clock()
+        say_new_plan(run, affordable, self.began, self.display)
         if abs(affordable - run.steps) < run.steps / 100 or affordable <= run.step:
             return steps
         self.take_in(self.settle())
@@ -148,46 +158,53 @@ class _Training:
         for step, metrics in arrived:
             self.in_a_row = metrics.skipped.in_a_row
             if self.in_a_row:
-                self.why = f"loss {metrics.loss}, gradient norm {metrics.gradient_norm}"
+                self.why = _what_is_not_finite(metrics)
                 self.display.say(f"step {step} skipped: {self.why}")
             else:
                 run.losses.append(metrics.loss)
                 number = (step - 1) // run.batches.batches_per_epoch
                 run.pass_loss = run.pass_loss.add(metrics.loss, number)
-            if step % LOG_EVERY == 0 and run.losses:
-                loss = sum(run.losses) / len(run.losses)
-                run.losses = []
+            self.last = step, metrics
+            if run.losses:
+                mean = sum(run.losses) / len(run.losses)
                 speed = run.chars_per_second()
-                self.record(
-                    step=step,
-                    loss=loss,
-                    gradient_norm=None if self.in_a_row else metrics.gradient_norm,
-                    skipped_steps=metrics.skipped.in_all,
-                    chars_per_second=speed,
-                )
-                note = f"loss {loss:.3f}  {speed:,.0f} chars/s"
-                self.display.advance(run.step, run.steps, note)
+                note = f"loss {mean:.3f}"
+                note += "" if speed is None else f"  {speed:,.0f} chars/s"
+                self.display.advance(step, run.steps, note)
+            if step % LOG_EVERY == 0:
+                self.record_losses()
+
+    def record_losses(self):
+        """Records the losses since the last record, if there are any."""
+        run = self.run
+        if not run.losses or self.last is None:
+            return
+        step, metrics = self.last
+        loss, run.losses = sum(run.losses) / len(run.losses), []
+        self.record(
+            step=step,
+            loss=loss,
+            gradient_norm=None if self.in_a_row else metrics.gradient_norm,
+            skipped_steps=metrics.skipped.in_all,
+            chars_per_second=run.chars_per_second(),
+        )
 
     def record(self, **values):
         if self.log is None:  # another process keeps it
             return
         try:
             self.log.append(values)
+            self.log_fails = False
         except OSError as error:
-            self.display.say(
-                f"step {values['step']} could not be written to {self.log.path} "
-                f"({error.strerror}); training goes on, and it is tried again"
-            )
+            # Said once, and not for each record until it is mended.
+            if not (self.log_fails or self.run.is_gone()):
+                self.display.say(
+                    f"step {values['step']} could not be written to {self.log.path} "
+                    f"({error.strerror}); training goes on, and it is tried again"
+                )
+            self.log_fails = True
         self.run.recorded = len(self.log.records)
         self.trackers.write(values)
-
-    def say_loss(self):
-        """Says what the run reports, whether or not it ends between two records."""
-        if (mean := self.run.pass_loss.mean) is not None:
-            self.display.say(
-                f"step {self.run.step}: training loss {mean:.4f} nats per character, "
-                f"the mean of {self.run.pass_loss.steps} steps of the last pass"
-            )
 
     def sample_is_due(self):
         run = self.run
@@ -212,12 +229,25 @@ class _Training:
         self.record(step=run.step, val_nats_per_char=val)
         self.display.say(
             f"step {run.step}/{run.steps}: validation {val:.4f} nats per character, "
-            f"{run.chars_per_second():,.0f} chars/s, {run.seconds():.0f} s"
+            f"{run.seconds():.0f} s"
         )
         if of_first(val < run.best.get("val_nats_per_char", math.inf)):
             run.best = {"step": run.step, "val_nats_per_char": val}
             params = predicting(run.parallel.collect(run.state))
             run.checkpoints.save_best(run.step, params, run.about())
+
+    def finish(self):
+        """Ends what goes on beside training, and draws the loss curve."""
+        run = self.run
+        gone = run.is_gone()
+        with contextlib.suppress(OSError) if gone else contextlib.nullcontext():
+            run.checkpoints.finish()
+        self.trackers.close()
+        if jax.process_index() == 0 and not gone:
+            from curve import draw_curve  # Matplotlib takes a second to import
+
+            name = run.workdir.resolve().name  # also of "."
+            draw_curve(run.records, run.workdir / "curve.png", name)
 
     def save_is_due(self, by_time):
         run, save_steps = self.run, self.run.config.save_steps
@@ -239,7 +269,7 @@ class _Training:
         self.take_in(self.settle())
         before = run.step - self.in_a_row
         evidence = (
-            f"{self.in_a_row} steps in a row, up to step {run.step}, were not finite "
+            f"{self.in_a_row} steps in a row, up to step {run.step}, were skipped "
             f"({self.why})"
         )
         now, found = run.parallel.collect(run.state), None
@@ -269,3 +299,15 @@ class _Training:
         )
         run.checkpoints.forget_after(run.step)
         run.save()
+
+
+def _what_is_not_finite(metrics):
+    """Why a step was skipped."""
+    if not math.isfinite(metrics.loss):
+        return f"its loss is {metrics.loss}"
+    if not math.isfinite(metrics.gradient_norm):
+        return f"the norm of its gradient is {metrics.gradient_norm}"
+    return (
+        "it would make parameters that are not finite; its loss is "
+        f"{metrics.loss:.4g}, the norm of its gradient {metrics.gradient_norm:.4g}"
+    )

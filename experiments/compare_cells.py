@@ -1,6 +1,8 @@
 """Is the GRU faster than the LSTM, and does it lose anything? RNN, LSTM, GRU measured.
 
     python experiments/compare_cells.py --corpus tinyshakespeare stdlib
+    python experiments/compare_cells.py --corpus my.txt --seeds 0 --minutes 3
+    python experiments/compare_cells.py --corpus my.txt --hidden 512 --out runs/wide
 
 Two comparisons at equal time, with every seed on every text. width: the cells have
 equally many units, so that one word is swapped. parameters: each is as wide as it takes
@@ -9,18 +11,20 @@ the other two, has a sixth of it. Each run is one of char_gen.py, after the one 
 it, and the cells take turns in going first, so that a machine which slows down slows
 down all. Nothing else should run on it.
 
-A run that is done is not made again; one that was stopped goes on, and its speed and
-memory, of which only the last process knows, are left out. The picture is
-OUT/compare-cells.png; the last line of standard output is JSON. Exit status: 0 done, 2
-bad input, or standard output cannot be written, 130 stopped by Ctrl-C; that of
-char_gen.py if a run fails.
+Speeds are those of training steps; compilation is told apart. A cell that has trained
+for fewer than a hundred steps is compared with nothing: that is refused, with what to
+give. A run that is done is not made again; one that was stopped goes on, and its speed
+and memory, of which only the last process knows, are left out.
+
+The picture is OUT/compare-cells.png. What was measured is printed as one JSON object
+where standard output is no terminal. Exit status: 0 done, 2 bad input, or standard
+output cannot be written, 130 stopped by Ctrl-C; that of char_gen.py if a run fails.
 """
 
 import jaxtext.needs_experiments
 
 import dataclasses
 import json
-import math
 import signal
 import statistics
 import subprocess
@@ -34,16 +38,19 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from char_build import build_model
-from char_flags import check_seed, parse
+from char_flags import parse
+from few import FEW
 from figures import COLOURS, NAMES, save
+from flag_types import Count, Positive, Seed
 from flags import read
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from names import no_flag
-from watch import screen
+from watch import print_result, screen
 
 import jaxtext as jt
 from jaxtext.errors import InputError
-from jaxtext.streams import print_last_line, say, script
+from jaxtext.streams import say, script
 
 PRESET = ("--preset", "cpu-3min", "--no-layer-norm")  # the cells as such
 RATES = {"lstm": 1.2e-2, "gru": 1.2e-2, "rnn": 2e-3}
@@ -66,11 +73,11 @@ class Config:
 
     corpus: tuple[str, ...] = ("tinyshakespeare", "stdlib")
     """Texts to compare on, one after the other, each as char_gen.py takes it."""
-    seeds: tuple[int, ...] = (0, 1, 2)
+    seeds: tuple[Seed, ...] = (0, 1, 2)
     """With which seeds."""
-    minutes: float = 1.0
+    minutes: Positive = 1.0
     """How long each run may take."""
-    hidden: int = 256
+    hidden: Count = 256
     """Units of the LSTM, and of all cells where widths are equal."""
     out: Path = Path("runs/compare-cells")
     """Where runs and the picture go."""
@@ -79,42 +86,77 @@ class Config:
 @script
 def main(argv: Sequence[str] | None = None) -> int:
     """Trains, draws, and returns the exit status."""
-    config = read(Config, argv)
+    config = read(Config, argv, __doc__)
     _check(config)
     config.out.mkdir(parents=True, exist_ok=True)
     compared = []
     try:
         for one in compare(config):
+            _check_enough(one, config)
             compared.append(one)
-            say(
-                f"{one.text}, equal {one.what}: {one.cell} of {one.hidden}, "
-                f"seed {one.seed}: {one.result['val_nats_per_char']:.4f} nats, "
-                f"{one.result['chars_per_second']:,.0f} characters a second"
-            )
+            say(f"seed {one.seed}: {_line(one)}")
     except subprocess.CalledProcessError as error:
         return error.returncode  # what is wrong it has said itself
     path = config.out / "compare-cells.png"
     save(draw(compared), path)
-    said = {"compared": summary(compared), "picture": str(path)}
-    print_last_line(json.dumps(said))
+    found = summary(compared)
+    say(report(found))
+    say(f"  picture: {path}")
+    print_result({"compared": found, "picture": str(path)})
     return 0
 
 
 def _check(config: Config) -> None:
-    for name in "hidden", "minutes":
-        number = getattr(config, name)
-        if not 0 < number < math.inf:
-            raise InputError(f"--{name}: expected more than 0, got {number}")
     for name in "corpus", "seeds":
         if not getattr(config, name):
             raise InputError(f"--{name}: expected at least one, got none")
-    for seed in config.seeds:
-        check_seed(seed)
     if "-" in config.corpus:
         raise InputError("--corpus: expected what can be read again and again, got -")
     names = Counter(Path(corpus).stem for corpus in config.corpus)
     if twice := [name for name, count in names.items() if count > 1]:
         raise InputError(f"--corpus: expected different names, got {twice[0]} twice")
+
+
+def _check_enough(one: Compared, config: Config) -> None:
+    """Raises `InputError` for a cell that has not learnt enough to be compared."""
+    steps = one.result["steps"]
+    if steps < FEW:
+        # Starting takes a part of the time that is not known here.
+        more = max(2.0, 2 * FEW / max(1, steps)) * config.minutes
+        raise InputError(
+            f"--minutes: expected {FEW} steps or more of each cell, got {steps} of "
+            f"{one.cell} in {config.minutes:g} minutes; give --minutes {more:.2g}"
+        )
+
+
+def _line(one: Compared) -> str:
+    result = one.result
+    speed = result["chars_per_second"]
+    told = "no speed" if speed is None else f"{speed:,.0f} characters a second"
+    return (
+        f"{one.text}, equal {one.what}: {one.cell} of {one.hidden}, "
+        f"{result['val_nats_per_char']:.4f} nats after {result['steps']:,} steps, "
+        f"{told}"
+    )
+
+
+def report(found: dict[str, Any]) -> str:
+    """What was measured, as a table: medians over seeds, and on how many steps."""
+    lines = []
+    for text, comparisons in found.items():
+        for what, cells in comparisons.items():
+            lines.append(f"{text}, {what}, medians of seeds:")
+            for cell, of in cells.items():
+                speed, steps = of["chars_per_second"], of["chars_per_second_of_steps"]
+                told = "speed not known"
+                if speed is not None:
+                    told = f"{speed:,.0f} characters/s over {steps:,.0f} steps"
+                lines.append(
+                    f"  {cell:<5} {of['hidden']:>4} units  {of['nats_per_char']:.4f} "
+                    f"nats after {of['steps']:,.0f} steps; {told}; compiling took "
+                    f"{of['compile_seconds']:.1f} s"
+                )
+    return "\n".join(lines)
 
 
 def compare(config: Config) -> Iterator[Compared]:
@@ -187,7 +229,7 @@ def summary(compared: Sequence[Compared]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key in dict.fromkeys((x.text, x.what, x.cell) for x in compared):
         of = [x for x in compared if (x.text, x.what, x.cell) == key]
-        whole = [x.result for x in of if not x.result["resumed_from_step"]]
+        whole = [x.result for x in of if _is_whole(x)]
 
         def median(name, results):
             values = [result[name] for result in results]
@@ -200,17 +242,26 @@ def summary(compared: Sequence[Compared]) -> dict[str, Any]:
             "parameters": results[0]["parameters"],
             "nats_per_char": median("val_nats_per_char", results),
             "passes": median("epochs", results),
+            "steps": median("steps", results),
             "chars_per_second": median("chars_per_second", whole),
+            "chars_per_second_of_steps": median("chars_per_second_of_steps", whole),
+            "compile_seconds": median("compile_seconds", results),
             "peak_memory_mb": median("peak_memory_mb", whole),
             "seeds": len(of),
         }
     return found
 
 
+def _is_whole(one: Compared) -> bool:
+    """Whether speed and memory are known: of one process, from the first step on."""
+    result = one.result
+    return not result["resumed_from_step"] and result["chars_per_second"] is not None
+
+
 def draw(compared: Sequence[Compared]) -> Figure:
     """Loss against speed: a row a text, a column for what is equal, a dot a run."""
     texts = list(dict.fromkeys(x.text for x in compared))
-    figure = Figure(figsize=(10, 4 * len(texts)), dpi=120, layout="constrained")
+    figure = Figure(figsize=(10, 5 * len(texts)), dpi=120, layout="constrained")
     grid = figure.subplots(len(texts), 2, squeeze=False, sharey="row")
     for row, text in zip(grid, texts, strict=True):
         for axes, what in zip(row, ("width", "parameters"), strict=True):
@@ -218,15 +269,15 @@ def draw(compared: Sequence[Compared]) -> Figure:
                 of = [
                     x
                     for x in compared
-                    if (x.text, x.what, x.cell) == (text, what, cell)
-                    and not x.result["resumed_from_step"]
+                    if (x.text, x.what, x.cell) == (text, what, cell) and _is_whole(x)
                 ]
                 if not of:
                     continue
                 result = of[0].result
                 label = (
                     f"{NAMES[cell]}: {of[0].hidden} units, {result['parameters']:,} "
-                    f"parameters, {result['peak_memory_mb']:.0f} MB"
+                    f"parameters,\n{result['steps']:,} steps, "
+                    f"{result['peak_memory_mb']:.0f} MB"
                 )
                 axes.scatter(
                     [x.result["chars_per_second"] for x in of],
@@ -235,11 +286,16 @@ def draw(compared: Sequence[Compared]) -> Figure:
                     label=label,
                 )
             axes.set_xlabel("characters a second")
+            axes.xaxis.set_major_formatter("{x:,.0f}")
+            axes.xaxis.set_major_locator(MaxNLocator(5))  # as long as they are
             axes.set_title(f"{text}, equal {what}, equal time", parse_math=False)
             axes.grid(alpha=0.25)
             if axes.collections:
                 axes.set_xlim(0, 1.1 * axes.dataLim.x1)
-                axes.legend(fontsize="small")
+                # Below, where there are no dots that it could hide.
+                axes.legend(
+                    fontsize="small", loc="upper left", bbox_to_anchor=(0, -0.18)
+                )
         row[0].set_ylabel("nats per character")
     return figure
 

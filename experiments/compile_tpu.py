@@ -1,16 +1,18 @@
 """Compile the training step for a TPU slice, on a machine that has no TPU.
 
-    pip install '.[experiments,tpu]'
     python experiments/compile_tpu.py --topology v5e:4x4
-    python experiments/compile_tpu.py --topology v5e:16x16 --cell lstm --hidden 1024 \
-        --layers 2 --batch-size 2048 --dtype bfloat16
+    python experiments/compile_tpu.py --cell gru --hidden 1024 --dtype bfloat16
+    python experiments/compile_tpu.py --topology v6e:2x2 --preset enwik8
 
-The step is the one that char_gen.py would take with the same flags on that slice, data
-parallel over all its chips. Told are the memory that it takes of each chip, what is in
-the program, and a bound: no step can be faster than the chips and what lies between
-them. It is no measurement.
+It needs the extra ``tpu``: pip install '.[experiments,tpu]'. The step is the one that
+char_gen.py would take with the same flags on that slice, data parallel over all its
+chips. Told are the memory that it takes of each chip, what is in the program, and a
+bound: no step can be faster than the chips and what lies between them. It is no
+measurement. Flags about the text, how long to train and where make no difference, so
+that a command of char_gen.py can be given as it is.
 
-The report goes to standard error; the last line on standard output is one JSON object.
+The report goes to standard error, and is printed as one JSON object where standard
+output is no terminal.
 
 Exit status: 0 it fits; 2 bad input, or standard output cannot be written; 3 it does not
 fit in the memory of a chip; 130 stopped by Ctrl-C.
@@ -33,7 +35,6 @@ os.environ.update(
 import jaxtext.needs_experiments  # noqa: F401 (first)
 
 import importlib.metadata
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,13 +43,13 @@ from typing import Any
 import char_config
 import char_flags
 import jax
+from char_options import TwoOrMore
 from tpu_chips import find_slice
 from tpu_program import DoesNotFitError, backends, compile_step
 from tpu_report import bound, heading, report, shortage
-from watch import Screen, screen
+from watch import Screen, print_result, screen
 
-from jaxtext.errors import InputError
-from jaxtext.streams import print_last_line, script
+from jaxtext.streams import script
 from jaxtext.types import Device
 
 DOES_NOT_FIT = 3
@@ -56,29 +57,22 @@ DOES_NOT_FIT = 3
 
 @dataclass(frozen=True)
 class Config(char_config.Config):
-    """Compile the training step for a TPU slice, on a machine that has no TPU.
-
-    Takes the flags of char_gen.py and compiles what that would run with them. The text,
-    how long to train and how to watch make no difference. Exit status: 0 it fits, 2 bad
-    input, 3 it does not fit in the memory of a chip.
-    """
+    """The flags of ``char_gen.py``, and the slice."""
 
     topology: str = "v5e:4x4"
-    """The slice: generation and extent in chips, such as v4:2x2x1, v5e:1x1, v5e:4x4,
-    v5e:16x16, v5p:4x4x4, v6e:2x2. The batch is divided between its chips."""
-    vocab_size: int = 65
+    """The slice: generation and extent in chips, such as v4:2x2x1, v5e:16x16, v6e:2x2.
+    The batch is divided between its chips."""
+    vocab_size: TwoOrMore = 65
     """Number of distinct symbols (65: tiny Shakespeare), which a text would tell."""
 
 
 @script
 def main(argv: Sequence[str] | None = None) -> int:
     """Compiles, reports, and returns the exit status."""
-    config = char_flags.parse(argv, Config)
-    if config.vocab_size < 2:
-        raise InputError(f"--vocab-size: expected > 1, got {config.vocab_size}")
+    config = char_flags.parse(argv, Config, __doc__)
     with screen() as display:
         result = compile_and_tell(config, display)
-    print_last_line(json.dumps(result))
+    print_result(result)
     return 0 if result["fits"] else DOES_NOT_FIT
 
 
@@ -87,7 +81,7 @@ def compile_and_tell(config: Config, display: Screen) -> dict[str, Any]:
     devices, chip = find_slice(config.topology)
     result = about(config, devices)
     display.say(heading(result))
-    display.start("compiling", total=1)
+    display.start("compiling", total=1, slow=True)
     try:
         program = compile_step(config, config.vocab_size, devices)
     except DoesNotFitError as error:

@@ -1,12 +1,15 @@
 """Which text an evaluation is of, and what is known of it."""
 
+import glob
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from char_remembered import remembered
 from watch import Screen
 
 import jaxtext as jt
@@ -42,14 +45,17 @@ class Text:
 def read(
     specs: Sequence[str] | None,
     part: Part | None,
+    workdir: Path,
     about: dict[str, Any],
     display: Screen,
 ) -> Text:
     """Reads the text to evaluate a run on.
 
     Args:
-      specs: as ``--corpus``; ``None`` is the run's own, if its name says where it is.
+      specs: as ``--corpus``; ``None`` is what the run was validated on, as far as its
+        directory knows where that is.
       part: ``None`` is the validation part where the run kept one, else all.
+      workdir: the run's directory.
       about: what the run's checkpoint holds beside its arrays.
       display: its bar moves with the bytes that are read; it is told what is left out.
 
@@ -57,17 +63,13 @@ def read(
       InputError: a text that cannot be read, has characters that the run does not know,
         or is not the run's own where only that one would do.
     """
-    name = about["corpus"]["name"]
-    if specs is None and name not in ("stdlib", *DATASETS):
+    validated_on = specs if specs is not None else _validated_on(workdir, about)
+    corpus, own = _read(validated_on, about, display)
+    if specs is None and not (own or about["identity"].get("val_corpus")):
+        name = about["corpus"]["name"]
         raise InputError(
-            f"--corpus: expected the text to evaluate on, got none; the run knows its "
-            f"own only by the name {name}. Give it again, or any other"
-        )
-    corpus, own = _read([name] if specs is None else specs, about, display)
-    if specs is None and not own:
-        raise InputError(
-            f"the run was trained on another text called {name} than the one that has "
-            "this name here; give the one to evaluate on as --corpus"
+            f"--corpus: expected the text {name} as the run was trained on it, but it "
+            "has changed; give the one to evaluate on"
         )
     train = validation = corpus.ids[:0]
     if own:
@@ -86,6 +88,24 @@ def read(
         )
     ids = validation if part == "validation" else corpus.ids
     return Text(corpus, own, part, ids, train)
+
+
+def _validated_on(workdir, about):
+    """Where the run's own text is: what it validated on, if that is another one."""
+    name, kept = about["corpus"]["name"], remembered(workdir)
+    specs = kept.get("val_corpus") or kept.get("corpus") or (name,)
+    known = ("stdlib", *DATASETS)
+    if "-" in specs or (not kept and name not in known):
+        raise InputError(
+            "--corpus: expected the text to evaluate on, got none; the run knows its "
+            f"own only by the name {name}. Give it again, or any other"
+        )
+    if lost := [x for x in specs if x not in known and not glob.glob(x)]:
+        raise InputError(
+            f"--corpus: expected the run's text where it was, {lost[0]}, and found "
+            "none; give it again, or any other"
+        )
+    return specs
 
 
 def read_training(specs: Sequence[str], about: dict[str, Any], display: Screen) -> Ids:

@@ -11,10 +11,9 @@ windows of 256 predictions, each from the zero state, as Transformers with a con
 learning from what it has predicted already (Krause et al., 2018); it is reported
 apart from the static loss, and beside it.
 
-Uses the run's best checkpoint, or its latest where nothing was validated. The heat map
-is a page of HTML in the run's directory. The last line on standard output is one JSON
-object; all else goes to standard error. For a model over bytes, read byte wherever it
-says character.
+The heat map is a page of HTML in the run's directory. What was found is said on
+standard error, and printed as one JSON object where standard output is no terminal. For
+a model over bytes, read byte wherever it says character.
 
 Exit status: 0 done, 2 bad input, or standard output cannot be written, 130 stopped by
 Ctrl-C.
@@ -23,7 +22,6 @@ Ctrl-C.
 import jaxtext.needs_experiments
 
 import dataclasses
-import json
 import math
 import sys
 from collections.abc import Sequence
@@ -34,17 +32,16 @@ from typing import Any, Literal
 import eval_page
 import eval_text
 import numpy as np
-import tyro
-from char_build import restore
 from char_config import WINDOWS
-from flag_types import OptionalPath, OptionalWords
-from flags import Typed, typed
+from char_restore import Which, described, restore
+from flag_types import Count, NotNegative, Positive, Whole
+from flags import Typed, build, flag, typed
 from pages import check_page, page_in, write_page
-from watch import Screen, screen
+from watch import Screen, print_result, screen
 
 import jaxtext as jt
 from jaxtext.errors import InputError
-from jaxtext.streams import print_last_line, say, script
+from jaxtext.streams import script
 from jaxtext.text import Vocabulary
 from jaxtext.training import DynamicRule, checkpoint, evaluate_dynamic, gradient_rms
 from jaxtext.training import predictions as predict
@@ -57,75 +54,74 @@ STREAMS, BATCHES = 100, 50
 
 @dataclass(frozen=True)
 class Config:
-    """Evaluate a trained run on a text: the one it was trained on, or any other.
-
-    The last line on standard output is one JSON object. carried and cold-256 are not
-    to be compared with one another, nor either of them with dynamic evaluation.
-    """
+    """What to evaluate, on which text, and how."""
 
     workdir: Path
     """Directory of the run, as char_gen.py printed it."""
-    corpus: OptionalWords = None
+    corpus: tuple[str, ...] | None = None
     """Text to evaluate on, as char_gen.py takes it: files, directories, globs, '-',
-    stdlib or tinyshakespeare. Default: what the run was trained on, if that was one of
-    the last two; elsewhere a run knows no more of it than its name and its SHA-256."""
-    protocol: Literal["carried", "cold-256"] = "carried"
+    stdlib or tinyshakespeare. Default: what the run was validated on, if it is still
+    where it was."""
+    protocol: Literal["carried", "cold-256"] | None = None
     """carried: read the text once, the state carried to its end. cold-256: consecutive
-    windows of 256 predictions, each from the zero state, as nanoGPT is evaluated."""
+    windows of 256 predictions, each from the zero state, as nanoGPT is evaluated.
+    Default: as the run was validated."""
     part: Literal["validation", "all"] | None = None
     """Which part of the text. validation: what the run kept for that, at its end.
     Default: validation for the text that the run was trained on, all of any other."""
-    checkpoint: Literal["best", "latest"] = "best"
-    """Which parameters: those that did best in validation, or the last ones."""
+    checkpoint: Which = "best"
+    """Which parameters: those that did best in validation (the latest, if nothing was
+    validated), the latest ones, or those of this step, if they were kept."""
     dynamic: bool = False
     """Also let the model learn from what it has predicted already, segment by segment
     (dynamic evaluation). Only carried. Told apart from the static loss."""
-    statistics: OptionalWords = None
+    statistics: tuple[str, ...] | None = None
     """Where --corpus is another text than the run was trained on, the latter, for
     --dynamic: it measures there how large the gradient of each parameter is."""
-    segment: int = DynamicRule.segment
+    segment: Count = DynamicRule.segment
     """Characters between two updates, with --dynamic."""
-    rate: float = DynamicRule.rate
+    rate: Positive = DynamicRule.rate
     """Learning rate, with --dynamic. Choose it on another text than the one that you
     report."""
-    decay: float = DynamicRule.decay
+    decay: NotNegative = DynamicRule.decay
     """How fast parameters return to what was trained, with --dynamic."""
-    page: OptionalPath = None
+    page: Path | None = None
     """Where the page with the heat map is written. Default: evaluation-….html in the
     run's directory, unless that is read-only."""
-    page_characters: int = 20_000
+    page_characters: Whole = 20_000
     """The page shows so many characters from the beginning; 0 writes none."""
 
 
 @script
 def main(argv: Sequence[str] | None = None) -> int:
     """Evaluates, prints the result, and returns the exit status."""
-    words = typed(Config, argv)
-    config = tyro.cli(Config, args=argv)
+    words = typed(Config, argv, __doc__)
+    config = build(Config, words)
     rule = _check(config, words)
     with screen() as display:
         result = evaluate(config, rule, display)
-    print_last_line(json.dumps(result))
+    print_result(result)
     return 0
 
 
 def evaluate(config: Config, rule: DynamicRule, display: Screen) -> dict[str, Any]:
     """Restores the model, reads the text, and says how well they agree."""
     about = checkpoint.read_about(
-        config.workdir, series=config.checkpoint, warn=display.say
+        config.workdir, which=config.checkpoint, warn=display.say
     ).about
+    protocol = _protocol(config, about)
     vocabulary = Vocabulary.from_json(about["vocabulary"])
     display.start("reading the text", total=1)
-    text = eval_text.read(config.corpus, config.part, about, display)
+    text = eval_text.read(config.corpus, config.part, config.workdir, about, display)
     display.stop()
     if config.dynamic and not text.own and config.statistics is None:
         raise InputError(
             "--dynamic on another text than the run was trained on needs the latter "
             "too, for gradient statistics; give it as --statistics"
         )
-    path = _page_path(config, text, display.say)
+    path = _page_path(config, text, protocol, display.say)
     model, found = restore(
-        config.workdir, about, series=config.checkpoint, warn=display.say
+        config.workdir, about, which=config.checkpoint, warn=display.say
     )
     if text.own and text.part == "all":
         display.say("note: the run was trained on this text, or on most of it")
@@ -135,14 +131,14 @@ def evaluate(config: Config, rule: DynamicRule, display: Screen) -> dict[str, An
             "of this text; what follows them is not read"
         )
 
-    window = WINDOWS[config.protocol]
+    window = WINDOWS[protocol]
     nats, by_position = _static(model, found.arrays, text.ids, window, display)
     size = eval_text.size(vocabulary, text.ids[1:])
     result = {
         **_measures("", nats, len(text.ids) - 1, size),
         "characters": len(text.ids) - 1,
         "bytes": size,
-        "protocol": config.protocol,
+        "protocol": protocol,
         "part": text.part,
         "corpus": text.corpus.name,
         "corpus_sha256": text.corpus.sha256,
@@ -151,6 +147,7 @@ def evaluate(config: Config, rule: DynamicRule, display: Screen) -> dict[str, An
         "vocab": vocabulary.kind,
         "checkpoint": config.checkpoint,
         "step": found.step,
+        "checkpoint_is_of": described(found),
         "workdir": str(config.workdir),
     }
     if config.dynamic:
@@ -162,41 +159,51 @@ def evaluate(config: Config, rule: DynamicRule, display: Screen) -> dict[str, An
         result |= _measures("dynamic_", nats, len(text.ids) - 1, size)
         result["dynamic"] = dataclasses.asdict(rule)
     display.stop()
-    _report(result, display)
+    display.tell(_figures(result) | ({} if path is None else {"heat map": str(path)}))
     if path is not None:
         shown = np.asarray(text.ids[: config.page_characters])
         k = min(GUESSES, len(vocabulary))
         said = predict(model, found.arrays, shown, window=window, likeliest=k)
         heat = eval_page.heat_map(vocabulary, shown, said, window)
         write_page(path, _page(result, len(text.ids), len(shown), by_position, heat))
-        display.say(f"  heat map             {path}")
         result["page"] = str(path)
     return result
 
 
 def _check(config: Config, words: Typed) -> DynamicRule:
     """Checks what can be checked before anything is read."""
-    if config.dynamic and config.protocol != "carried":
-        raise InputError(
-            f"--dynamic: expected --protocol carried, got {config.protocol}; what has "
-            "been learnt would be carried where the state is not"
-        )
     for name in ("statistics", "segment", "rate", "decay"):
         if name in words and not config.dynamic:
-            raise InputError(f"--{name}: expected --dynamic with it; add it")
-    if config.page_characters < 0 or config.page_characters == 1:
-        given = config.page_characters
-        raise InputError(f"--page-characters: expected 0 or at least 2, got {given}")
+            raise InputError(
+                f"{flag(name)}: expected --dynamic with it, got "
+                f"{getattr(config, name)}; add --dynamic, or leave it out"
+            )
+    if config.page_characters == 1:
+        raise InputError("--page-characters: expected 0, or 2 or more, got 1; mend it")
     if config.page is not None and config.page_characters == 0:
-        say("note: no --page is written, for --page-characters is 0")
+        raise InputError(
+            f"--page: expected --page-characters above 0 with it, got {config.page}; "
+            "leave one of them out"
+        )
     return DynamicRule(config.segment, config.rate, config.decay)
 
 
-def _page_path(config, text, say):
+def _protocol(config, about):
+    """How the text is read: as is asked for, or as the run read it."""
+    protocol = config.protocol or about["identity"].get("eval_protocol", "carried")
+    if config.dynamic and protocol != "carried":
+        raise InputError(
+            f"--dynamic: expected --protocol carried, got {protocol}; what has been "
+            "learnt would be carried where the state is not"
+        )
+    return protocol
+
+
+def _page_path(config, text, protocol, say):
     """Where the page goes, which must be known to be possible before the work."""
     if config.page_characters == 0:
         return None
-    name = f"evaluation-{text.corpus.name}-{config.protocol}-{text.part}.html"
+    name = f"evaluation-{text.corpus.name}-{protocol}-{text.part}.html"
     path = config.page or page_in(config.workdir, name, say)
     if path is not None:
         check_page(path)
@@ -259,7 +266,7 @@ def _figures(result):
         "text": f"{result['corpus']}, {result['part']}: {result['characters']:,} "
         f"{unit}s predicted",
         "protocol": result["protocol"],
-        "checkpoint": f"{result['checkpoint']}, step {result['step']:,}",
+        "checkpoint": f"{result['checkpoint']}: {result['checkpoint_is_of']}",
     }
     names = {"": "static", "dynamic_": "dynamic evaluation"}
     for prefix, name in names.items():
@@ -271,11 +278,6 @@ def _figures(result):
                 f"perplexity {result[prefix + 'perplexity']:.3f}"
             )
     return figures
-
-
-def _report(result, display):
-    for name, value in _figures(result).items():
-        display.say(f"  {name:<20} {value}")
 
 
 def _page(result, length, shown, by_position, heat):

@@ -1,34 +1,160 @@
-"""Types of flags that take their words as they are.
+"""What the value of a flag may be: its type, and the bounds that it lies within.
 
-tyro reads the word None as the value ``None`` where a flag may be left out. A file, or
-a host, may have that name, so the types here know no such word: what was typed is what
-is meant, and ``None`` is what a flag is that was not given.
+The type of a configuration's field says what its flag takes: ``Count`` is a whole
+number of 1 or more, ``Literal["best", "latest"] | Count`` one of two words or such a
+number, ``tuple[str, ...]`` any number of words. A value that is not of the type is
+refused by `convert`, whichever script the flag belongs to.
 """
 
+import difflib
+import math
+import types
+import typing
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
-from tyro.constructors import PrimitiveConstructorSpec
-
-
-def _one(kind, metavar):
-    return PrimitiveConstructorSpec(
-        nargs=1,
-        metavar=metavar,
-        instance_from_str=lambda words: kind(words[0]),
-        is_instance=lambda value: value is None or isinstance(value, kind),
-        str_from_instance=lambda value: ["none"] if value is None else [str(value)],
-    )
+from jaxtext.errors import InputError
 
 
-_SEVERAL = PrimitiveConstructorSpec(
-    nargs="*",
-    metavar="[STR [STR ...]]",
-    instance_from_str=tuple,
-    is_instance=lambda value: value is None or isinstance(value, tuple),
-    str_from_instance=lambda value: ["none"] if value is None else list(value),
-)
+class Bound(NamedTuple):
+    """A condition on a number.
 
-OptionalPath: TypeAlias = Annotated[Path | None, _one(Path, "PATH")]
-OptionalWord: TypeAlias = Annotated[str | None, _one(str, "STR")]
-OptionalWords: TypeAlias = Annotated[tuple[str, ...] | None, _SEVERAL]
+    Attributes:
+      holds: Whether a number meets it. NaN meets none.
+      expected: What is said to be expected of a number that does not.
+    """
+
+    holds: Callable[[float], bool]
+    expected: str
+
+
+def at_least(least: int) -> Bound:
+    """The bound of whole numbers from `least` on."""
+    return Bound(lambda x: x >= least, f"a whole number of {least} or more")
+
+
+Whole: TypeAlias = Annotated[int, at_least(0)]
+Count: TypeAlias = Annotated[int, at_least(1)]
+Seed: TypeAlias = Annotated[
+    int, Bound(lambda x: 0 <= x < 2**32, "a whole number of 0 or more, below 2**32")
+]
+Positive: TypeAlias = Annotated[
+    float, Bound(lambda x: 0 < x < math.inf, "a finite number above 0")
+]
+NotNegative: TypeAlias = Annotated[
+    float, Bound(lambda x: 0 <= x < math.inf, "a finite number of 0 or more")
+]
+Rate: TypeAlias = Annotated[
+    float, Bound(lambda x: 0 <= x < 1, "a number of at least 0 and below 1")
+]
+
+_WORDS = {int: "a whole number", float: "a number", str: "a word", Path: "a path"}
+_METAVARS = {int: "INT", float: "FLOAT", str: "STR", Path: "PATH"}
+
+
+class Value(NamedTuple):
+    """What a type allows.
+
+    Attributes:
+      choices: Words that it has of its own; empty if there are none.
+      type: What any other word is converted by; ``None`` if there are no others.
+      bound: What a number has to meet.
+      single: Whether it may be one value alone.
+      several: Whether it may be any number of values, a tuple.
+    """
+
+    choices: tuple[str, ...] = ()
+    type: Any = None
+    bound: Bound | None = None
+    single: bool = True
+    several: bool = False
+
+    @property
+    def metavar(self) -> str:
+        """What stands for the value in ``--help``."""
+        other = [] if self.type is None else [_METAVARS[self.type]]
+        return "|".join([*self.choices, *other]) + (" ..." if self.several else "")
+
+    def expected(self, word: str = "") -> str:
+        """What is expected, in words; of choices, what is like `word` comes first."""
+        other = []
+        if self.type is not None:
+            other = [self.bound.expected if self.bound else _WORDS[self.type]]
+        if not self.choices:
+            return other[0]
+        choices = nearest_first(word, self.choices)
+        return "one of " + ", or ".join([", ".join(choices), *other])
+
+    def read(self, word: str) -> Any:
+        """The value that a word stands for.
+
+        Raises:
+          ValueError: If it stands for none.
+        """
+        if word in self.choices:
+            return word
+        if self.type is None:
+            raise ValueError
+        value = self.type(word)
+        if self.bound is not None and not self.bound.holds(value):
+            raise ValueError
+        return value
+
+
+def value_of(hint: Any) -> Value:
+    """What the type of a field allows; of a union, what any part of it allows."""
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        return value_of(parts[0])._replace(bound=parts[1])
+    if origin is Literal:
+        return Value(choices=parts)
+    if origin is tuple:
+        return value_of(parts[0])._replace(single=False, several=True)
+    if origin in (typing.Union, types.UnionType):
+        found = [value_of(part) for part in parts if part is not type(None)]
+        return Value(
+            tuple(word for each in found for word in each.choices),
+            next((each.type for each in found if each.type is not None), None),
+            next((each.bound for each in found if each.bound is not None), None),
+            any(each.single for each in found),
+            any(each.several for each in found),
+        )
+    return Value(type=hint)
+
+
+def convert(flag: str, hint: Any, words: Sequence[str], advice: str = "") -> Any:
+    """The value that the words after a flag stand for.
+
+    Args:
+      flag: What it is called, for messages.
+      hint: The type of its field, as `typing.get_type_hints` has it with its extras.
+      words: As they were typed.
+      advice: What to do if they stand for none.
+
+    Raises:
+      InputError: If they stand for none.
+    """
+    value = value_of(hint)
+    if len(words) != 1 and not value.several:
+        got = " ".join(words) or "none"
+        raise InputError(
+            f"{flag}: expected one value, {value.expected()}, got {got}{advice}"
+        )
+    found = []
+    for word in words:
+        try:
+            found.append(value.read(word))
+        except ValueError:
+            said = f"{flag}: expected {value.expected(word)}, got {word}{advice}"
+            raise InputError(said) from None
+    return found[0] if value.single and len(found) == 1 else tuple(found)
+
+
+def nearest_first(word: str, choices: Sequence[str]) -> list[str]:
+    """Sorts choices by how much they are like a word."""
+
+    def unlike(choice):
+        return -difflib.SequenceMatcher(None, word.lower(), choice.lower()).ratio()
+
+    return sorted(choices, key=unlike)

@@ -1,6 +1,8 @@
 """How far back does a loss reach? The gradient that arrives k steps before it.
 
     python experiments/gradient_reach.py
+    python experiments/gradient_reach.py --seed 1 --out runs/other
+    python experiments/gradient_reach.py --steps 300      # sooner, and learnt less
 
 Left: a plain RNN whose recurrent weights, an orthogonal matrix, are scaled below, at
 and above one, without its tanh and with it. The gradient is multiplied by them once a
@@ -13,37 +15,36 @@ already is not trained again.
 The state is all that one step hands to the next: h, and of an LSTM c too. Relative, for
 a network that has learnt its task has hardly any loss, and so hardly any gradient.
 
-The picture is OUT/gradient-reach.png; the last line of standard output is JSON. Exit
-status: 0 done, 2 bad input, or standard output cannot be written, 130 stopped by
-Ctrl-C.
+The picture is OUT/gradient-reach.png. The norms are printed as one JSON object where
+standard output is no terminal. Exit status: 0 done, 2 bad input, or standard output
+cannot be written, 130 stopped by Ctrl-C.
 """
 
 import jaxtext.needs_experiments
 
-import json
 import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
-from char_flags import check_seed
+from few import FEW
 from figures import COLOURS, NAMES, save
+from flag_types import Seed, at_least
 from flags import read
 from matplotlib.figure import Figure
 from memory_run import Run, trained
 from memory_suite import PROBLEMS, build
 from memory_tasks import TASKS, Task
 from memory_train import begin, losses
-from watch import Screen, screen
+from watch import Screen, print_result, screen
 
 import jaxtext as jt
 from jaxtext.cells.affine import affine
-from jaxtext.errors import InputError
-from jaxtext.streams import print_last_line, script
+from jaxtext.streams import script
 from jaxtext.types import Array, Params
 
 Curves = dict[str, Array]
@@ -56,9 +57,9 @@ PROBLEM, EXAMPLES = "adding-200", 64
 class Config:
     """How far back does a loss reach? The gradient that arrives k steps before it."""
 
-    seed: int = 0
+    seed: Seed = 0
     """Another seed draws other weights, and other texts."""
-    steps: int | None = None
+    steps: Annotated[int, at_least(FEW)] | None = None
     """Let cells learn for so many steps. Default: as memory.py does."""
     out: Path = Path("runs/memory")
     """Where runs of memory.py are, or go, and the picture."""
@@ -117,10 +118,10 @@ def linear(hidden: int) -> jt.Cell:
 @script
 def main(argv: Sequence[str] | None = None) -> int:
     """Measures, draws, and returns the exit status."""
-    config = read(Config, argv)
+    config = read(Config, argv, __doc__)
     with screen() as display:
         result = look(config, display)
-    print_last_line(json.dumps(result))
+    print_result(result)
     return 0
 
 
@@ -128,17 +129,19 @@ def look(config: Config, display: Screen) -> dict[str, Any]:
     """Measures, draws, and says what was found.
 
     Raises:
-      InputError: If a number is out of range.
+      InputError: If what was kept of a run is damaged, or of another protocol.
       OSError: If runs, or the picture, cannot be kept.
     """
-    check_seed(config.seed)
-    if config.steps is not None and config.steps < 1:
-        raise InputError(f"--steps: expected 1 or more, got {config.steps}")
     config.out.mkdir(parents=True, exist_ok=True)
     scaled, cells = measure(config, display)
     path = config.out / "gradient-reach.png"
     save(draw(scaled, cells), path)
     norms = {name: _told(curve) for name, curve in (scaled | cells).items()}
+    display.say("  norm at k, relative to k = 1")
+    for name, found in norms.items():
+        told = ", ".join(f"{norm:.1e} at {k}" for k, norm in found.items() if norm)
+        display.say(f"  {name:<18} {told}")
+    display.say(f"  picture            {path}")
     return {"norms": norms, "picture": str(path)}
 
 

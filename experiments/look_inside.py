@@ -2,6 +2,7 @@
 
     python experiments/look_inside.py --workdir runs/stdlib-lstm-1a2b3c4d
     python experiments/look_inside.py --workdir DIR --corpus F --unit "layer 1, c[7]"
+    python experiments/look_inside.py --workdir DIR --checkpoint latest
 
 The network reads a text; of its own that part which it did not learn from. Its states
 and gates are compared with what is true at each place: inside quotation marks, inside
@@ -10,32 +11,32 @@ its indentation, how long the word. On the first half of the text the unit is ch
 that correlates with a property most; on the other half, which had no part in that, the
 correlation is measured again. The page shows that half, coloured by what the unit does.
 
-The last line of standard output is JSON. Exit status: 0 done, 2 bad input, or standard
-output cannot be written, 130 stopped by Ctrl-C.
+What was found is printed as one JSON object where standard output is no terminal. Exit
+status: 0 done, 2 bad input, or standard output cannot be written, 130 stopped by
+Ctrl-C.
 """
 
 import jaxtext.needs_experiments  # noqa: F401 (first)
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import eval_text
 import numpy as np
-from char_build import restore
-from flag_types import OptionalPath, OptionalWords
-from flags import nearest_first, read
+from char_restore import Which, described, restore
+from flag_types import at_least, nearest_first
+from flags import read
 from look_page import Finding, page
 from look_properties import properties
 from look_units import Units, watch
 from pages import check_page, page_in, write_page
-from watch import Screen, screen
+from watch import Screen, print_result, screen
 
 from jaxtext.errors import InputError
-from jaxtext.streams import print_last_line, script
+from jaxtext.streams import script
 from jaxtext.text import Vocabulary
 from jaxtext.training import checkpoint
 
@@ -50,15 +51,18 @@ class Config:
 
     workdir: Path
     """Directory of the run, as char_gen.py printed it."""
-    corpus: OptionalWords = None
-    """Text to read, as evaluate.py takes it. Default: what the run was trained on, if
-    that was stdlib or tinyshakespeare; of that the part that it validates on."""
-    characters: int = 20_000
+    corpus: tuple[str, ...] | None = None
+    """Text to read, as evaluate.py takes it. Default: what the run was validated on, if
+    it is still where it was."""
+    checkpoint: Which = "best"
+    """Which parameters: those that did best in validation (the latest, if nothing was
+    validated), the latest ones, or those of this step, if they were kept."""
+    characters: Annotated[int, at_least(LEAST)] = 20_000
     """Read so many from the beginning."""
     unit: tuple[str, ...] = ()
     """Also show these units, such as "layer 1, c[7]"; gates are i, f and o of an LSTM,
     r and z of a GRU."""
-    page: OptionalPath = None
+    page: Path | None = None
     """Where the page goes. Default: look-inside.html in the run's directory, unless
     that is read-only."""
 
@@ -66,23 +70,20 @@ class Config:
 @script
 def main(argv: Sequence[str] | None = None) -> int:
     """Looks, and returns the exit status."""
-    config = read(Config, argv)
+    config = read(Config, argv, __doc__)
     with screen() as display:
         result = look(config, display)
-    print_last_line(json.dumps(result))
+    print_result(result)
     return 0
 
 
 def look(config: Config, display: Screen) -> dict[str, Any]:
     """Reads the text, compares, writes the page, and says what was found."""
-    if config.characters < LEAST:
-        raise InputError(
-            f"--characters: expected {LEAST} or more, got {config.characters}"
-        )
-    about = checkpoint.read_about(config.workdir, warn=display.say).about
+    which = config.checkpoint
+    about = checkpoint.read_about(config.workdir, which=which, warn=display.say).about
     vocabulary = Vocabulary.from_json(about["vocabulary"])
     display.start("reading the text", total=1)
-    text = eval_text.read(config.corpus, None, about, display)
+    text = eval_text.read(config.corpus, None, config.workdir, about, display)
     display.stop()
     if len(text.ids) < LEAST:
         raise InputError(
@@ -94,7 +95,8 @@ def look(config: Config, display: Screen) -> dict[str, Any]:
     if page_path is not None:
         check_page(page_path)
     ids = np.asarray(text.ids[: config.characters]).astype(np.int32)
-    model, found = restore(config.workdir, about, warn=display.say)
+    model, found = restore(config.workdir, about, which=which, warn=display.say)
+    display.say(f"reading by the checkpoint of {described(found)}")
     units = watch(model, found.arrays, ids, about["identity"])
     findings = compare(units, _measures(text, vocabulary, len(ids)))
     findings += [_given(units, name) for name in config.unit]
@@ -116,7 +118,14 @@ def look(config: Config, display: Screen) -> dict[str, Any]:
         for f in findings
         if f.chosen is not None
     }
-    return {"found": measured, "characters": len(ids), "page": written}
+    if written is not None:
+        display.say(f"  page  {written}")
+    return {
+        "found": measured,
+        "characters": len(ids),
+        "step": found.step,
+        "page": written,
+    }
 
 
 def _measures(text, vocabulary, count):

@@ -11,8 +11,9 @@ the others. The pictures are of all runs in the directory. Tasks are in memory_t
 protocols in memory_suite.py: by default scaled to two cores, with --full of the sizes
 in the papers.
 
-The last line of standard output is JSON. Exit status: 0 done, 2 bad input, 75 a process
-was lost (the same command goes on), 130 stopped by Ctrl-C.
+The scores are printed as one JSON object where standard output is no terminal. Exit
+status: 0 done, 2 bad input, 75 a process was lost (the same command goes on), 130
+stopped by Ctrl-C.
 """
 
 import jaxtext.needs_experiments  # noqa: F401 (first)
@@ -29,18 +30,18 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from char_flags import check_seed
-from flag_types import OptionalPath
+from few import FEW
+from flag_types import Count, Seed
 from flags import read
 from memory_pictures import draw, summary
 from memory_run import Line, Run, another, make, same
 from memory_suite import PROBLEMS
-from watch import Screen, screen
+from watch import Screen, print_result, screen
 
 from jaxtext.errors import InputError
-from jaxtext.streams import print_last_line, say, script
+from jaxtext.streams import say, script
 from jaxtext.training.files import write_durably
 from jaxtext.versions import with_flags
 
@@ -72,24 +73,24 @@ class Config:
     cell: tuple[Literal["rnn", "lstm", "lstm-chrono", "gru"], ...] = ()
     """Only these cells. Default: those that the task compares. lstm-chrono: gates that
     begin with long memories (Tallec and Ollivier 2018)."""
-    seeds: tuple[int, ...] = ()
+    seeds: tuple[Seed, ...] = ()
     """Only these seeds. Default: five for brackets, three for the others."""
     full: bool = False
     """Protocols of the sizes in the papers, of hours, and not scaled to two cores."""
-    steps: int | None = None
+    steps: Count | None = None
     """Train for so many steps. Default: the protocol's."""
-    hidden: int | None = None
+    hidden: Count | None = None
     """Units of the cell. Default: the protocol's."""
-    out: OptionalPath = None
+    out: Path | None = None
     """Where runs and pictures go. Default: runs/memory, or runs/memory-full."""
-    jobs: int = dataclasses.field(default_factory=_cores)
+    jobs: Count = dataclasses.field(default_factory=_cores)
     """How many runs at once, each on a core."""
 
 
 @script
 def main(argv: Sequence[str] | None = None) -> int:
     """Makes the runs that are missing, and returns the exit status."""
-    config = read(Config, argv)
+    config = read(Config, argv, __doc__)
     out = config.out or Path("runs/memory-full" if config.full else "runs/memory")
     try:
         asked = list(runs(config))
@@ -100,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 _make_all(missing, len(asked), out, config.jobs, display)
         finally:
             kept = dict(_kept(out, config))
-            pictures = [str(picture) for picture in draw(list(kept.values()), out)]
+            pictures = _pictures(list(kept.values()), out)
     except BrokenProcessPool:
         say(
             "error: a process was lost; was there too little memory? The same command "
@@ -110,24 +111,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         say(f"stopped; runs that are done are in {out}")
         raise
-    lines = [kept[run.name] for run in asked]
-    said = {"scores": summary(lines), "pictures": pictures}
-    print_last_line(json.dumps(said), kept=out)
+    scores = summary([kept[run.name] for run in asked])
+    say(report(scores))
+    say(f"  pictures  {' '.join(pictures)}")
+    print_result({"scores": scores, "pictures": pictures}, kept=out)
     return 0
 
 
-def runs(config: Config) -> Iterator[Run]:
-    """The runs that are asked for, seed by seed: cut short, each cell has some.
+def report(scores: dict[str, Any]) -> str:
+    """The scores as a table: a line a problem and cell."""
+    lines = []
+    for problem, cells in scores.items():
+        for cell, found in cells.items():
+            score = f"{found['median']:.4g}" if found["seeds"] else "none"
+            lines.append(
+                f"  {problem:<12} {cell:<12} {found['measure']} {score}, median of "
+                f"{found['seeds']} seeds, {found['steps']:,} steps each"
+            )
+    return "\n".join(lines)
 
-    Raises:
-      InputError: If a number is out of range.
-    """
-    for name in ("steps", "hidden", "jobs"):
-        number = getattr(config, name)
-        if number is not None and number < 1:
-            raise InputError(f"--{name}: expected 1 or more, got {number}")
-    for seed in config.seeds:
-        check_seed(seed)
+
+def runs(config: Config) -> Iterator[Run]:
+    """The runs that are asked for, seed by seed: cut short, each cell has some."""
     for name, problem in PROBLEMS.items():
         if config.task not in ("all", problem.task):
             continue
@@ -158,6 +163,17 @@ def _kept(out: Path, config: Config) -> Iterator[tuple[str, Line]]:
             line = _read(path)
             if same(_protocol(name, line["cell"], config), line["protocol"]):
                 yield path.stem, line
+
+
+def _pictures(lines: list[Line], out: Path) -> list[str]:
+    """Draws the runs that can be compared, and returns where the pictures are."""
+    trained = [line for line in lines if line["protocol"]["steps"] >= FEW]
+    if len(trained) < len(lines):
+        say(
+            f"note: {len(lines) - len(trained)} runs trained for fewer than {FEW} "
+            "steps, in which a cell learns nothing to compare, and are in no picture"
+        )
+    return [str(picture) for picture in draw(trained, out)]
 
 
 def _read(path: Path) -> Line:

@@ -25,14 +25,16 @@ def summary(lines: Sequence[Line]) -> dict[str, dict[str, Any]]:
 
 def _summary(lines):
     scores = [line["score"] for line in lines if line["score"] is not None]
+    steps = min(line["protocol"]["steps"] for line in lines)
     if not scores:
-        return {"measure": lines[0]["measure"], "seeds": 0}
+        return {"measure": lines[0]["measure"], "seeds": 0, "steps": steps}
     worst = min if lines[0]["measure"] == "accuracy" else max
     return {
         "measure": lines[0]["measure"],
         "median": float(f"{statistics.median(scores):.4g}"),
         "worst": float(f"{worst(scores):.4g}"),
         "seeds": len(scores),
+        "steps": steps,
     }
 
 

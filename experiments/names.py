@@ -2,6 +2,8 @@
 
 import os
 import shlex
+import shutil
+import sys
 from pathlib import Path
 
 
@@ -24,6 +26,13 @@ def command(*words: str) -> str:
     and Zsh read it: ``$'caf\351'``.
     """
     return " ".join(map(_quoted, words))
+
+
+def this_python() -> str:
+    """What one types for the Python that runs this: ``python``, if that is it."""
+    found = shutil.which("python")
+    same = found is not None and Path(found).absolute() == Path(sys.executable)
+    return "python" if same else as_typed(sys.executable)
 
 
 def _quoted(word):

@@ -4,8 +4,8 @@ r"""Let a trained run write: the text alone on standard output, streamed as it c
     python experiments/sample.py --workdir DIR --prompt "def main(" --temperature 0.5
     python experiments/sample.py --workdir DIR --prompt-file beginning.txt > whole.txt
 
-Uses the run's best checkpoint, or its latest where nothing was validated, and needs
-nothing but the run's directory. The same seed writes the same text.
+Needs nothing but the run's directory. The same seed writes the same text. Which
+checkpoint it comes from is said on standard error.
 
 A model over bytes reads the bytes of the prompt as they are, in whichever encoding (in
 bash, --prompt $'caf\xe9' is Latin-1), and a file or a pipe gets the bytes that it
@@ -22,21 +22,26 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, TypeAlias
 
 import jax
 import numpy as np
-from char_build import restore
-from char_flags import check_seed
+from char_restore import Which, described, restore
 from char_samples import neutral_prompt
-from flag_types import OptionalPath, OptionalWord
+from flag_types import Bound, Seed, Whole
 from flags import read
 
 from jaxtext.errors import InputError
 from jaxtext.generation import generate
+from jaxtext.generation.sampling import HOTTEST
 from jaxtext.streams import say, script
 from jaxtext.text import Vocabulary
 from jaxtext.text.formats import reading
 from jaxtext.training import checkpoint
+
+Temperature: TypeAlias = Annotated[
+    float, Bound(lambda x: 0 <= x <= HOTTEST, f"a number of 0 to {HOTTEST:g}")
+]
 
 
 @dataclass(frozen=True)
@@ -45,34 +50,37 @@ class Config:
 
     workdir: Path
     """Directory of the run, as char_gen.py printed it."""
-    prompt: OptionalWord = None
+    prompt: str | None = None
     """Text to continue, as it is typed, or bytes for a model over them; it is not
     printed. Default: a new line."""
-    prompt_file: OptionalPath = None
+    prompt_file: Path | None = None
     """Continue all that is in this file instead, its last new line included; - is
     standard input."""
-    length: int = 500
+    length: Whole = 500
     """Characters to write (bytes, for a model over bytes)."""
-    temperature: float = 0.8
+    temperature: Temperature = 0.8
     """Below 1 the likely grows likelier; 0 always takes the likeliest."""
-    seed: int = 0
+    checkpoint: Which = "best"
+    """Which parameters: those that did best in validation (the latest, if nothing was
+    validated), the latest ones, or those of this step, if they were kept."""
+    seed: Seed = 0
     """Another seed writes another text."""
 
 
 @script
 def main(argv: Sequence[str] | None = None) -> int:
     """Writes the text and returns the exit status."""
-    write(read(Config, _as_typed(sys.argv[1:] if argv is None else argv)))
+    write(read(Config, _as_typed(sys.argv[1:] if argv is None else argv), __doc__))
     return 0
 
 
 def write(config: Config) -> None:
     """Restores the model and streams what it writes to standard output."""
-    check_seed(config.seed)
-    about = checkpoint.read_about(config.workdir, warn=_warn).about
+    which = config.checkpoint
+    about = checkpoint.read_about(config.workdir, which=which, warn=_warn).about
     vocabulary = Vocabulary.from_json(about["vocabulary"])
     ids = _prompt(config, vocabulary)[None]
-    model, found = restore(config.workdir, about, warn=_warn)
+    model, found = restore(config.workdir, about, which=which, warn=_warn)
 
     pieces = generate(
         model,
@@ -82,6 +90,7 @@ def write(config: Config) -> None:
         key=jax.random.key(config.seed),
         temperature=config.temperature,
     )
+    say(f"note: by the checkpoint of {described(found)}")
     decode, terminal = vocabulary.decoder(), sys.stdout.isatty()
     for piece in pieces:
         _put(decode(piece[0]).encode() if terminal else vocabulary.to_bytes(piece[0]))

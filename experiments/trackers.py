@@ -76,9 +76,14 @@ class _TensorBoard:
 
     def _begin(self, step):
         client = importlib.import_module("tensorboardX")
-        # TensorBoard then hides what another process wrote of later steps.
-        after = None if step is None else step + 1
-        self._writer = client.SummaryWriter(str(self._workdir), purge_step=after)
+        # TensorBoard then hides what another process wrote of later steps, be it one
+        # that was killed before it had saved anything.
+        after = (step or 0) + 1
+        # Names of files have the second that they began in, and may be the same.
+        count = sum(1 for _ in self._workdir.glob("events.out.tfevents.*"))
+        self._writer = client.SummaryWriter(
+            str(self._workdir), purge_step=after, filename_suffix=f".{count:06}"
+        )
 
     def write(self, record):
         for name, value in record.items():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import char_flags
 import pytest
-import tyro
+from flags import read
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = (
@@ -38,7 +38,7 @@ def test_commands_have_the_flags_that_they_use(words):
     if script.name == "char_gen.py":
         char_flags.parse(flags)
     else:
-        tyro.cli(importlib.import_module(script.stem).Config, args=flags)
+        read(importlib.import_module(script.stem).Config, flags)
 
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])

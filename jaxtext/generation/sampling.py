@@ -15,6 +15,8 @@ from jaxtext.model import LanguageModel
 from jaxtext.quantities import count
 from jaxtext.types import Array, Key, Params
 
+HOTTEST = 1e6  # where all symbols are equally likely; more would be lost in float32
+
 
 def generate(
     model: LanguageModel,
@@ -47,15 +49,15 @@ def generate(
         `chunk`. With a key of its own, nor on its place. The first row writes what its
         prompt writes alone.
       temperature: Below one, likely symbols become likelier; zero takes the likeliest
-        each time; above one, the text grows wilder.
+        each time; above one, the text grows wilder, up to `HOTTEST`.
       chunk: Steps of one call of the compiled function.
 
     Yields:
       Arrays ``[B, n]`` int32, `length` symbols of each text in all.
 
     Raises:
-      InputError: If the prompts are empty, temperature or length negative, or there
-        are keys for another number of rows.
+      InputError: If the prompts are empty, the temperature is out of range, the length
+        negative, or there are keys for another number of rows.
 
     Example:
       >>> import jaxtext as jt
@@ -79,8 +81,10 @@ def generate(
             f"prompts: expected [B, P], at least one symbol each; got {prompts.shape}"
         )
     length, chunk = count("length", length, 0), count("chunk", chunk)
-    if isinstance(temperature, str) or not 0 <= temperature < float("inf"):
-        raise InputError(f"temperature: expected 0 or more, got {temperature}")
+    if isinstance(temperature, str) or not 0 <= temperature <= HOTTEST:
+        raise InputError(
+            f"temperature: expected a number of 0 to {HOTTEST:g}, got {temperature}"
+        )
     key = typed_key(key)
     if key.shape not in ((), prompts.shape[:1]):
         raise InputError(

@@ -4,8 +4,10 @@ A batch is a pure function of the seed and the step, so that a run that is resum
 sees exactly the batches that an uninterrupted one would have seen.
 """
 
+import math
 from bisect import bisect_right
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -322,7 +324,8 @@ def split(ids: AnyIds, val_fraction: float) -> tuple[AnyIds, AnyIds]:
 
     Args:
       ids: ``[N]`` integers.
-      val_fraction: the share of the end, at least 0 and below 1.
+      val_fraction: the share of the end, at least 0 and below 1. It is taken as the
+        decimal number that it is written as: of ten, 0.8 leaves two to train on.
 
     Returns:
       ``(train, validation)``, slices of ``ids`` that do not overlap; validation is
@@ -334,9 +337,12 @@ def split(ids: AnyIds, val_fraction: float) -> tuple[AnyIds, AnyIds]:
     Example:
       >>> split(np.arange(10), 0.2)
       (array([0, 1, 2, 3, 4, 5, 6, 7]), array([8, 9]))
+      >>> split("abcdefghij", 0.8)
+      ('ab', 'cdefghij')
     """
     val_fraction = fraction("val_fraction", val_fraction)
-    cut = int((1 - val_fraction) * len(ids))
+    # Exactly: in floats, (1 - 0.8) * 10 is below 2.
+    cut = math.floor((1 - Fraction(str(val_fraction))) * len(ids))
     if cut < 1:
         raise InputError(
             f"a validation fraction of {val_fraction} leaves nothing of {len(ids):,} "

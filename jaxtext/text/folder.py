@@ -20,6 +20,7 @@ RUNS = Path("runs")
 # What a run writes, where its directory is the folder of the texts as well.
 _OF_A_RUN = (
     "config.json",
+    "flags.json",
     "result.json",
     "metrics.jsonl",
     "curve.png",

@@ -40,6 +40,7 @@ _SAVING, _REMOVING = "saving-", "removing-"
 _NONE = -1  # no step
 
 Series: TypeAlias = Literal["best", "latest"]
+Which: TypeAlias = Series | int
 
 
 class Checkpoint(NamedTuple):
@@ -97,6 +98,7 @@ class Checkpoints:
         self._pending: dict[str, Future[None]] = {}  # by series, the latest at its end
         if jax.process_index() > 0:
             return
+        Path(workdir).mkdir(parents=True, exist_ok=True)
         for path in (self._root, *self._root.glob("*")):
             # Removing and setting aside are to touch nothing outside the directory.
             if path.is_symlink():
@@ -116,6 +118,10 @@ class Checkpoints:
                 for leftover in directory.glob(prefix + "*"):
                     with contextlib.suppress(OSError):  # no reason not to start
                         _remove(leftover)
+
+    def steps(self, series: Series) -> list[int]:
+        """After which steps there are checkpoints now, from the first to the last."""
+        return sorted(_steps(self._root / series))
 
     def save_latest(self, state: TrainState, about: dict[str, Any]) -> None:
         """Saves the whole training state; it is written when `finish` returns.
@@ -247,27 +253,29 @@ class Checkpoints:
 def read_about(
     workdir: Path | str,
     *,
-    series: Series = "best",
+    which: Which = "best",
     warn: Callable[[str], None] = warnings.warn,
 ) -> Checkpoint:
     """Reads step and `about` of the best checkpoint, or of the latest if none is best.
 
     Args:
       workdir: A run's directory, which another process may be writing to.
-      series: ``"latest"`` reads the latest one, whatever is best.
+      which: ``"latest"`` reads the latest one, whatever is best; a number, the one of
+        that step.
       warn: Takes a sentence about a checkpoint that is damaged, and passed over.
 
     Raises:
-      InputError: If the run has no checkpoint that is good.
+      InputError: If the run has no such checkpoint that is good. Of which steps there
+        are any is said.
     """
-    return _best_or_latest(workdir, {}, series, warn)
+    return _read(workdir, {}, which, warn)
 
 
 def restore_params(
     workdir: Path | str,
     like: Params,
     *,
-    series: Series = "best",
+    which: Which = "best",
     warn: Callable[[str], None] = warnings.warn,
 ) -> Checkpoint:
     """Restores the parameters of the checkpoint that `read_about` reads.
@@ -275,20 +283,23 @@ def restore_params(
     Args:
       workdir: A run's directory, which another process may be writing to.
       like: Parameters of the same structure, or their shapes.
-      series: As in `read_about`.
+      which: As in `read_about`.
       warn: Takes a sentence about a checkpoint that is damaged, and passed over.
 
     Raises:
-      InputError: If the run has no checkpoint that is good.
+      InputError: If the run has no such checkpoint that is good.
     """
-    found = _best_or_latest(workdir, {"params": like}, series, warn)
+    found = _read(workdir, {"params": like}, which, warn)
     return found._replace(arrays=found.arrays["params"])
 
 
-def _best_or_latest(workdir, items, series, warn):
-    seen, workdir = [], Path(workdir)
-    for name in ("best", "latest") if series == "best" else (series,):
+def _read(workdir, items, which, warn):
+    seen, kept, workdir = [], set[int](), Path(workdir)
+    for name in ("latest",) if which == "latest" else ("best", "latest"):
         for step, path in _newest_first(workdir / "checkpoints" / name):
+            kept.add(step)
+            if isinstance(which, int) and step != which:
+                continue
             try:
                 manifest.verify(path, f"{name} {step}")
                 return _restore(path, step, items)
@@ -298,7 +309,13 @@ def _best_or_latest(workdir, items, series, warn):
                     warn(f"the checkpoint {path} is damaged: {damage}; trying another")
     if any(not path.exists() for path in seen):
         # Whoever trains replaced them by newer ones while they were read.
-        return _best_or_latest(workdir, items, series, warn)
+        return _read(workdir, items, which, warn)
+    if isinstance(which, int) and kept and not seen:
+        steps = ", ".join(map(str, sorted(kept)))
+        raise InputError(
+            f"{workdir} holds no checkpoint of step {which}; those that it holds are "
+            f"of step {steps}"
+        )
     raise InputError(
         f"{workdir} holds no checkpoint{' that is good' if seen else ''}; expected the "
         "directory of a run that has saved one"
@@ -352,7 +369,9 @@ def _write(directory, step, items, about, keep):
     args = {name: ocp.args.StandardSave(tree) for name, tree in items.items()}
     args = ocp.args.Composite(**args, about=ocp.args.JsonSave(about))
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        # Not the run's own: if somebody has removed that, it is to stay removed.
+        for folder in (directory.parent, directory):
+            folder.mkdir(exist_ok=True)
         with _checkpointer() as checkpointer, plain(unfinished) as path:
             checkpointer.save(path, args)
         if jax.process_index() == 0:

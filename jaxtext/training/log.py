@@ -34,10 +34,7 @@ class MetricsLog:
     def rewind(self, keep: int) -> None:
         """Drops all but the first so many records."""
         del self.records[keep:]
-        whole = b"".join(map(_line, self.records))
-        write_durably(self.path, whole)
-        self._size = len(whole)
-        self._unwritten = b""
+        self._write_all()
 
     def append(self, record: Record) -> None:
         """Adds a record; it is in the file when this returns.
@@ -57,11 +54,21 @@ class MetricsLog:
         """
         if not self._unwritten:
             return
-        with self.path.open("r+b") as file:
-            file.seek(self._size)
-            file.truncate()  # of half a line, which a full disk left
-            file.write(self._unwritten)
+        try:
+            with self.path.open("r+b") as file:
+                file.seek(self._size)
+                file.truncate()  # of half a line, which a full disk left
+                file.write(self._unwritten)
+        except FileNotFoundError:  # somebody removed it
+            self._write_all()
+            return
         self._size += len(self._unwritten)
+        self._unwritten = b""
+
+    def _write_all(self):
+        whole = b"".join(map(_line, self.records))
+        write_durably(self.path, whole)
+        self._size = len(whole)
         self._unwritten = b""
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,8 +16,30 @@ from jaxtext.training.agreement import together, told_by_all
 from jaxtext.training.files import write_durably
 
 
+class Claim:
+    """A directory that is held, and can tell whether its path still leads to it."""
+
+    def __init__(self, workdir: Path):
+        self._workdir = workdir
+        # While this is open, no other directory gets the same number.
+        self._open = os.open(workdir, os.O_RDONLY)
+
+    def is_there(self) -> bool:
+        """Whether it is where it was: not removed, moved away, or replaced."""
+        try:
+            return os.path.samestat(os.fstat(self._open), self._workdir.stat())
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:  # of a disk that fails
+            return True
+
+    def close(self) -> None:
+        """Lets go of the directory."""
+        os.close(self._open)
+
+
 @contextlib.contextmanager
-def claim(workdir: Path | str, identity: Mapping[str, Any]) -> Iterator[None]:
+def claim(workdir: Path | str, identity: Mapping[str, Any]) -> Iterator[Claim]:
     """Holds a directory for one run, making it if need be.
 
     The claim is an operating system's lock, which a process that is killed gives up.
@@ -27,6 +50,9 @@ def claim(workdir: Path | str, identity: Mapping[str, Any]) -> Iterator[None]:
       workdir: The run's directory.
       identity: JSON: configuration and what else has to stay the same.
 
+    Yields:
+      What tells whether the directory is still there.
+
     Raises:
       InputError: If the directory cannot be made or written (then or at any time
         within the block, as when the disk is full), if another process has it, or if
@@ -35,9 +61,11 @@ def claim(workdir: Path | str, identity: Mapping[str, Any]) -> Iterator[None]:
     Example:
       >>> import tempfile
       >>> run = Path(tempfile.mkdtemp()) / "run"
-      >>> with claim(run, {"cell": "lstm"}):
+      >>> with claim(run, {"cell": "lstm"}) as held:
       ...     (run / "config.json").read_text().split()
+      ...     held.is_there(), run.rename(run.with_name("moved")) and held.is_there()
       ['{', '"cell":', '"lstm"', '}']
+      (True, False)
     """
     workdir = Path(workdir)
     with _making(workdir):
@@ -56,7 +84,8 @@ def claim(workdir: Path | str, identity: Mapping[str, Any]) -> Iterator[None]:
             write_json(workdir / "config.json", identity)
         else:
             check_identity(workdir, found, identity)
-        yield
+        with contextlib.closing(Claim(workdir)) as held:
+            yield held
     except OSError as error:
         raise InputError(
             f"cannot read or write in {workdir} ({error.strerror or error}); what was "

@@ -18,6 +18,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
+import sample
 
 import jaxtext as jt
 from jaxtext.errors import InputError
@@ -160,7 +161,7 @@ def test_a_signal_in_any_phase_loses_nothing(corpus, tmp_path, capsys, monkeypat
         "char_samples.generate",
         "char_run.evaluate",
         "jaxtext.training.checkpoint._write",
-        "char_gen.summary",
+        "char_gen.result_of",
         "char_gen.print_samples",
     ]
     for name in phases:
@@ -255,14 +256,18 @@ def test_minutes_are_a_budget(corpus, tmp_path, capsys):
 
 def test_a_plan_follows_the_speed(corpus, tmp_path, capsys, monkeypatch):
     """The speed was measured wrong: the schedule ends with the budget all the same."""
-    monkeypatch.setattr("char_plan._measure", lambda run, state, seconds: (0.0, 1e-5))
+
+    def measured(run, *rest):
+        run.step_seconds = 1e-5
+
+    monkeypatch.setattr("char_plan._measure", measured)
     command = ["--corpus", corpus, "--workdir", tmp_path / "run", *SMALL]
     assert gen(*command, "--minutes", 0.2, clock=Clock()) == 0
     captured = capsys.readouterr()
     planned = int(re.search(r"planned: (\d+) steps", captured.err)[1])
     result = json.loads(captured.out)
     assert 1 < result["steps"] < planned / 10
-    found = checkpoint.read_about(tmp_path / "run", series="latest")
+    found = checkpoint.read_about(tmp_path / "run", which="latest")
     assert found.step == result["steps"]
     assert found.about["plan"]["steps"] < 2 * result["steps"] + 2
 
@@ -354,20 +359,28 @@ def test_tutorial_preset(corpus, tmp_path, capsys):
         (b"a" * 500, [], "nothing to predict"),
         (b"ab" * 49, [], "at least 100"),
         (b"hello\xff" * 50, [], "offset 5"),
-        (TEXT.encode(), ["--hidden", 0], "--hidden: expected > 0, got 0"),
-        (TEXT.encode(), ["--dropout", 1], "--dropout: expected at least 0"),
+        (
+            TEXT.encode(),
+            ["--hidden", 0],
+            "--hidden: expected a whole number of 1 or more",
+        ),
+        (TEXT.encode(), ["--dropout", 1], "--dropout: expected a number of at least 0"),
         (TEXT.encode(), ["--batch-size", 12], "multiple of 8"),
         (TEXT.encode(), ["--seed", -1], "--seed"),
-        (TEXT.encode(), ["--seed", 10**20], "--seed: expected 0 or more, below 2**32"),
-        (TEXT.encode(), ["--minutes", "inf"], "--minutes: expected > 0, got inf"),
+        (TEXT.encode(), ["--seed", 10**20], "number of 0 or more, below 2**32"),
+        (TEXT.encode(), ["--minutes", "inf"], "finite number above 0, got inf"),
         (
             TEXT.encode(),
             ["--weight-decay", "nan"],
-            "--weight-decay: expected 0 or more",
+            "--weight-decay: expected a finite number of 0 or more",
         ),
-        (TEXT.encode(), ["--remat", 0], "--remat: expected gates or > 0, got 0"),
-        (TEXT.encode(), ["--remat", -3], "--remat: expected gates or > 0, got -3"),
-        (TEXT.encode(), ["--eval-characters", 1], "--eval-characters: expected at"),
+        (
+            TEXT.encode(),
+            ["--remat", 0],
+            "--remat: expected one of gates, or a whole num",
+        ),
+        (TEXT.encode(), ["--remat", -3], "1 or more, got -3"),
+        (TEXT.encode(), ["--eval-characters", 1], "a whole number of 2 or more, got 1"),
         (TEXT.encode(), ["--batch-size", 8, "--slices", 3], "--slices"),
         (TEXT.encode(), ["--preset", "tutorial", "--seq-len", 10**6], "window"),
     ],
@@ -444,9 +457,15 @@ def test_training_that_diverges_goes_back_then_stops_with_the_evidence(
     command += ["--steps", 100, "--max-skips", 3, "--max-rollbacks", 2, *SMALL]
     assert gen(*command) == 3
     error = capsys.readouterr().err
-    assert "step 1 skipped: loss " in error
+    assert (
+        "step 1 skipped: it would make parameters that are not finite; its loss is "
+        in error
+    )
     assert error.count("going back to step 0, with half the learning rate") == 2
-    assert "4 steps in a row, up to step 4, were not finite" in error
+    assert (
+        "4 steps in a row, up to step 4, were skipped (it would make parameters"
+        in error
+    )
     assert "the checkpoint of step 0 is good; try a lower --learning-rate" in error
     assert "Traceback" not in error
     params = restored_params(workdir, "latest", 0)
@@ -599,12 +618,20 @@ def test_killed_and_continued_is_as_if_never_killed(corpus, tmp_path, capsys):
 
 
 def test_what_to_type_next_can_be_typed(corpus, tmp_path, capsys, monkeypatch):
+    """As it is, and from anywhere: the text, the flags and Python are known."""
     monkeypatch.chdir(tmp_path)
-    assert gen("--corpus", corpus, "--steps", 5, *SMALL) == 0
+    assert gen("--corpus", corpus.name, "--steps", 5, *SMALL) == 0
     said = capsys.readouterr().err
-    line = next(x for x in said.splitlines() if x.startswith("  train on "))
-    typed = shlex.split(line.removeprefix("  train on "))
-    assert gen(*typed[2:]) == 0
+    lines = said.split("what to type next:\n")[1].splitlines()
+    words = [shlex.split(line[9:]) for line in lines]
+    assert [line[:9].strip() for line in lines] == [
+         "write", "measure", "train on",
+    ]  # fmt: skip
+    assert all(word[2:4] == ["--workdir", "runs/" + word[3][5:]] for word in words)
+    assert all(len(shlex.join(word[1:])) < 160 for word in words)
+    assert sample.main(words[0][2:]) == 0
+    assert evaluate.main(words[1][2:]) == 0
+    capsys.readouterr()
+    assert gen(*words[2][2:]) == 0
     result = last_json(capsys)
     assert (result["resumed_from_step"], result["steps"]) == (5, 10)
-    assert "experiments/sample.py --workdir runs/fox-lstm-" in said

@@ -163,14 +163,31 @@ def test_bad_flags(folder, tmp_path, refused):
     assert "--statistics: expected --dynamic" in refused("--statistics", "stdlib")
     for flag, value in (("segment", 5), ("rate", 1e-3), ("decay", 0.5)):
         assert f"--{flag}: expected --dynamic" in refused(*own, f"--{flag}", value)
-    assert "expected the text to evaluate on" in refused()
     assert "cannot write the page" in refused(
         *own, "--page", tmp_path / "no" / "x.html"
     )
     assert "cannot write the page" in refused(*own, "--page", tmp_path)
-    assert "expected 0 or at least 2" in refused(*own, "--page-characters", -1)
-    assert "a rate of 0 or more" in refused(*own, "--dynamic", "--rate", -1)
+    assert "a whole number of 0 or more" in refused(*own, "--page-characters", -1)
+    assert "0, or 2 or more" in refused(*own, "--page-characters", 1)
+    page = ["--page", tmp_path / "x.html", "--page-characters", 0]
+    assert "--page-characters above 0 with it" in refused(*own, *page)
+    assert "a finite number above 0" in refused(*own, "--dynamic", "--rate", -1)
     assert "holds no checkpoint" in refused(*own, workdir=tmp_path / "none")
+
+
+def test_a_run_knows_where_its_text_is(tmp_path, run, refused):
+    """What it validated on, as it was then."""
+    folder = train(tmp_path)
+    options = {"workdir": folder / "run"}
+    shown = ("--page-characters", 0)
+    own = run("--corpus", folder / "own.txt", *shown, **options)
+    assert run(*shown, **options) == own
+    (folder / "own.txt").rename(folder / "moved")
+    assert "where it was, " in refused(**options)
+    (folder / "own.txt").write_text(TEXT * 2)
+    assert "but it has changed" in refused(**options)
+    (folder / "run" / "flags.json").unlink()
+    assert "expected the text to evaluate on" in refused(**options)
 
 
 def test_latest_or_best(tmp_path, run, refused):
@@ -189,6 +206,9 @@ def test_latest_or_best(tmp_path, run, refused):
     assert (late["step"], late["checkpoint"]) == (6, "latest")
     assert late["nats_per_char"] == fallen_back["nats_per_char"]
     assert late["nats_per_char"] != early["nats_per_char"]
+    of_step = run(*args, "--checkpoint", "3", **options)
+    assert of_step["nats_per_char"] == early["nats_per_char"]
+    assert "of step 3, 6" in refused(*args, "--checkpoint", "5", **options)
     shutil.rmtree(folder / "run" / "checkpoints" / "latest")
     said = refused(*args, "--checkpoint", "latest", **options)
     assert "holds no checkpoint" in said
@@ -279,7 +299,7 @@ def test_the_page_says_how_much_it_shows(folder, run):
     assert f"The first 100 of {len(TEXT):,}" in page.read_text()
     assert len(Cells(page.read_text()).shown) == 100
     page.unlink()
-    assert "page" not in run(*args, "--page-characters", 0)
+    assert "page" not in run(*args[:-2], "--page-characters", 0)
     assert not page.exists()
 
 

@@ -209,7 +209,7 @@ def test_a_name_may_be_any(name, tmp_path, call, gen, monkeypatch):
     assert result["workdir"] == name
     assert json.loads((run / "result.json").read_text("ascii")) == result
     # What to type next is what a shell makes of it.
-    line = re.search(r"let it write   (.*?)\n  measure", said, re.DOTALL)[1]
+    line = re.search(r"\nwrite    (.*?)\nmeasure", said, re.DOTALL)[1]
     script = f"set -- {line}; printf '%s\\0' \"$@\""
     words = subprocess.run(["bash", "-c", script], capture_output=True, check=True)
     typed = os.fsdecode(words.stdout).split("\0")[2:-1]

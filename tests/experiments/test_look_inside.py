@@ -160,6 +160,9 @@ def test_a_run_is_looked_into(tmp_path, capsys):
     assert look_inside.main([*command[:-1], "layer 9, f[3]"]) == 2
     assert "--unit: expected one of layer 1, c[0]" in capsys.readouterr().err
     assert look_inside.main([*command, "--characters", "3"]) == 2
-    assert "--characters: expected 100 or more" in capsys.readouterr().err
+    assert (
+        "--characters: expected a whole number of 100 or more"
+        in capsys.readouterr().err
+    )
     assert look_inside.main([*command, "--page", str(tmp_path / "no" / "page")]) == 2
     assert "give another place as --page" in capsys.readouterr().err

@@ -186,12 +186,13 @@ def test_sizes_are_drawn_as_they_should(sampling, share):
 PARITY = ["--task", "parity", "--cell", "rnn", "--hidden", "8", "--jobs", "2"]
 
 
-def test_runs_are_kept_and_not_made_again(tmp_path, capsys):
+def test_runs_are_kept_and_not_made_again(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(memory, "FEW", 2)
     command = [*PARITY, "--seeds", "0", "1", "0", "--out", str(tmp_path)]
     assert memory.main([*command, "--steps", "2"]) == 0
     said = json.loads(capsys.readouterr().out)
     score = said["scores"]["parity"]["rnn"]
-    assert score["seeds"] == 2
+    assert (score["seeds"], score["steps"]) == (2, 2)
     assert 0 <= score["worst"] <= score["median"] <= 1
     assert (tmp_path / "languages.png").stat().st_size > 10_000
     first = tmp_path / "parity-rnn-0.json"
@@ -210,6 +211,15 @@ def test_runs_are_kept_and_not_made_again(tmp_path, capsys):
     first.write_text("{")
     assert memory.main([*command, "--steps", "2"]) == 2
     assert "is damaged" in capsys.readouterr().err
+
+
+def test_what_has_learnt_too_little_is_in_no_picture(tmp_path, capsys):
+    command = [*PARITY, "--seeds", "0", "--steps", "2", "--out", str(tmp_path)]
+    assert memory.main(command) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["pictures"] == []
+    assert "1 runs trained for fewer than 100 steps" in captured.err
+    assert not list(tmp_path.glob("*.png"))
 
 
 def test_training_goes_on_from_what_was_kept(tmp_path, monkeypatch):
@@ -294,7 +304,10 @@ def test_ctrl_c_while_workers_begin_is_heard(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("flag", ["--steps", "--hidden", "--jobs"])
 def test_numbers_out_of_range_are_refused(flag, tmp_path, capsys):
     assert memory.main([flag, "0", "--out", str(tmp_path)]) == 2
-    assert f"{flag}: expected 1 or more, got 0" in capsys.readouterr().err
+    assert (
+        f"{flag}: expected a whole number of 1 or more, got 0"
+        in capsys.readouterr().err
+    )
 
 
 def test_every_problem_has_a_task_and_both_scales():

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 import sample
-from char_build import restore
+from char_restore import restore
 
 from jaxtext.generation import generate
 from jaxtext.training import checkpoint
@@ -75,6 +75,9 @@ def test_a_prompt_changes_what_follows(workdir, capfdbinary):
 @pytest.mark.parametrize(
     ("args", "said"),
     [
+        (["--temperature", "2e38"], "--temperature: expected a number of 0 to 1e+06"),
+        (["--checkpoint", "lates"], "expected one of latest, best, or a whole numb"),
+        (["--checkpoint", "4"], "holds no checkpoint of step 4; those that it holds"),
         (
             ["--prompt", "hexe"],
             "error: --prompt: the character 'x' (U+0078) at position 2",
@@ -85,9 +88,12 @@ def test_a_prompt_changes_what_follows(workdir, capfdbinary):
         (["--prompt", "h", "--prompt", "e"], "--prompt: expected one prompt, got"),
         (["--prompt", "h", "--prompt=e"], "--prompt: expected one prompt, got"),
         (["--prompt", "h", "--prompt-file", "f"], "expected no --prompt with it"),
-        (["--temperature", "-1"], "temperature: expected 0 or more, got -1"),
-        (["--seed", str(2**32)], "--seed: expected 0 or more, below 2**32"),
-        (["--length", "-1"], "length: expected a whole number of at least 0, got -1"),
+        (
+            ["--temperature", "-1"],
+            "--temperature: expected a number of 0 to 1e+06, got -1",
+        ),
+        (["--seed", str(2**32)], "number of 0 or more, below 2**32"),
+        (["--length", "-1"], "--length: expected a whole number of 0 or more, got -1"),
     ],
 )
 def test_bad_input_is_one_line(workdir, args, said, capfdbinary):
@@ -183,5 +189,5 @@ def test_a_reader_that_has_enough(workdir):
         assert process.stderr is not None
         assert len(process.stdout.read(10)) == 10
         process.stdout.close()
-        assert process.stderr.read() == b""
+        assert process.stderr.read().startswith(b"note: by the checkpoint of step ")
         assert process.wait(60) == 0

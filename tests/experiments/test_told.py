@@ -65,13 +65,12 @@ def test_the_training_loss_is_the_mean_of_the_last_pass(steps, gen, monkeypatch)
         take_in(self, arrived)
 
     monkeypatch.setattr(char_train._Training, "take_in", spy)
-    _, result, said = gen("--steps", steps, *NEVER)
+    _, result, _ = gen("--steps", steps, *NEVER)
     assert result["steps"] / result["epochs"] == pytest.approx(BATCHES)
     begin = (steps - 1) // BATCHES * BATCHES
     losses = [seen[step] for step in range(begin + 1, steps + 1)]
     assert result["train_nats_per_char"] == pytest.approx(np.mean(losses), rel=1e-12)
-    mean = f"training loss {np.mean(losses):.4f} nats per character"
-    assert f"step {steps}: {mean}" in said
+    assert result["train_nats_of_steps"] == len(losses)
 
 
 @pytest.mark.parametrize("stop", [5, 13])
@@ -123,7 +122,7 @@ def test_never_is_never(preset, gen, monkeypatch):
 def test_losses_are_seen_without_a_terminal(words, gen):
     _, _, said = gen("--steps", 12, *NEVER, *words)
     lines = [x for x in said.splitlines() if x.startswith("training lstm: ")]
-    assert re.match(r"training lstm: 1[01] of 12  loss \d\.\d{3} ", lines[0])
+    assert re.match(r"training lstm: \d+ of 12  loss \d\.\d{3}", lines[0])
 
 
 def test_lines_about_progress_come_at_a_rate_that_can_be_read(capsys, monkeypatch):
@@ -135,10 +134,15 @@ def test_lines_about_progress_come_at_a_rate_that_can_be_read(capsys, monkeypatc
         display.start("training", total=5000)
         for k in range(100):
             display.advance(k, note="loss")
-        display.advance(100)  # nothing to say
     lines = capsys.readouterr().err.splitlines()
     assert lines[:2] == ["training: 0 of 5,000  loss", "training: 10 of 5,000  loss"]
     assert len(lines) == 10
+    with watch.screen() as display:
+        display.start("reading", total=1, slow=True)
+        for k in range(25):
+            display.advance(k / 5, 5)
+    said = ["reading", "reading: 2 of 5", "reading: 4 of 5"]
+    assert capsys.readouterr().err.splitlines() == said
     with watch.screen() as display:
         display.start("training", total=5000)
         for k in range(5000):
@@ -147,33 +151,76 @@ def test_lines_about_progress_come_at_a_rate_that_can_be_read(capsys, monkeypatc
     assert 50 < len(lines) < 200
 
 
-def test_a_budget_that_is_over_before_it_begins_is_told(gen):
+def test_a_budget_that_is_over_before_it_begins_trains_nothing(gen, tmp_path):
     status, result, said = gen("--minutes", 0.02, *NEVER, clock=Clock(0.2))
-    assert (status, result["steps"]) == (0, 1)
-    warnings = [x for x in said.splitlines() if x.startswith("warning: ")]
-    first, last = warnings
-    assert "--minutes 0.02 (1.2 s) is shorter than starting took" in first
-    assert said.index(first) < said.index("planned: ")
-    assert "only 1 step was trained, and the model has learnt little" in last
-    for warning in warnings:
-        minutes = float(warning.split("give --minutes ")[1].split()[0])
-        assert minutes > 0.02
+    assert (status, result) == (2, None)
+    (error,) = [x for x in said.splitlines() if x.startswith("error: ")]
+    assert "nothing was trained: --minutes 0.02 (1.2 s) is shorter than start" in error
+    assert float(error.split("give --minutes ")[1].split()[0]) > 0.02
+    assert not (tmp_path / "run" / "result.json").exists()
+    # The corrected command has the directory.
+    assert gen("--steps", 3, *NEVER)[1]["steps"] == 3
 
 
-def test_few_steps_are_told_and_enough_are_not(gen, tmp_path):
-    _, result, said = gen("--minutes", 0.2, *NEVER, clock=Clock(0.03))
+def warnings(said):
+    return [x for x in said.splitlines() if x.startswith("warning: ")]
+
+
+def test_few_steps_are_told_once_and_before_training(gen, tmp_path):
+    _, result, said = gen("--minutes", 0.2, *NEVER, clock=Clock(0.1))
     assert 1 < result["steps"] < 100
-    assert "--minutes 0.2 (12.0 s) leaves little time: reading" in said
-    assert f"only {result['steps']} steps were trained" in said
+    (warning,) = warnings(said)
+    assert "fewer than 100 steps will be trained: --minutes 0.2 (12.0 s) l" in warning
+    assert said.index(warning) < said.index("planned: ")
     words = ("--minutes", 0.2, *NEVER, "--workdir", tmp_path / "3")
     _, result, said = gen(*words, clock=Clock(0.01))
     assert result["steps"] >= 100
-    assert "warning" not in said
+    assert not warnings(said)
     said = gen("--epochs", 0.5, *NEVER, "--workdir", tmp_path / "4")[2]
-    assert "only 6 steps were trained" in said
-    assert "--epochs 0.5 is no more of this text; give --epochs 8.34 or more" in said
+    (warning,) = warnings(said)
+    assert "--epochs 0.5 is no more of this text; give --epochs 8.34 or more" in warning
+    assert said.index(warning) < said.index("planned: ")
     said = gen("--steps", 3, *NEVER, "--workdir", tmp_path / "5")[2]
-    assert "warning" not in said  # as it was asked for
+    assert not warnings(said)  # as it was asked for
+
+
+class Slower(Clock):
+    """From some time on, each reading takes many times as long."""
+
+    def __init__(self, tick, after, times):
+        super().__init__(tick)
+        self.after, self.times = after, times
+
+    def __call__(self):
+        slow = self.now > self.after
+        self.now += self.tick * (self.times if slow else 1)
+        return self.now
+
+
+def test_a_plan_that_changes_is_told_with_the_reason(gen):
+    clock = Slower(0.001, after=3, times=20)
+    _, result, said = gen("--minutes", 0.3, *NEVER, clock=clock)
+    planned = int(re.findall(r"^planned: (\d+) steps", said, re.MULTILINE)[0])
+    changes = re.findall(
+        r"^the plan is (\d+) steps now, not (\d+): so far a step took ([\d.]+) ms, "
+        r"validation, samples and saving included; ([\d.]+) ms were measured",
+        said,
+        re.MULTILINE,
+    )
+    assert int(changes[0][1]) == planned
+    for now, before, took, measured in changes:
+        assert abs(int(now) - int(before)) > int(before) / 10
+        assert float(took) > float(measured)
+    assert result["steps"] < 0.9 * planned
+
+
+def test_that_few_steps_came_of_it_is_told_if_nobody_knew(gen):
+    clock = Slower(0.001, after=0.15, times=1000)
+    _, result, said = gen("--minutes", 0.3, "--steps", 1000, *NEVER, clock=clock)
+    assert result["steps"] < 100
+    assert f"--minutes 0.3 was used up at step {result['steps']}; 1000 had" in said
+    (warning,) = warnings(said)
+    assert f"only {result['steps']} step" in warning
 
 
 def test_of_several_budgets_the_first_that_is_over_ends_it(gen, tmp_path):
@@ -190,10 +237,3 @@ def test_minutes_that_were_not_used_up_are_there_still(gen, tmp_path):
     for steps in (3, 6, 6):
         words = "--minutes", 9, "--steps", steps, *NEVER, "--workdir", tmp_path / "run"
         assert gen(*words, clock=Clock(0.001))[1]["steps"] == steps
-
-
-def test_train_on_takes_the_place_of_every_budget(gen):
-    _, _, said = gen("--steps", 5, "--epochs", 1, *NEVER)
-    (line,) = [x for x in said.splitlines() if x.startswith("  train on ")]
-    assert line.endswith(" --sample-every 0 --steps 10")
-    assert "--epochs" not in line

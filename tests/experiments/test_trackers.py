@@ -29,7 +29,8 @@ def log(record, step): calls.append(("log", step))
 def finish(): calls.append(("finish",))
 
 class SummaryWriter:
-    def __init__(self, logdir, purge_step=None): calls.append(("writer", purge_step))
+    def __init__(self, logdir, purge_step=None, filename_suffix=""):
+        calls.append(("writer", purge_step))
     def add_scalar(self, name, value, step): calls.append((name, step))
     def flush(self): pass
     def close(self): calls.append(("close",))
@@ -81,7 +82,7 @@ def test_a_run_that_goes_on_is_one_run(gen, clients, tmp_path):
     logged = [call[1] for call in wandb.calls if call[0] == "log"]
     assert logged == [10, 10, 20, 20]
     begun = [call[1] for call in tensorboard.calls if call[0] == "writer"]
-    assert begun == [None, 11]
+    assert begun == [1, 11]
     assert ("val_nats_per_char", 20) in tensorboard.calls
     assert tensorboard.calls[-1] == ("close",)
 
@@ -99,7 +100,7 @@ def test_what_is_gone_back_over_is_purged(gen, clients):
     words = ("--learning-rate", 1e38, "--steps", 100, "--max-skips", 3)
     assert gen(*words, "--max-rollbacks", 2, "--tensorboard", "--wandb") == 3
     begun = [call[1] for call in tensorboard.calls if call[0] == "writer"]
-    assert begun == [None, 1, 1]
+    assert begun == [1, 1, 1]
     assert len(options(wandb)) == 1
 
 

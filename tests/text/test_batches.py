@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -338,12 +339,20 @@ def test_split_at_a_tenth_is_where_nine_tenths_end(length):
     assert len(train) + len(validation) == length
 
 
+@pytest.mark.parametrize("tenths", range(10))
+@pytest.mark.parametrize("length", [10, 1000, 10**7])
+def test_a_share_in_tenths_is_exact(length, tenths):
+    train, validation = split(range(length), tenths / 10)
+    assert len(validation) == length // 10 * tenths
+    assert len(train) == length - len(validation)
+
+
 @given(length=st.integers(1, 1000), fraction=st.floats(0, 0.99))
 @example(length=1, fraction=0.5)  # nothing would be left
 @settings(max_examples=50, deadline=None)
 def test_training_and_validation_do_not_overlap(length, fraction):
     ids = np.arange(length)
-    if int((1 - fraction) * length) < 1:
+    if (1 - Fraction(str(fraction))) * length < 1:
         with pytest.raises(InputError, match="nothing"):
             split(ids, fraction)
         return

@@ -54,8 +54,10 @@ def test_a_record_that_could_not_be_written_comes_with_the_next(tmp_path):
     log = MetricsLog(tmp_path, keep=0)
     log.append({"step": 1})
     aside = log.path.rename(tmp_path / "aside")
-    with pytest.raises(OSError, match="No such file"):
+    log.path.mkdir()
+    with pytest.raises(OSError, match="Is a directory"):
         log.append({"step": 2})
+    log.path.rmdir()
     aside.rename(log.path)
     with log.path.open("a") as file:
         file.write('{"st')  # half of a line, as a full disk leaves it
@@ -63,3 +65,13 @@ def test_a_record_that_could_not_be_written_comes_with_the_next(tmp_path):
     log.flush()  # has nothing more to do
     assert [r["step"] for r in read_metrics(log.path)] == [1, 2, 3]
     assert len(log.path.read_text().splitlines()) == 3
+
+
+def test_a_log_that_was_removed_is_there_again(tmp_path):
+    log = MetricsLog(tmp_path, keep=0)
+    log.append({"step": 1})
+    log.path.unlink()
+    log.append({"step": 2})
+    assert [r["step"] for r in read_metrics(log.path)] == [1, 2]
+    log.append({"step": 3})
+    assert [r["step"] for r in read_metrics(log.path)] == [1, 2, 3]
