@@ -96,6 +96,15 @@ def attempt(config: Config, clock: Clock) -> int:
     except OSError as error:  # in a process that does not hold the directory
         say(f"error: {error}; what was saved is good")
         return 2
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        say(
+            f"error: out of memory ({str(error).splitlines()[0]}); give a smaller "
+            "--batch-size, or --slices or --remat, which need less; what was saved is "
+            "good"
+        )
+        return 2
     except DivergedError as error:
         say(f"error: {error}")
         return 3

@@ -49,14 +49,14 @@ def restore(
 def described(found: checkpoint.Checkpoint) -> str:
     """Which step a checkpoint is of, and the loss that it had there.
 
-    The loss is that of the last validation if that was there, else that of training,
-    the mean since its last pass began.
+    The loss is that of validation within the run, of as much as that read, if it was
+    validated there; else that of training, the mean since its last pass began.
     """
     step, best = f"step {found.step:,}", found.about["best"]
     if best and best["step"] == found.step:
         loss = best["val_nats_per_char"]
-        return f"{step}, validation {loss:.4f} nats per character"
+        return f"{step}, validated in the run at {loss:.4f} nats per character"
     mean = PassLoss(*found.about.get("pass_loss", ())).mean
     if mean is None:
         return f"{step}, of which no loss is known"
-    return f"{step}, training {mean:.4f} nats per character"
+    return f"{step}, training loss {mean:.4f} nats per character"

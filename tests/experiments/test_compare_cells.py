@@ -24,14 +24,15 @@ def test_the_widest_network_that_is_no_larger(cell, gates, extra):
 
 def test_cells_are_compared_and_runs_not_made_again(tmp_path, capsys, monkeypatch):
     class Popen(subprocess.Popen):
-        """A run of a hundred steps, however long they take here."""
+        """A run of three steps, however long they take here."""
 
         def __init__(self, command, **options):
             at = command.index("--minutes")
-            steps = [*command[:at], "--steps", "100", *command[at + 2 :]]
+            steps = [*command[:at], "--steps", "3", *command[at + 2 :]]
             super().__init__(steps, **options)
 
     monkeypatch.setattr(subprocess, "Popen", Popen)
+    monkeypatch.setattr(compare_cells, "FEW", 3)
     (tmp_path / "text").write_text("(a brown fox) [and {a lazy} dog]\n" * 100)
     command = ["--corpus", str(tmp_path / "text"), "--seeds", "4", "--hidden", "8"]
     command += ["--minutes", "0.5", "--out", str(tmp_path / "out")]

@@ -16,6 +16,7 @@ from char_restore import restore
 
 from jaxtext.generation import generate
 from jaxtext.training import checkpoint
+from jaxtext.training.log import read_metrics
 
 SCRIPT = Path(sample.__file__)
 TEXT = "hello world, é 😀\n" * 60
@@ -171,6 +172,22 @@ def test_a_prompt_from_a_file_is_text_for_characters(workdir, capfdbinary, tmp_p
     status, _, err = write(capfdbinary, *args, "--prompt-file", tmp_path / "prompt")
     assert status == 2
     assert "--prompt-file: expected UTF-8, got byte 0xe9 at position 1" in err
+
+
+def test_it_says_which_checkpoint_it_is_from(workdir, tmp_path, capfdbinary):
+    """Its step and its loss there, as the log has it."""
+    log = read_metrics(workdir / "metrics.jsonl")
+    losses = {x["step"]: x["val_nats_per_char"] for x in log if len(x) == 2}
+    said = f"step 5, validated in the run at {losses[5]:.4f} nats per character"
+    for which in ("best", "latest", 5):
+        args = ["--workdir", workdir, "--length", 3, "--checkpoint", which]
+        assert said in write(capfdbinary, *args)[2]
+    begin = write(capfdbinary, *args[:-1], 0)[2]
+    assert "step 0, of which no loss is known" in begin
+    run = train(tmp_path, TEXT.encode(), "--val-fraction", "0")
+    (record,) = read_metrics(run / "metrics.jsonl")  # of all five steps
+    said = write(capfdbinary, "--workdir", run, "--length", 3)[2]
+    assert f"step 5, training loss {record['loss']:.4f} nats per character" in said
 
 
 def test_a_directory_without_a_run(tmp_path, capfdbinary):

@@ -9,6 +9,7 @@ import types
 import char_gen
 import char_samples
 import char_train
+import jax
 import numpy as np
 import pytest
 import watch
@@ -237,3 +238,14 @@ def test_minutes_that_were_not_used_up_are_there_still(gen, tmp_path):
     for steps in (3, 6, 6):
         words = "--minutes", 9, "--steps", steps, *NEVER, "--workdir", tmp_path / "run"
         assert gen(*words, clock=Clock(0.001))[1]["steps"] == steps
+
+
+def test_memory_that_runs_out_is_told_in_a_line(gen, monkeypatch):
+    def short(*args):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory\nmore")
+
+    monkeypatch.setattr("char_plan._measure", short)
+    status, _, said = gen("--steps", 3)
+    assert status == 2
+    assert "error: out of memory (RESOURCE_EXHAUSTED: Out of memory); give" in said
+    assert "Traceback" not in said
