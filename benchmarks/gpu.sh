@@ -65,6 +65,7 @@ mkdir -p "$1" "$1.parts" || exit 2
 out=$(cd "$1" && pwd)
 kept=$out.parts
 find "$kept" -mindepth 1 -delete
+[ -z "$dry" ] || BUDGET=${BUDGET:-900} # where other work may go on beside it
 deadline=$(($(date +%s) + ${BUDGET:-420}))
 
 export PYTHONPATH="$here/..${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
@@ -88,6 +89,7 @@ trap 'trap - INT TERM; kill $child $beside 2>/dev/null; exit 130' INT TERM
 
 part() { # name, limit in seconds, command
     name=$1 limit=$2
+    [ -z "$dry" ] || limit=$((2 * limit))
     shift 2
     case " $(echo $wanted) " in *" $name "*) ;; *) return 0 ;; esac
     case " ${FAIL-} " in *" $name "*) set -- false ;; esac
@@ -129,14 +131,15 @@ script() { # name of the part, limit, script, options
     part "$name" "$limit" "$python" "$here/$file" --out "$kept/$name.json" "$@"
 }
 
-speed() { # name of the part, limit, options
+speed() { # name of the part, limit, backends beside scan and fused, options
     name=$1 limit=$2
-    shift 2
-    ours=$(echo scan fused $backends | tr ' ' ',')
+    ours=$(echo scan fused $3 | tr ' ' ',')
+    shift 3
     script "$name" "$limit" cells.py --alone --no-chart --limit 60 --backends "$ours" "$@"
 }
 
 if [ -z "$dry" ]; then
+    quick=$backends
     errors="--backends $backends"
     resume="--limit 40"
     shapes="--shapes 16x1024x768,64x512x512,128x256x256,16x256x128"
@@ -152,6 +155,7 @@ if [ -z "$dry" ]; then
     memory="--hidden 512 --seq-len 1024"
     profiled="--preset shakespeare --characters 1000000"
 else
+    quick=cudnn # without kernels, which take minutes where they are interpreted
     tiny="--corpus $here/README.md --hidden 16"
     errors="--backends $backends --cells lstm --modes float32/highest --shapes 2x3x4x8
         --hidden 8 --clauses nan_in_padding_never_leaks --at-once 2 --limit 60"
@@ -163,7 +167,7 @@ else
     resets="--libraries"
     training="$tiny --seconds 12 --batch-size 4 --seq-len 8"
     ways=""
-    for name in $backends torch scan+graphs; do ways="$ways $name/float32"; done
+    for name in $quick torch scan+graphs; do ways="$ways $name/float32"; done
     sampling="--cells lstm --batches 1 4 --hidden 16 --length 20 --rounds 3"
     memory="--hidden 16 --seq-len 32 --small 8 --memory-gib 0.01 --remat none 8"
     profiled="$tiny --batch-size 4 --seq-len 8"
@@ -177,9 +181,9 @@ beside=$!
 script resume 90 resume.py $resume
 wait "$beside"
 beside=""
-speed speed-bfloat16 120 --dtype bfloat16 $shapes $rounds $peers $graphs
-speed speed-float32 110 --dtype float32 $shapes $rounds $peers $graphs
-speed resets 60 --dtype bfloat16 --resets $shapes $rounds $resets
+speed speed-bfloat16 120 "$backends" --dtype bfloat16 $shapes $rounds $peers $graphs
+speed speed-float32 110 "$quick" --dtype float32 $shapes $rounds $peers $graphs
+speed resets 60 "$quick" --dtype bfloat16 --resets $shapes $rounds $resets
 script training 130 gpu_training.py $training --ways $ways
 script sampling 30 sample.py $sampling
 script profile 30 step_profile.py --trace "$kept/trace" "--flags=$profiled"
