@@ -43,14 +43,16 @@ resume: $(VENV)/installed-test
 	$(BIN)/python -m pytest -n 2 --hypothesis-profile=thorough tests/training/test_resume.py
 
 ## Weights to and from other libraries, which this installs: torch, Keras, Haiku, Equinox
-## (Flax is there anyway), and that none of them is imported before it is asked for.
+## (Flax is there anyway), and that none of them is imported before it is asked for; and
+## what TensorBoard's own reader finds of a run.
 ## torch comes first and in one version: without it, pip takes the newest, which on Linux
 ## brings gigabytes of CUDA.
 TORCH ?= torch==2.13.0
 PEERS := torch keras haiku equinox
 test-peers: $(VENV)/installed-peers
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests/interop/test_layers.py \
-		$(PEERS:%=tests/interop/test_%.py) $(PEERS:%=jaxtext/interop/%.py)
+		$(PEERS:%=tests/interop/test_%.py) $(PEERS:%=jaxtext/interop/%.py) \
+		tests/experiments/test_tensorboard.py
 
 ## Training steps compiled for TPUs, without one, by the compiler that this installs.
 test-tpu: $(VENV)/installed-tpu
