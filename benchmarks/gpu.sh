@@ -165,7 +165,7 @@ else
     peers="--libraries torch"
     graphs="--graphs jaxtext-scan"
     resets="--libraries"
-    training="$tiny --seconds 12 --batch-size 4 --seq-len 8"
+    training="$tiny --seconds 20 --batch-size 4 --seq-len 8"
     ways=""
     for name in $quick torch scan+graphs; do ways="$ways $name/float32"; done
     sampling="--cells lstm --batches 1 4 --hidden 16 --length 20 --rounds 3"
