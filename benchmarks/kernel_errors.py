@@ -115,7 +115,8 @@ def found_by(backend, cell, arrays, masks, precision):
     """
     if backend not in {"scan", "auto"} | {other.name for other in cell.backends}:
         raise InputError(f"the cell has no backend {backend!r}")
-    with jax.default_matmul_precision(precision):
+    wide = arrays[-1].dtype == "float64"  # kernels may do without jax_enable_x64 alone
+    with jax.enable_x64(wide), jax.default_matmul_precision(precision):
         return outcome(cell, arrays, backend, **masks)
 
 

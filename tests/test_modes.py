@@ -39,12 +39,15 @@ def everything(cell, backend, *, key=None):
 
 
 @contextlib.contextmanager
-def strictly():
-    """What a careful program switches on, all of it."""
+def strictly(backend="scan"):
+    """What a careful program switches on, all of it.
+
+    JAX 0.12 takes any kernel of Pallas Mosaic GPU for a leak, an empty one too.
+    """
     with (
         jax.numpy_rank_promotion("raise"),
         jax.debug_nans(True),
-        jax.checking_leaks(),
+        contextlib.nullcontext() if backend == "mosaic_gpu" else jax.checking_leaks(),
         jax.transfer_guard("disallow"),
     ):
         yield
@@ -54,7 +57,7 @@ def strictly():
 def test_nothing_is_complained_of(name, backend):
     function, operands = everything(CELLS[name](**KINDS), backend)
     expected = jax.jit(function)(*operands)
-    with strictly():
+    with strictly(backend):
         found = jax.jit(function)(*operands)
     CASE.assert_close(found, expected)
 

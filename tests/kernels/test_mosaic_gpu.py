@@ -242,6 +242,15 @@ def test_what_is_too_long_or_to_be_exact():
         jt.dispatch.choose(*asking(jt.lstm(8, dtype="bfloat16"), GPU))
 
 
+@needs_mosaic_gpu
+def test_it_is_not_interpreted_with_numbers_of_64_bits():
+    with jax.enable_x64(True):
+        cell = jt.lstm(8, dtype="float32")
+        jt.dispatch.choose(*asking(cell, GPU))
+        with pytest.raises(InputError, match="does not run with jax_enable_x64"):
+            jt.dispatch.choose(*asking(cell, Target("cpu", "cpu")))
+
+
 def test_a_jax_that_is_too_old_is_told(monkeypatch):
     monkeypatch.setattr(operands, "serves", lambda: False)
     with pytest.raises(InputError, match="it needs JAX"):

@@ -56,6 +56,8 @@ def lacks(
     dtype = jnp.dtype(what.dtype)
     if dtype.name not in ("float32", "bfloat16", "float16"):
         return f"it computes in float32, bfloat16 and float16, not in {dtype}"
+    if device.platform == "cpu" and jax.config.read("jax_enable_x64"):
+        return "JAX's interpreter of such kernels does not run with jax_enable_x64"
     sizes = sizes_of(what, operands)
     most = sizes.length * sizes.batch * sizes.slices * sizes.hidden
     if most >= 2**31:
