@@ -88,7 +88,9 @@ def unroll(
         ``"auto"``, by the evidence for the device (`explain_backend` says which and
         why). A cell that does not know the way asked for goes step by step. All compute
         the same function. Forward mode (``jax.jvp``, ``jax.jacfwd``, ``jax.hessian``),
-        which hand-derived passes do not serve, needs ``"scan"``.
+        which hand-derived passes do not serve, needs ``"scan"``. ``"cudnn"`` and
+        ``"mosaic_gpu"`` take what ``jax.vmap`` maps over one after the other, and the
+        batch axes of `xs` at once.
       remat: What to compute again in the backward pass rather than keep. ``None``:
         nothing. ``"gates"``: what lies within a step; states and outputs are kept.
         An integer ``k``: all but the state at every ``k``-th step, so that

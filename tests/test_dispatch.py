@@ -1,6 +1,7 @@
 """Which backend is chosen, and what is said of it."""
 
 import re
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -80,6 +81,34 @@ def test_the_mesh_says_which_device_it_is():
         with jax.sharding.use_abstract_mesh(mesh):
             assert target() == V5E._replace(devices=size)
     assert target() == CPU._replace(devices=8)
+
+
+def test_a_program_for_a_gpu_that_is_elsewhere_is_traced():
+    """cuDNN has to be asked for the memory that it needs, on the GPU itself."""
+    device = jax.sharding.AbstractDevice(
+        device_kind=H100.kind, num_cores=1, platform="gpu"
+    )
+    mesh = jax.sharding.AbstractMesh((1,), ("x",), abstract_device=device)
+    cell = jt.lstm(8)
+    params, state = cell.init(jax.random.key(0), 5), cell.initial_state((2,))
+    ids = jnp.zeros((2, 3), int)
+    with jax.sharding.use_abstract_mesh(mesh):
+        (reason,) = explain(cell)
+        jax.jit(partial(jt.unroll, cell)).trace(params, state, ids)
+    assert "(cudnn: it plans its memory on the GPU, and there is none here" in reason
+
+
+@pytest.mark.parametrize("device", [V5E, H100])
+def test_sizes_that_are_free_are_not_for_kernels(device):
+    batch, length = jax.export.symbolic_shape("b, t")
+    (reason,) = explain(jt.lstm(8), batch=batch, length=length, target=device)
+    assert "scan" in reason
+    assert "made for known sizes" in reason
+
+
+def test_cudnn_is_not_given_an_empty_batch():
+    (reason,) = explain(jt.lstm(8), batch=0, target=H100)
+    assert reason.startswith("scan")
 
 
 def test_within_a_map_each_device_is_on_its_own():

@@ -28,6 +28,9 @@ def _backend(name: str, passes: Passes, gates: Gates, dtype: DType) -> Backend:
     def lacks(target, params, state, xs, masks):
         what = Recurrence(passes, gates, dtype, True)
         operands = jax.eval_shape(_operands, params, state, xs, masks)
+        sizes = *operands.xs.shape, *operands.state[-1].shape
+        if not passes.divisible and not all(isinstance(n, int) for n in sizes):
+            return "kernels are made for known sizes, not for symbolic ones"
         return passes.lacks(target, what, operands)
 
     def sequence(params, state, xs, masks, noise, keep):

@@ -34,6 +34,7 @@ from jaxtext.kernels.gates import (
     where,
 )
 from jaxtext.kernels.packing import at, pack_steps
+from jaxtext.kernels.precision import tf32_will_do
 from jaxtext.kernels.products import is_symbols, one_hot
 from jaxtext.target import target
 from jaxtext.types import Array, DType, Target
@@ -48,8 +49,6 @@ _MOST_SYMBOLS = 4096
 # with a state, whose values are within 1, comes near it.
 _CLOSED = -1e4
 
-_PRECISION = "jax_default_matmul_precision"
-
 
 def lacks(
     device: Target,
@@ -63,6 +62,10 @@ def lacks(
     weights, _, xs, _, _ = operands
     if device.platform == "tpu" or device.kind.startswith(("AMD", "gfx")):
         return "it is for NVIDIA's GPUs"
+    if device.platform == target().platform == "gpu" and not _is_at_hand():
+        return "it plans its memory on the GPU, and there is none here to compile on"
+    if device.platform == "gpu" and xs.shape[1] == 0:
+        return "it takes no batch without sequences"
     dtype = jnp.dtype(what.dtype).name
     if dtype == "float64" and device.platform != "cpu":
         return f"it computes in float32, not in {dtype}"
@@ -312,11 +315,14 @@ def _back(call: Call, tape: Tape, cotangents: tuple[Array, Array, Array]) -> Arr
     return jax.vjp(run, call.x, call.h, call.c, call.weights)[1](cotangents)
 
 
+def _is_at_hand():
+    return any(device.platform == "gpu" for device in jax.local_devices())
+
+
 def _precision():
     """Full float32 where JAX's products have been told to have it, else TF32."""
-    asked = getattr(jax.config, _PRECISION)  # pyright knows no options of JAX
-    exact = asked in ("highest", "float32", "F32_F32_F32")
-    one = jax.lax.Precision.HIGHEST if exact else jax.lax.Precision.HIGH
+    lax = jax.lax.Precision
+    one = lax.HIGH if tf32_will_do() else lax.HIGHEST
     return one, one
 
 

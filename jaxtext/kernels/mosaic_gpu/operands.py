@@ -1,5 +1,6 @@
 """A recurrence's arrays as the kernels want them, in whole tiles."""
 
+import os
 from typing import NamedTuple
 
 import jax
@@ -10,12 +11,14 @@ from jaxtext.kernels.masks import numbers
 from jaxtext.kernels.mosaic_gpu.launch import serves
 from jaxtext.kernels.mosaic_gpu.tiles import Sizes, Tiles, processors, tiles
 from jaxtext.kernels.padding import pad, pad_weights
+from jaxtext.kernels.precision import tf32_will_do
 from jaxtext.target import target
 from jaxtext.types import Array, Target
 
 # Off the GPU the kernels are interpreted as they would run on an H100.
 _INTERPRETED = 132
-_PRECISION = "jax_default_matmul_precision"  # pyright knows no options of JAX
+# NVIDIA's MPS leaves a process so many percent of a GPU's multiprocessors.
+_SHARE = "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE"
 
 
 class Padded(NamedTuple):
@@ -67,7 +70,9 @@ def lacks(
         count = processors(device)
         if count is None:
             return "it is for Hopper GPUs (H100, H200), whole ones"
-        if dtype.itemsize == 4 and not _tf32_will_do():
+        if _SHARE in os.environ:
+            return f"it needs all multiprocessors of a GPU, and {_SHARE} is set"
+        if dtype.itemsize == 4 and not tf32_will_do():
             return "its float32 products are TF32, less exact than was asked for"
     if tiles(sizes, count) is None:
         weighs = sizes.hidden**2 * sizes.gates * dtype.itemsize
@@ -123,8 +128,3 @@ def by_worker(parts: list[Array], padded: Padded) -> Array:
     parts = parts + [jnp.zeros_like(parts[0])] * (slices - len(parts))
     stacked = jnp.stack([part.reshape(-1, units, part.shape[-1]) for part in parts], 1)
     return stacked.reshape(-1, stacked.shape[-1])
-
-
-def _tf32_will_do():
-    asked = str(getattr(jax.config, _PRECISION)).lower()
-    return asked in ("none", "default", "fastest", "bfloat16", "tensorfloat32", "high")
