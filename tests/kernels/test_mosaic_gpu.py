@@ -23,6 +23,7 @@ from jaxtext.types import Masks, Target
 
 CELLS = {"rnn": jt.rnn, "lstm": jt.lstm, "gru": jt.gru}
 GPU = Target("gpu", "NVIDIA H100 80GB HBM3")
+CPU = Target("cpu", "cpu")
 # (batch, length, hidden) that the kernels are made for.
 SHAPES = [(16, 1024, 768), (64, 512, 512), (128, 256, 256), (16, 256, 128)]
 OPTIONS = {
@@ -249,6 +250,13 @@ def test_it_is_not_interpreted_with_numbers_of_64_bits():
         jt.dispatch.choose(*asking(cell, GPU))
         with pytest.raises(InputError, match="does not run with jax_enable_x64"):
             jt.dispatch.choose(*asking(cell, Target("cpu", "cpu")))
+
+
+@needs_mosaic_gpu
+def test_it_is_not_interpreted_where_it_would_wait_for_ever(monkeypatch):
+    monkeypatch.setenv("NPROC", "2")
+    with pytest.raises(InputError, match="set the environment variable NPROC=32"):
+        jt.dispatch.choose(*asking(jt.lstm(8), CPU))
 
 
 def test_a_jax_that_is_too_old_is_told(monkeypatch):

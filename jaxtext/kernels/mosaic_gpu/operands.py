@@ -17,6 +17,9 @@ from jaxtext.types import Array, Target
 
 # Off the GPU the kernels are interpreted as they would run on an H100.
 _INTERPRETED = 132
+# The interpreter's workers wait for one another on XLA's own threads. With two of them
+# the gradient of two layers never ended; with four it did.
+_FEWEST_THREADS = 8
 # NVIDIA's MPS leaves a process so many percent of a GPU's multiprocessors.
 _SHARE = "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE"
 
@@ -61,6 +64,12 @@ def lacks(
         return f"it computes in float32, bfloat16 and float16, not in {dtype}"
     if device.platform == "cpu" and jax.config.read("jax_enable_x64"):
         return "JAX's interpreter of such kernels does not run with jax_enable_x64"
+    if device.platform == "cpu" and _threads() < _FEWEST_THREADS:
+        return (
+            "it is interpreted, and may wait for ever where XLA has fewer than "
+            f"{_FEWEST_THREADS} threads; set the environment variable NPROC=32 before "
+            "JAX is imported"
+        )
     sizes = sizes_of(what, operands)
     most = sizes.length * sizes.batch * sizes.slices * sizes.hidden
     if most >= 2**31:
@@ -128,3 +137,8 @@ def by_worker(parts: list[Array], padded: Padded) -> Array:
     parts = parts + [jnp.zeros_like(parts[0])] * (slices - len(parts))
     stacked = jnp.stack([part.reshape(-1, units, part.shape[-1]) for part in parts], 1)
     return stacked.reshape(-1, stacked.shape[-1])
+
+
+def _threads():
+    """How many threads XLA has on a CPU."""
+    return int(os.environ.get("NPROC") or os.cpu_count() or 1)
