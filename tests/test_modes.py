@@ -42,14 +42,15 @@ def everything(cell, backend, *, key=None):
 def strictly(backend="scan"):
     """What a careful program switches on, all of it.
 
-    JAX 0.12 takes any kernel of Pallas Mosaic GPU for a leak, an empty one too.
+    JAX 0.12 takes any kernel of Pallas Mosaic GPU for a leak, an empty one too, and its
+    interpreter moves arrays from host to device, sometimes in the thread that waits.
     """
-    with (
-        jax.numpy_rank_promotion("raise"),
-        jax.debug_nans(True),
-        contextlib.nullcontext() if backend == "mosaic_gpu" else jax.checking_leaks(),
-        jax.transfer_guard("disallow"),
-    ):
+    with contextlib.ExitStack() as modes:
+        modes.enter_context(jax.numpy_rank_promotion("raise"))
+        modes.enter_context(jax.debug_nans(True))
+        if backend != "mosaic_gpu":
+            modes.enter_context(jax.checking_leaks())
+            modes.enter_context(jax.transfer_guard("disallow"))
         yield
 
 
