@@ -88,7 +88,7 @@ def attempt(config: Config, clock: Clock) -> int:
             experiment(config, display, stop, clock)
     except Stopped as stopped:
         (number,) = stopped.args
-        say(f"stopped by signal {number}; the same command goes on from there")
+        say(f"stopped by signal {number}; the same command goes on from what is saved")
         return 128 + number
     except (InputError, GoneError) as error:
         say(f"error: {error}")

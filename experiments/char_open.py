@@ -245,6 +245,8 @@ def _finished_result(run):
         return None
     if not (isinstance(result, dict) and {"steps", "minutes"} <= result.keys()):
         return None
+    # Results did not always tell on how many steps their numbers stand.
+    result = {"train_nats_of_steps": None, "chars_per_second_of_steps": None} | result
     if result.get("workdir") != str(run.workdir):  # it was moved, or is a copy
         result["workdir"] = str(run.workdir)
         if jax.process_index() == 0:

@@ -26,7 +26,7 @@ def plan(
       display: Is told about it.
 
     Raises:
-      InputError: If the minutes are over before a first step.
+      InputError: If the minutes of a new run are over before a first step.
     """
     minutes = run.config.minutes
     asked = run.asked_steps
@@ -35,11 +35,13 @@ def plan(
     # A few seconds of steps on a copy of the state tell the speed.
     measuring = None if not minutes else 0.0 if known else min(3.0, minutes)
     _measure(run, state, measuring, display)
+    over = False
     if minutes:
         affordable = _fit_into(minutes, run, state)
-        run.steps = known or affordable
-        if run.step == 0 and of_first(run.clock() > run.deadline):
+        over = of_first(run.clock() > run.deadline)
+        if over and run.step == 0:
             raise InputError(f"nothing was trained: {_too_short(run)}")
+        run.steps = known or (run.step if over else affordable)
         run.told_few = affordable < min(FEW, known or FEW)
     else:
         run.steps = known or 0
@@ -49,7 +51,8 @@ def plan(
     display.stop()
     if run.told_few:
         why = _too_little(run) if by_epochs else _too_short(run)
-        display.say(f"warning: fewer than {FEW} steps will be trained: {why}", "bold")
+        many = "no more step" if over else f"fewer than {FEW} steps"
+        display.say(f"warning: {many} will be trained: {why}", "bold")
     if before and before["steps"] != run.steps:
         display.say(
             f"the schedule is planned anew: {run.steps} steps, not {before['steps']}"
@@ -123,14 +126,21 @@ def say_how_it_ended(run: Run, display: Screen) -> None:
         )
 
 
+def minutes_for_more(run: Run) -> float:
+    """A budget for the run to go on with, which starts once more."""
+    again = run.enough_minutes + run.start_seconds / 60
+    return math.ceil(100 * again) / 100
+
+
 def _too_short(run):
     minutes = run.config.minutes
+    enough = minutes_for_more(run) if run.step else run.enough_minutes
     shorter = 60 * minutes <= run.start_seconds
     relation = "is shorter than starting took" if shorter else "leaves little time"
     return (
         f"--minutes {minutes:g} ({60 * minutes:.1f} s) {relation}: reading, compiling "
         f"and measuring took {run.start_seconds:.1f} s; give --minutes "
-        f"{max(run.enough_minutes, 2 * minutes):g} or more for {FEW} steps"
+        f"{max(enough, 2 * minutes):g} or more for {FEW} steps"
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from char_plan import minutes_for_more
 from char_run import Run
 from names import as_typed, command, this_python
 from watch import Screen
@@ -83,9 +84,10 @@ def commands(run: Run) -> str:
     # A text that was piped in is nowhere any more: it has to be piped in again.
     piped = "-" in (run.config.val_corpus or run.config.corpus)
     text = ("--corpus", "-") if piped else ()
-    minutes, result = run.config.minutes, run.result or {}
-    if minutes:
-        more = "--minutes", f"{max(2 * minutes, run.enough_minutes):g}"
+    result = run.result or {}
+    if run.config.minutes:
+        used = max(run.config.minutes, result["minutes"] or 0)
+        more = "--minutes", f"{max(2 * used, minutes_for_more(run)):g}"
     else:
         more = "--steps", str(2 * result["steps"])
     again = ("--corpus", "-") if "-" in run.config.corpus else ()
@@ -109,8 +111,9 @@ def _training_loss(result):
     loss, steps = result["train_nats_per_char"], result["train_nats_of_steps"]
     if loss is None:
         return "no step of it was taken"
-    of = "1 step" if steps == 1 else f"{steps:,} steps"
-    return f"{loss:.4f} nats per character, mean of the {of} of the last pass"
+    of = {None: "last pass", 1: "1 step of the last pass"}
+    of = of.get(steps, f"{steps} steps of the last pass")
+    return f"{loss:.4f} nats per character, mean of the {of}"
 
 
 def _validation_loss(result):

@@ -35,6 +35,8 @@ def train(run: Run, display: Screen) -> None:
       GoneError: If the directory is no longer where it was. Nothing is saved then.
       OSError: If the state, or the log, cannot be written at the end.
     """
+    if of_first(run.is_gone()):
+        raise _gone(run)
     training = _Training(run, display)
     display.start(f"training {run.config.cell}", run.steps, run.step)
     try:
@@ -87,11 +89,7 @@ class _Training:
         while True:
             signal, no_time, save, plan, gone = self.agree(self.wishes())
             if gone:
-                raise GoneError(
-                    f"{run.workdir} is not there any more: it was removed, moved or "
-                    f"replaced; training stopped at step {run.step}. What was moved "
-                    "goes on by the same command, with --workdir and its new place"
-                )
+                raise _gone(run)
             over = run.step >= run.steps or no_time
             if over:
                 self.take_in(self.settle())
@@ -299,6 +297,14 @@ class _Training:
         )
         run.checkpoints.forget_after(run.step)
         run.save()
+
+
+def _gone(run):
+    return GoneError(
+        f"{run.workdir} is not there any more: it was removed, moved or replaced; "
+        f"training stopped at step {run.step}. What was moved goes on by the same "
+        "command, with --workdir and its new place"
+    )
 
 
 def _what_is_not_finite(metrics):

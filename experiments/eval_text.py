@@ -2,6 +2,7 @@
 
 import glob
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -65,12 +66,15 @@ def read(
     """
     validated_on = specs if specs is not None else _validated_on(workdir, about)
     corpus, own = _read(validated_on, about, display)
-    if specs is None and not (own or about["identity"].get("val_corpus")):
-        name = about["corpus"]["name"]
-        raise InputError(
-            f"--corpus: expected the text {name} as the run was trained on it, but it "
-            "has changed; give the one to evaluate on"
-        )
+    if specs is None:
+        validated = about["identity"].get("val_corpus")  # its hash, if it is apart
+        if not (own if validated is None else corpus.sha256 == validated):
+            name = about["corpus"]["name"] if validated is None else corpus.name
+            did = "trained" if validated is None else "validated"
+            raise InputError(
+                f"--corpus: expected the text {name} as the run was {did} on it, but "
+                "it has changed; give the one to evaluate on"
+            )
     train = validation = corpus.ids[:0]
     if own:
         train, validation = jt.text.split(corpus.ids, _fraction(about))
@@ -100,7 +104,8 @@ def _validated_on(workdir, about):
             "--corpus: expected the text to evaluate on, got none; the run knows its "
             f"own only by the name {name}. Give it again, or any other"
         )
-    if lost := [x for x in specs if x not in known and not glob.glob(x)]:
+    there = {x for x in specs if x in known or os.path.exists(x) or glob.glob(x)}
+    if lost := [x for x in specs if x not in there]:
         raise InputError(
             f"--corpus: expected the run's text where it was, {lost[0]}, and found "
             "none; give it again, or any other"

@@ -230,6 +230,18 @@ def test_a_finished_run_says_its_result_again(corpus, tmp_path, capsys):
     assert (more["resumed_from_step"], more["steps"]) == (10, 20)
 
 
+def test_a_result_of_before_it_told_the_number_of_steps(corpus, tmp_path, capsys):
+    command = ["--corpus", corpus, "--steps", 3, *SMALL, "--workdir", tmp_path / "run"]
+    assert gen(*command) == 0
+    result, path = last_json(capsys), tmp_path / "run" / "result.json"
+    for name in ("train_nats_of_steps", "chars_per_second_of_steps"):
+        del result[name]
+    path.write_text(json.dumps(result))
+    assert gen(*command) == 0
+    said = capsys.readouterr().err
+    assert f"{result['train_nats_per_char']:.4f} nats per character, mean of" in said
+
+
 def test_default_workdir_names_the_run(corpus, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = set()
@@ -301,6 +313,13 @@ def test_a_text_of_its_own_to_validate_on(corpus, tmp_path, capsys):
     # All of the corpus is trained on, so none of it is the validation part.
     assert evaluate.main(["--workdir", str(workdir), "--corpus", str(corpus)]) == 0
     assert last_json(capsys)["part"] == "all"
+
+    assert evaluate.main(["--workdir", str(workdir)]) == 0
+    assert last_json(capsys)["nats_per_char"] == result["val_nats_per_char"]
+    other.write_text("the lazy dog!\n" * 9)
+    assert evaluate.main(["--workdir", str(workdir)]) == 2
+    said = "expected the text other as the run was validated on it, but it has changed"
+    assert said in capsys.readouterr().err
 
     other.write_text("Zebra")
     assert gen(*command, "--workdir", tmp_path / "another") == 2
@@ -617,10 +636,12 @@ def test_killed_and_continued_is_as_if_never_killed(corpus, tmp_path, capsys):
     assert result["val_nats_per_char"] == whole["val_nats_per_char"]
 
 
-def test_what_to_type_next_can_be_typed(corpus, tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize("name", ["fox.txt", "fox[1].txt"])
+def test_what_to_type_next_can_be_typed(name, corpus, tmp_path, capsys, monkeypatch):
     """As it is, and from anywhere: the text, the flags and Python are known."""
     monkeypatch.chdir(tmp_path)
-    assert gen("--corpus", corpus.name, "--steps", 5, *SMALL) == 0
+    (tmp_path / name).write_text(corpus.read_text())
+    assert gen("--corpus", name, "--steps", 5, *SMALL) == 0
     said = capsys.readouterr().err
     lines = said.split("what to type next:\n")[1].splitlines()
     words = [shlex.split(line[9:]) for line in lines]
