@@ -123,7 +123,10 @@ def test_a_run_that_is_stopped_leaves_nothing_running(part, tmp_path):
     """Also of errors, which runs in a shell beside."""
     out = tmp_path / "out"
     mark = f"mark_{os.getpid()}_{part}"
-    running = start("--dry", "--parts", part, out, HANG=part, MARK=mark)
+    sleeper = tmp_path / "python"
+    sleeper.write_text("#!/bin/sh\nsleep 300\n")
+    sleeper.chmod(0o755)
+    running = start("--dry", "--parts", part, out, PYTHON=str(sleeper), MARK=mark)
 
     def hangs():
         return any(mark in told for told in environments())
