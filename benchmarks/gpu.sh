@@ -236,6 +236,7 @@ cp "$kept/table.out" "$out/table.md"
 cp "$summary" "$out/table.md" "$kept"
 pack
 for name in errors training profile memory table; do
+    case " $(echo $wanted) table " in *" $name "*) ;; *) continue ;; esac
     [ ! -s "$kept/$name.err" ] || { echo && echo "$name:" && tail -n 25 "$kept/$name.err"; }
 done
 echo && cat "$out/table.md" && echo && cat "$summary"
