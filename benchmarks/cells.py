@@ -27,7 +27,7 @@ from crew import Crew
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from timing import interleave, spread
-from workload import GATES, Workload, parse_shape
+from workload import GATES, Workload, listed, parse_shape
 
 from jaxtext.errors import InputError
 from jaxtext.streams import script
@@ -98,15 +98,15 @@ def parse(argv: Sequence[str] | None = None) -> tuple[Config, list[Workload]]:
     config = tyro.cli(Config, args=argv)
     known = {"cells": list(GATES), "libraries": [*LIBRARIES, "torch"]}
     for field, names in known.items():
-        for name in _listed(getattr(config, field)):
+        for name in listed(getattr(config, field)):
             if name not in names:
                 expected = ", ".join(names)
                 raise InputError(f"--{field}: expected of {expected}; got {name!r}")
     if not (config.rounds > 0 and config.seconds > 0 and config.visit_seconds > 0):
         raise InputError("--rounds, --seconds and --visit-seconds: expected > 0")
-    shapes = [parse_shape(shape) for shape in _listed(config.shapes)]
+    shapes = [parse_shape(shape) for shape in listed(config.shapes)]
     how = config.dtype, config.resets
-    works = [Workload(c, *s, *how) for s in shapes for c in _listed(config.cells)]
+    works = [Workload(c, *s, *how) for s in shapes for c in listed(config.cells)]
     return config, works
 
 
@@ -126,10 +126,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def measure(config: Config, works: list[Workload], console: Console) -> dict[str, Any]:
     """Measures one workload after the other; `config.out` grows on the way."""
     columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
-    ours = [JAXTEXT + name for name in _listed(config.backends)]
-    names = [*ours, *_listed(config.libraries)]
+    ours = [JAXTEXT + name for name in listed(config.backends)]
+    names = [*ours, *listed(config.libraries)]
     with contextlib.ExitStack() as stack:
-        how = {"graphs": _listed(config.graphs), "alone": config.alone}
+        how = {"graphs": listed(config.graphs), "alone": config.alone}
         crew = stack.enter_context(Crew(names, **how, limit=config.limit))
         about = crew.environment()
         rows, left_out = report.earlier(config.out, about, works)
@@ -205,10 +205,6 @@ def _rows(work, prepared, times, rate):
             }
         )
     return rows
-
-
-def _listed(values):
-    return [name for value in values for name in value.split(",")]
 
 
 if __name__ == "__main__":

@@ -6,7 +6,10 @@
 Reads what cells.py measured. The table has, for each cell, type, shape and direction,
 the milliseconds of every backend and of the libraries beside them. Each row for
 `jaxtext.evidence.TABLE` has the backends that beat the scan in both directions and by
-more than the times vary, the fastest with the gradient first. Both are printed.
+more than the times vary, the fastest with the gradient first. Both are printed. A file
+that cannot be read is left out with a note.
+
+Exit status: 0 done; 1 a file was left out; 2 a wrong command line.
 """
 
 import jaxtext.needs_experiments  # noqa: F401 (first)
@@ -24,7 +27,7 @@ from graphs import GRAPHS
 from report import Row, workload
 from workload import DIRECTIONS, FORWARD_BACKWARD, Workload
 
-from jaxtext.streams import script
+from jaxtext.streams import say, script
 
 SCAN = JAXTEXT + "scan"
 
@@ -39,13 +42,25 @@ class Config:
     """Results of cells.py: files, or directories with such files among others."""
 
 
-def read(paths: Sequence[Path]) -> dict[Path, dict[str, Any]]:
-    """The results of cells.py among some files and in some directories."""
+def read(paths: Sequence[Path]) -> tuple[dict[Path, dict[str, Any]], dict[Path, str]]:
+    """The results of cells.py among some files and in some directories.
+
+    Returns:
+      The results, and why files could not be read.
+    """
     files = [
         f for p in paths for f in (sorted(p.glob("*.json")) if p.is_dir() else [p])
     ]
-    found = {file: json.loads(file.read_text("utf-8")) for file in files}
-    return {file: result for file, result in found.items() if "ratios" in result}
+    found, left_out = {}, {}
+    for file in files:
+        try:
+            result = json.loads(file.read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            left_out[file] = str(error)
+            continue
+        if "ratios" in result:
+            found[file] = result
+    return found, left_out
 
 
 def by_workload(rows: Sequence[Row]) -> dict[Workload, Times]:
@@ -112,12 +127,14 @@ def evidence(path: Path, result: dict[str, Any]) -> list[str]:
 @script
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints the table and the rows."""
-    results = read(tyro.cli(Config, args=argv).results)
+    results, left_out = read(tyro.cli(Config, args=argv).results)
+    for path, why in left_out.items():
+        say(f"left out: {path}: {why}")
     rows = [row for result in results.values() for row in result["rows"]]
     print(table(rows), "\nFor jaxtext/evidence.py:\n", sep="\n")
     for path, result in results.items():
         print(*evidence(path, result), sep="\n")
-    return 0
+    return 1 if left_out else 0
 
 
 if __name__ == "__main__":

@@ -27,11 +27,17 @@
 # seconds nothing is begun any more. What each finds is at once in OUT.parts: NAME.json,
 # its output and its log. OUT has three files: the times, and what `auto` could go by
 # (table.md), the summary (summary.txt) and everything in one archive (results.tar.gz).
+# The table is made last, of all that is there, and is a line of the summary too.
+#
+# The same OUT again: what an earlier run found is replaced for the parts that are
+# wanted, and kept for the others, with their lines in the summary. Each line says which
+# jaxtext it is of.
 #
 # For trials: FAIL="errors speed-float32" makes these parts fail, and HANG="training"
 # makes them hang, until a limit of two seconds.
 #
-# Exit status: 0 all well; 1 a part failed; 2 a wrong command line.
+# Exit status: 0 all well; 1 a part of this run failed; 2 a wrong command line; 130
+# stopped by Ctrl-C or SIGTERM, and then nothing goes on.
 set -u
 
 parts="machine errors resume speed-bfloat16 speed-float32 resets training sampling
@@ -40,7 +46,14 @@ dry="" wanted=$parts
 while [ $# -gt 0 ]; do
     case $1 in
     --dry) dry=yes ;;
-    --parts) wanted=$(echo "${2-}" | tr ',' ' ') && shift ;;
+    --parts)
+        wanted=$(echo "${2-}" | tr ',' ' ')
+        case $wanted in *[!\ ]*) shift ;; *)
+            echo "error: --parts: expected of $(echo $parts); got none" >&2
+            exit 2
+            ;;
+        esac
+        ;;
     *) break ;;
     esac
     shift
@@ -59,12 +72,13 @@ fi
 
 # The kernels to measure, beside scan and fused; one that is not known is left out.
 backends=${BACKENDS-mosaic_gpu cudnn}
+cudnn="" # if it is among them
+case " $backends " in *" cudnn "*) cudnn=cudnn ;; esac
 here=$(cd "$(dirname "$0")" && pwd)
 python=${PYTHON:-python3}
-mkdir -p "$1" "$1.parts" || exit 2
-out=$(cd "$1" && pwd)
+mkdir -p "$1" && out=$(CDPATH="" cd "$1" && pwd) && mkdir -p "$out.parts" || exit 2
 kept=$out.parts
-find "$kept" -mindepth 1 -delete
+for name in $wanted table; do rm -rf "$kept/$name".*; done
 [ -z "$dry" ] || BUDGET=${BUDGET:-900} # where other work may go on beside it
 deadline=$(($(date +%s) + ${BUDGET:-420}))
 
@@ -78,20 +92,37 @@ export JAX_COMPILATION_CACHE_DIR="$out.cache" JAX_PERSISTENT_CACHE_MIN_COMPILE_T
 
 summary=$out/summary.txt
 commit=${COMMIT-$(git -C "$here" describe --always --dirty 2>/dev/null)}
-{
-    echo "jaxtext ${commit:-unknown}, backends: $backends"
-    printf '%-16s %-12s %7s  %s\n' part status seconds file
-} >"$summary"
 
-# What runs is in process groups of `timeout`, which hear nothing of a Ctrl-C.
-child="" beside=""
-trap 'trap - INT TERM; kill $child $beside 2>/dev/null; exit 130' INT TERM
+summarize() { # the lines of all parts, in their order
+    rm -f "$summary.$name.tmp" # what a run that was killed may have left
+    {
+        echo "jaxtext ${commit:-unknown}, backends: $backends"
+        printf '%-16s %-12s %7s  %-21s %s\n' part status seconds file jaxtext
+        for each in $parts table; do
+            [ ! -s "$kept/$each.line" ] || cat "$kept/$each.line"
+        done
+    } >"$summary.$name.tmp"
+    mv "$summary.$name.tmp" "$summary"
+}
+
+# What runs is in process groups of `timeout`, which hear nothing of a Ctrl-C. What runs
+# beside them is a shell of its own, which hears of SIGTERM alone.
+child="" beside="" name=none
+stop() {
+    trap - INT TERM
+    kill $child $beside 2>/dev/null
+    rm -f "$out/results.$name.tmp" "$summary.$name.tmp"
+    wait
+    exit 130
+}
+trap stop INT TERM
+summarize
 
 part() { # name, limit in seconds, command
     name=$1 limit=$2
     [ -z "$dry" ] || limit=$((2 * limit))
     shift 2
-    case " $(echo $wanted) " in *" $name "*) ;; *) return 0 ;; esac
+    case " $(echo $wanted) table " in *" $name "*) ;; *) return 0 ;; esac
     case " ${FAIL-} " in *" $name "*) set -- false ;; esac
     case " ${HANG-} " in *" $name "*) set -- sleep 3600 && limit=2 ;; esac
     begin=$(date +%s)
@@ -114,13 +145,15 @@ part() { # name, limit in seconds, command
     seconds=$(($(date +%s) - begin))
     file=-
     [ ! -s "$kept/$name.json" ] || file=$name.json
-    printf '%-16s %-12s %7s  %s\n' "$name" "$status" $seconds $file >>"$summary"
+    printf '%-16s %-12s %7s  %-21s %s\n' "$name" "$status" $seconds $file \
+        "${commit:-unknown}" >"$kept/$name.line"
+    summarize
     echo "$name: $status, $seconds s"
     pack
 }
 
 pack() { # everything so far in one file; a broken one is never left
-    packed=$(mktemp "$out/results.XXXXXX")
+    packed=$out/results.$name.tmp # two parts may pack at once
     tar czf "$packed" -C "$kept" . 2>/dev/null # with files that grow meanwhile
     mv "$packed" "$out/results.tar.gz"
 }
@@ -139,7 +172,7 @@ speed() { # name of the part, limit, backends beside scan and fused, options
 }
 
 if [ -z "$dry" ]; then
-    quick=$backends
+    quick=$backends corpus=stdlib
     errors="--backends $backends"
     resume="--limit 40"
     shapes="--shapes 16x1024x768,64x512x512,128x256x256,16x256x128"
@@ -150,51 +183,63 @@ if [ -z "$dry" ]; then
     training="--seconds 20 --total 105" # the last ways only if the first are left out
     ways=""
     for name in $backends torch; do ways="$ways $name/bfloat16"; done
-    ways="$ways cudnn/float32 torch/float32 scan/bfloat16 fused/bfloat16 scan+graphs/bfloat16"
+    for name in $cudnn torch; do ways="$ways $name/float32"; done
+    ways="$ways scan/bfloat16 fused/bfloat16 scan+graphs/bfloat16"
     sampling="--cells lstm gru --batches 1 256 --hidden 512 --rounds 5"
     memory="--hidden 512 --seq-len 1024"
     profiled="--preset shakespeare --characters 1000000"
 else
-    quick=cudnn # without kernels, which take minutes where they are interpreted
-    tiny="--corpus $here/README.md --hidden 16"
+    # Without our kernels, which take minutes where they are interpreted.
+    quick=$cudnn corpus=$here/README.md
     errors="--backends $backends --cells lstm --modes float32/highest --shapes 2x3x4x8
         --hidden 8 --clauses nan_in_padding_never_leaks --at-once 2 --limit 60"
-    resume="$tiny --steps 60 --save-steps 10 --limit 60"
+    resume="--hidden 16 --steps 60 --save-steps 10 --limit 60"
     shapes="--cells lstm --shapes 2x4x8"
     rounds="--seconds 1 --rounds 5 --visit-seconds 0.001"
     peers="--libraries torch"
     graphs="--graphs jaxtext-scan"
     resets="--libraries"
-    training="$tiny --seconds 20 --batch-size 4 --seq-len 8"
+    training="--hidden 16 --seconds 20 --batch-size 4 --seq-len 8"
     ways=""
     for name in $quick torch scan+graphs; do ways="$ways $name/float32"; done
     sampling="--cells lstm --batches 1 4 --hidden 16 --length 20 --rounds 3"
     memory="--hidden 16 --seq-len 32 --small 8 --memory-gib 0.01 --remat none 8"
-    profiled="$tiny --batch-size 4 --seq-len 8"
+    profiled="--hidden 16 --batch-size 4 --seq-len 8"
 fi
 
-part machine 20 sh -c "nvidia-smi; $python $here/record.py >$kept/machine.json"
+part machine 20 sh -c 'nvidia-smi; "$1" "$2" >"$3.tmp" && mv "$3.tmp" "$3"' \
+    sh "$python" "$here/record.py" "$kept/machine.json"
 # These two are not timed, and go side by side where there are cores for it.
-script errors 90 gpu_errors.py $errors &
+{
+    trap stop TERM
+    script errors 90 gpu_errors.py $errors
+} &
 beside=$!
 [ -z "$dry" ] || wait "$beside"
-script resume 90 resume.py $resume
+script resume 90 resume.py --corpus "$corpus" $resume
 wait "$beside"
 beside=""
 speed speed-bfloat16 120 "$backends" --dtype bfloat16 $shapes $rounds $peers $graphs
 speed speed-float32 110 "$quick" --dtype float32 $shapes $rounds $peers $graphs
 speed resets 60 "$quick" --dtype bfloat16 --resets $shapes $rounds $resets
-script training 130 gpu_training.py $training --ways $ways
+script training 130 gpu_training.py --corpus "$corpus" $training --ways $ways
 script sampling 30 sample.py $sampling
-script profile 30 step_profile.py --trace "$kept/trace" "--flags=$profiled"
+script profile 30 step_profile.py --trace "$kept/profile.trace" \
+    "--flags=--corpus '$corpus' $profiled"
 export XLA_PYTHON_CLIENT_MEM_FRACTION=0.95
 script memory 60 largest_batch.py $memory
 
-"$python" "$here/fastest.py" "$kept" >"$out/table.md" 2>"$kept/table.err"
+# It takes seconds, whatever time is left.
+deadline=$(($(date +%s) + 60))
+part table 30 "$python" "$here/fastest.py" "$kept"
+cp "$kept/table.out" "$out/table.md"
 cp "$summary" "$out/table.md" "$kept"
 pack
-for name in errors training profile memory; do
+for name in errors training profile memory table; do
+    case " $(echo $wanted) table " in *" $name "*) ;; *) continue ;; esac
     [ ! -s "$kept/$name.err" ] || { echo && echo "$name:" && tail -n 25 "$kept/$name.err"; }
 done
 echo && cat "$out/table.md" && echo && cat "$summary"
-! grep -qE ' (failed \(|timed out|no time)' "$summary"
+for name in $wanted table; do
+    grep -q "^$name *ok " "$kept/$name.line" || exit 1
+done

@@ -19,12 +19,11 @@ import jax
 import jax.numpy as jnp
 from jax.experimental import topologies
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from ours import CELLS
 from workload import FORWARD, Workload
 
 import jaxtext as jt
 from jaxtext.versions import importable
-
-CELLS = {"rnn": jt.rnn, "lstm": jt.lstm, "gru": jt.gru}
 
 # What XLA wants to know of a GPU, in its own format.
 _H100 = """

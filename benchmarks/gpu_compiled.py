@@ -22,7 +22,8 @@ import gpu_compile  # before JAX
 import record
 import tyro
 from gpu_limits import limits
-from workload import FORWARD_BACKWARD, Workload, parse_shape
+from ours import CELLS
+from workload import FORWARD_BACKWARD, Workload, listed, parse_shape
 
 from jaxtext.errors import InputError
 from jaxtext.streams import script
@@ -47,11 +48,11 @@ class Config:
 def asked(config: Config) -> list[Workload]:
     """The layers that a configuration asks for."""
     layers = []
-    for cell in _apart(config.cells):
-        if cell not in gpu_compile.CELLS:
+    for cell in listed(config.cells):
+        if cell not in CELLS:
             raise InputError(f"--cells: expected rnn, lstm, gru, got {cell!r}")
-        for shape in _apart(config.shapes):
-            for dtype in _apart(config.dtypes):
+        for shape in listed(config.shapes):
+            for dtype in listed(config.dtypes):
                 layers.append(Workload(cell, *parse_shape(shape), dtype))
     return layers
 
@@ -96,10 +97,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     result = measure(config)
     record.print_last_line(result, config.out)
     return int(any("failed" in row for row in result["rows"]))
-
-
-def _apart(words):
-    return ",".join(words).split(",")
 
 
 def _say(line):

@@ -22,7 +22,10 @@ from typing import Any
 import jobs
 import record
 import tyro
+from ours import CELLS, check_backend
+from workload import listed
 
+from jaxtext.errors import InputError
 from jaxtext.streams import script
 
 FARTHER = 10.0  # times as far from float64 as the scan is: no matter of rounding
@@ -56,22 +59,41 @@ class Config:
     """Also write the JSON to this file, which grows on the way."""
 
 
-def commands(config: Config) -> dict[str, list[Any]]:
-    """The command of each process by its name, those worth most first."""
-    cells = _listed(config.cells)
-    backends = _listed(config.backends)
-    clauses = ["--clauses", *_listed(config.clauses)] if config.clauses else []
+def commands(config: Config) -> tuple[dict[str, list[Any]], list[str]]:
+    """The command of each process by its name, those worth most first.
+
+    Returns:
+      The commands; and notes of cells that have no such backend, for which there are
+      none.
+
+    Raises:
+      InputError: If a cell is not known.
+    """
+    cells, left_out = {}, []
+    for cell in listed(config.cells):
+        if cell not in CELLS:
+            expected = ", ".join(CELLS)
+            raise InputError(f"--cells: expected of {expected}; got {cell!r}")
+        cells[cell] = []
+        for backend in listed(config.backends):
+            try:
+                check_backend(CELLS[cell](config.hidden), backend)
+            except InputError as error:
+                left_out.append(f"{backend} ({cell}): {error}")
+            else:
+                cells[cell].append(backend)
+    clauses = ["--clauses", *listed(config.clauses)] if config.clauses else []
     found = {}
-    for mode in _listed(config.modes):
+    for mode in listed(config.modes):
         dtype, precision = mode.split("/")
-        for cell in cells:
+        for cell, backends in cells.items():
             # XLA's loops will not crash, and share a process.
             for backend in ("scan,fused", *backends):
                 found[f"float64 {cell} {backend} {dtype} {precision}"] = [
                     *("kernel_errors.py", "--cells", cell),
                     *("--backends", *backend.split(",")),
                     *("--dtypes", dtype, "--precision", precision, "--draws", 0),
-                    *("--shapes", *_listed(config.shapes), "--masks", "all", "none"),
+                    *("--shapes", *listed(config.shapes), "--masks", "all", "none"),
                 ]
             for backend in backends:
                 found[f"clauses {cell} {backend} {dtype} {precision}"] = [
@@ -79,17 +101,18 @@ def commands(config: Config) -> dict[str, list[Any]]:
                     *("--dtype", dtype, "--precision", precision),
                     *("--hidden", config.hidden, *clauses),
                 ]
-    return found
+    return found, left_out
 
 
 def measure(config: Config) -> dict[str, Any]:
     """Runs all processes, and returns the result."""
-    errors, clauses, left_out, failed, seconds = [], [], [], {}, {}
+    to_run, left_out = commands(config)
+    errors, clauses, failed, seconds = [], [], {}, {}
     result = {"errors": errors, "clauses": clauses, "left_out": left_out}
     result |= {"failed": failed, "seconds": seconds, "wrong": []}
     result |= record.environment()
     running = jobs.side_by_side(
-        commands(config),
+        to_run,
         config.at_once,
         seconds=config.limit,
         log=config.out and config.out.with_suffix(".log"),
@@ -147,10 +170,6 @@ def table(result: dict[str, Any]) -> str:
 
 def _is_scan(row):
     return row["backend"] == "scan"
-
-
-def _listed(values):
-    return [name for value in values for name in value.split(",")]
 
 
 @script

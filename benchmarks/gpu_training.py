@@ -1,12 +1,16 @@
-"""The whole training loop by each backend, beside the same loop on torch's cuDNN.
+"""The training of char_gen.py by each backend, beside the same steps on torch's cuDNN.
 
     python benchmarks/gpu_training.py --ways mosaic_gpu/bfloat16,torch/bfloat16
 
 Each way is a process of `experiments/char_gen.py`, or of `torch_train.py`, that has so
-many seconds in all, start and compilation included. The shape is that of the preset
+many seconds, start and compilation included. The shape is that of the preset
 ``shakespeare``, without the layer norm and the noise that cuDNN does not have, so that
-the model is the same for all. ``scan+graphs`` is the scan with XLA's loops captured as
-CUDA graphs. The last line on standard output is one JSON object.
+the model is the same for all. What is compared is ``chars_per_second``, the speed of
+the steps alone. The losses are after different numbers of steps, given as ``steps``: a
+faster way takes more of them, and `char_gen.py` keeps some of its seconds for
+validation, where `torch_train.py` validates when they are over. ``scan+graphs`` is the
+scan with XLA's loops captured as CUDA graphs. The last line on standard output is one
+JSON object.
 
 Exit status: 0 done; 1 a way failed. One that a backend cannot go is left out.
 """
@@ -27,6 +31,7 @@ import jobs
 import record
 import tyro
 from graphs import GRAPHS, with_graphs
+from workload import listed
 
 from jaxtext.streams import script
 
@@ -91,7 +96,7 @@ def measure(config: Config) -> dict[str, Any]:
     result |= record.environment()
     end = time.monotonic() + config.total
     with tempfile.TemporaryDirectory() as scratch:
-        for way in (way for each in config.ways for way in each.split(",")):
+        for way in listed(config.ways):
             flags = with_graphs() if GRAPHS in way else os.environ.get("XLA_FLAGS", "")
             if flags is None:
                 left_out[way] = "XLA may not know the flags for it in this version"

@@ -20,8 +20,10 @@ class Outcome(NamedTuple):
 
     Attributes:
       result: The JSON object of its last line, ``None`` if it failed.
-      status: Its exit status, ``None`` if it was killed.
-      reason: Why it failed: its last line on standard error, or the limit.
+      status: Its exit status; ``-n`` if signal n ended it, ``None`` if it took too long
+        and was killed.
+      reason: Why it failed: its status or the limit, and its last line on standard
+        error, or on standard output where that is no JSON object.
       seconds: How long it took.
     """
 
@@ -52,7 +54,12 @@ def run(
     status, out = None, ""
     try:
         done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=seconds
+            command,
+            env=environment,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",  # what is no UTF-8 is no reason to lose the rest
+            timeout=seconds,
         )
         status, out, err = done.returncode, done.stdout, done.stderr
     except subprocess.TimeoutExpired as late:
@@ -63,9 +70,12 @@ def run(
         with log.open("a", encoding="utf-8") as file:
             file.write(f"$ {' '.join(command)}\n{err}\n")
     if status == 0:
-        return Outcome(json.loads(out.splitlines()[-1]), status, "", took)
+        last = _last_line(out)
+        result = _json_object(last)
+        reason = f"status 0, but its last line is no JSON object: {last!r}"
+        return Outcome(result, status, reason if result is None else "", took)
     reason = f"killed after {seconds:g} s" if status is None else f"status {status}"
-    last = (err.strip().splitlines() or [""])[-1]
+    last = _last_line(err)
     return Outcome(None, status, f"{reason}: {last}" if last else reason, took)
 
 
@@ -83,3 +93,15 @@ def side_by_side(
         names = {threads.submit(run, *job, **options): n for n, job in jobs.items()}
         for done in as_completed(names):
             yield names[done], done.result()
+
+
+def _last_line(text):
+    return (text.strip().splitlines() or [""])[-1]
+
+
+def _json_object(line):
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None

@@ -25,13 +25,12 @@ import jax.numpy as jnp
 import numpy as np
 import record
 import tyro
+from ours import CELLS, check_backend
 from workload import parse_shape
 
 import jaxtext as jt
 from jaxtext.errors import InputError
 from jaxtext.streams import script
-
-CELLS = {"rnn": jt.rnn, "lstm": jt.lstm, "gru": jt.gru}
 
 
 @dataclass(frozen=True)
@@ -113,8 +112,7 @@ def found_by(backend, cell, arrays, masks, precision):
     Raises:
       InputError: If it cannot do it, or the cell has no such backend.
     """
-    if backend not in {"scan", "auto"} | {other.name for other in cell.backends}:
-        raise InputError(f"the cell has no backend {backend!r}")
+    check_backend(cell, backend)
     wide = arrays[-1].dtype == "float64"  # kernels may do without jax_enable_x64 alone
     with jax.enable_x64(wide), jax.default_matmul_precision(precision):
         return outcome(cell, arrays, backend, **masks)

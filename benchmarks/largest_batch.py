@@ -3,12 +3,14 @@
     python benchmarks/largest_batch.py --hidden 512 --seq-len 1024
 
 XLA says what a compiled step needs before it runs. Two small batches give what a
-sequence costs, that gives the largest batch, and the step is run at it and at one a
-tenth larger, which should not fit. The last line on standard output is one JSON object.
+sequence costs, that gives the largest batch, and the step is run at it and at one at
+least a tenth larger, which should not fit. The last line on standard output is one JSON
+object.
 """
 
 import jaxtext.needs_experiments  # noqa: F401 (first)
 
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +26,7 @@ from jaxtext.errors import InputError
 from jaxtext.streams import script
 from jaxtext.types import BackendName
 
-STEP = 8  # batches are multiples of it
+STEP = 8  # what is tried is a multiple of it
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,11 @@ def needed_bytes(compiled: Any) -> int:
 
 
 def search(config: Config, remat: str, limit: int) -> dict[str, Any]:
-    """The largest batch by XLA's numbers, and whether it, and a larger one, ran."""
+    """The largest batch by XLA's numbers, and whether it, and a larger one, ran.
+
+    Raises:
+      InputError: If the numbers do not grow with the batch.
+    """
     again = {"none": None, "gates": "gates"}.get(remat, remat)
     again = int(again) if isinstance(again, str) and again.isdecimal() else again
     base = steps.Config(config.cell, config.hidden, seq_len=config.seq_len)
@@ -86,11 +92,17 @@ def search(config: Config, remat: str, limit: int) -> dict[str, Any]:
         needed_bytes(compiled(batch)[0]) for batch in (config.small, 2 * config.small)
     )
     each = (more - less) / config.small
-    largest = int((limit - (2 * less - more)) / each) // STEP * STEP
+    if each <= 0:
+        raise InputError(
+            "--small: expected a batch that costs less than its double; "
+            f"{config.small} sequences need {less:,} bytes, {2 * config.small} need "
+            f"{more:,}"
+        )
+    largest = max(0, int((limit - (2 * less - more)) / each) // STEP * STEP)
+    larger = STEP * (math.ceil(1.1 * largest / STEP) or 1)
     row = {"remat": remat, "bytes_a_sequence": each, "predicted": largest}
-    for name, batch in (("ran", largest), ("too_large_ran", int(1.1 * largest))):
-        row[name] = _runs(compiled, batch)
-    return row
+    row["ran"] = largest > 0 and _runs(compiled, largest)
+    return row | {"too_large": larger, "too_large_ran": _runs(compiled, larger)}
 
 
 def _runs(compiled, batch):
@@ -115,8 +127,8 @@ def measure(config: Config) -> dict[str, Any]:
         rows.append(row)
         print(
             f"remat {remat}: {row['predicted']:,} sequences of {config.seq_len}, "
-            f"{row['bytes_a_sequence'] / 2**20:.2f} MiB each; ran: {row['ran']}, a "
-            f"tenth more: {row['too_large_ran']}",
+            f"{row['bytes_a_sequence'] / 2**20:.2f} MiB each; ran: {row['ran']}, "
+            f"{row['too_large']:,}: {row['too_large_ran']}",
             file=sys.stderr,
             flush=True,
         )

@@ -14,6 +14,7 @@ from typing import Any
 import jax
 
 from jaxtext import streams
+from jaxtext.training.files import write_durably
 
 PACKAGES = (
     *("jax", "jaxlib", "libtpu", "flax", "optax", "numpy"),
@@ -63,10 +64,15 @@ def hardware() -> dict[str, Any]:
 def write(result: dict[str, Any], path: Path) -> None:
     """Writes `result` to a file as JSON, readably; makes its directories.
 
-    NaN and infinities are refused, as JSON has none.
+    NaN and infinities are refused, as JSON has none. A reader sees the old file or the
+    new one, never half of it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", "utf-8")
+    text = json.dumps(result, indent=1, allow_nan=False) + "\n"
+    if path.exists() and not path.is_file():  # /dev/null, which stays what it is
+        path.write_text(text, "utf-8")
+    else:
+        write_durably(path, text.encode())
 
 
 def print_last_line(result: dict[str, Any], out: Path | None = None) -> None:

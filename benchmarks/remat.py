@@ -21,13 +21,13 @@ import numpy as np
 import optax
 import record
 import tyro
+from ours import CELLS
 from timing import interleave, spread, visit
 
 import jaxtext as jt
 from jaxtext.streams import script
 from jaxtext.types import BackendName
 
-CELLS = {"rnn": jt.rnn, "lstm": jt.lstm, "gru": jt.gru}
 PLAIN = "scan, all kept"
 
 

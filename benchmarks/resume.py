@@ -4,9 +4,9 @@
 
 Three processes of `experiments/char_gen.py` on the default device: one that nothing
 hurts; one that is killed once it has saved, and the same command again; and one like
-the first without JAX's compilation cache, whose programs may round differently where
-the compiler measures which kernels are fastest. The last line on standard output is
-one JSON object.
+the first with an empty compilation cache of its own. It compiles its programs anew, and
+they may round differently where the compiler measures which kernels are fastest. The
+last line on standard output is one JSON object.
 
 Exit status: 0 the killed run ended with the same parameters; 1 it did not.
 """
@@ -99,7 +99,7 @@ class Runs:
             out, _ = process.communicate(timeout=self.config.limit)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait()
+            process.communicate()
             raise RuntimeError(f"{name}: no end in {self.config.limit:g} s") from None
         if process.returncode:
             said = (self.scratch / f"{name}.log").read_text().strip().splitlines()
@@ -113,6 +113,7 @@ class Runs:
             late = time.monotonic() - begin > self.config.limit
             if late or process.poll() is not None:
                 process.kill()
+                process.communicate()
                 raise RuntimeError(f"{name}: it could not be killed on its way")
             time.sleep(0.01)
         process.kill()

@@ -19,13 +19,12 @@ import jax
 import numpy as np
 import record
 import tyro
+from ours import CELLS
 from timing import spread
 
 import jaxtext as jt
 from jaxtext.generation import generate
 from jaxtext.streams import script
-
-CELLS = {"rnn": jt.rnn, "lstm": jt.lstm, "gru": jt.gru}
 
 
 @dataclass(frozen=True)

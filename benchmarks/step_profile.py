@@ -14,6 +14,7 @@ import contextlib
 import gzip
 import json
 import re
+import shlex
 import sys
 import tempfile
 from collections import defaultdict
@@ -44,13 +45,13 @@ class Config:
     """Profile training steps."""
 
     flags: str = "--preset shakespeare"
-    """Flags of char_gen.py."""
+    """Flags of char_gen.py, quoted as in a shell."""
     steps: int = 10
     """How many steps to record."""
     most: int = 25
     """How many kinds of operations to tell, those that take longest."""
     trace: Path | None = None
-    """Keep what was recorded in this directory."""
+    """Keep what was recorded in this directory, beside what is there."""
     out: Path | None = None
     """Also write the JSON to this file."""
 
@@ -61,7 +62,7 @@ def record_steps(config: Config, folder: Path) -> None:
     Raises:
       InputError: If char_gen.py would refuse the flags.
     """
-    of = parse(config.flags.split())
+    of = parse(shlex.split(config.flags))
     corpus = jt.text.load(of.corpus, limit=of.characters)
     text, _ = jt.text.split(corpus.ids, of.val_fraction)
     batches = build_batches(of, text, fit(of, len(text)))
@@ -79,8 +80,12 @@ def record_steps(config: Config, folder: Path) -> None:
 
 
 def operations(folder: Path) -> list[tuple[str, float, float]]:
-    """What the device ran: names, beginnings and durations in microseconds."""
-    (path,) = folder.rglob("*.trace.json.gz")
+    """What the device ran: names, beginnings and durations in microseconds.
+
+    Of several recordings in the directory the newest one counts.
+    """
+    paths = folder.rglob("*.trace.json.gz")
+    path = max(paths, key=lambda path: path.stat().st_mtime_ns)
     events = json.loads(gzip.decompress(path.read_bytes()))["traceEvents"]
     processes, threads = {}, {}
     for event in events:

@@ -53,7 +53,8 @@ class Config:
     learning_rate: float = 4e-3
     """Peak learning rate."""
     seconds: float = 20.0
-    """Train until so many seconds after the start of the process."""
+    """Train until so many seconds after the start of the process; validation comes
+    after that."""
     seed: int = 0
     """Seed of parameters and batches."""
 

@@ -6,7 +6,7 @@ from itertools import product
 from typing import Any, cast, get_args
 
 from tpu_compile import CHIPS, Layer
-from workload import DIRECTIONS, GATES, Workload
+from workload import DIRECTIONS, GATES, Workload, listed
 
 from jaxtext.errors import InputError
 from jaxtext.types import BackendName
@@ -88,11 +88,6 @@ def layers(
             *(widths, batches, given["backends"]),
         )
     ]
-
-
-def listed(values: Iterable[str]) -> list[str]:
-    """The names in a list of names with commas."""
-    return [name for value in values for name in value.split(",")]
 
 
 def libtpu() -> str | None:

@@ -24,6 +24,7 @@ import optax
 import record
 import tyro
 from flax import linen as nn
+from ours import CELLS
 from timing import interleave, spread, visit
 
 import jaxtext as jt
@@ -31,7 +32,6 @@ from jaxtext.streams import script
 from jaxtext.training.loop import run as run_steps
 
 STEPS = 24  # of one repetition: whole cycles of two or three lengths
-OUR_CELLS = {"rnn": jt.rnn, "lstm": jt.lstm, "gru": jt.gru}
 FLAX_CELLS = {
     "rnn": nn.SimpleCell,
     "lstm": nn.OptimizedLSTMCell,
@@ -135,7 +135,7 @@ def measure(config: Config) -> dict:
         vocabulary, size = len(corpus.vocabulary), streams.batch_size
         clip, adamw = optax.clip_by_global_norm(1.0), optax.adamw(4e-3, b2=0.99)
         optimizer = optax.chain(clip, adamw)
-        model = jt.LanguageModel(jt.stack(OUR_CELLS[cell](config.hidden)), vocabulary)
+        model = jt.LanguageModel(jt.stack(CELLS[cell](config.hidden)), vocabulary)
         parallel = jt.training.data_parallel(model, optimizer, size, jax.devices()[:1])
         state = jt.training.create_state(model, optimizer, jax.random.key(0), size)
         trainers = {

@@ -1,5 +1,6 @@
 """What every contestant computes: a cell, its sizes, and what it costs."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from jaxtext.errors import InputError
@@ -44,6 +45,16 @@ class Workload(NamedTuple):
         width = self.input + self.hidden
         products = 2 * self.batch * self.time * width * GATES[self.cell] * self.hidden
         return products * (1 if direction == FORWARD else 3)
+
+
+def listed(values: Iterable[str]) -> list[str]:
+    """The names in a list of names with commas.
+
+    Example:
+      >>> listed(["rnn,lstm", "gru"])
+      ['rnn', 'lstm', 'gru']
+    """
+    return [name for value in values for name in value.split(",")]
 
 
 def parse_shape(text: str) -> tuple[int, int, int, int]:

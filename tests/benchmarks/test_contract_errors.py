@@ -1,12 +1,15 @@
 """contract_errors.py: what is kept, what is broken, what is left out."""
 
 import json
+from types import SimpleNamespace
 
 import contract_errors
 import jax.numpy as jnp
 import pytest
 
+import jaxtext as jt
 from jaxtext.errors import InputError
+from jaxtext.types import Target
 
 FEW = ["--cells", "gru", "--hidden", "4", "--clauses", "resets_are_separate_sequences"]
 
@@ -59,6 +62,26 @@ def test_outcomes(clause, precision, outcome, why):
     config = contract_errors.Config(precision=precision)
     row = contract_errors.kept(config, "fused", "gru", clause)
     assert (row["outcome"], row["why"]) == (outcome, why)
+
+
+@pytest.mark.parametrize(("platform", "chunks"), [("cpu", False), ("gpu", True)])
+def test_chunks_are_asked_for_where_kernels_are_not_interpreted(
+    platform, chunks, monkeypatch
+):
+    asked = []
+
+    def unroll(cell, *arrays, backend, remat, **options):
+        asked.append((backend, remat))
+        return jt.unroll(cell, *arrays, backend="scan", remat=remat, **options)
+
+    monkeypatch.setattr(contract_errors.contracts, "jt", SimpleNamespace(unroll=unroll))
+    monkeypatch.setattr(
+        contract_errors.contracts, "target", lambda: Target(platform, "any")
+    )
+    clause = contract_errors.contracts.neither_backend_nor_remat_changes_anything
+    row = contract_errors.kept(contract_errors.Config(), "mosaic_gpu", "gru", clause)
+    assert row["outcome"] == "kept"
+    assert (("mosaic_gpu", 3) in asked) == chunks
 
 
 def test_an_unknown_clause_is_told(capsys):

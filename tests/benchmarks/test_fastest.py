@@ -58,3 +58,16 @@ def test_the_table_has_everybody(tmp_path, capsys):
         "| lstm 1x2x3x4 | bfloat16 | forward_backward | 4.000 | 0.200 |",
     ]
     assert lines[-1].startswith("Row('gpu', ('scan',), 'scan 4.00 ms")
+
+
+def test_a_broken_file_costs_no_other(tmp_path, capsys):
+    rows = [*measured("jaxtext-scan", 2.0, 4.0)]
+    (tmp_path / "speed.json").write_text(json.dumps(result(*rows)))
+    (tmp_path / "broken.json").write_text('{"rows": [')
+    (tmp_path / "bytes.json").write_bytes(b"\xff")
+    (tmp_path / "gone.json").symlink_to("nowhere")
+    assert fastest.main([str(tmp_path)]) == 1
+    said = capsys.readouterr()
+    assert "| lstm 1x2x3x4 | bfloat16 | forward | 2.000 |" in said.out
+    for name in "broken", "bytes", "gone":
+        assert f"left out: {tmp_path / name}.json: " in said.err

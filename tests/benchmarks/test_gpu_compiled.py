@@ -8,6 +8,7 @@ from pathlib import Path
 
 import gpu_compile
 import pytest
+import report
 from gpu_limits import limits
 from workload import Workload
 
@@ -37,6 +38,17 @@ def test_no_kernel_spills_registers(row):
         assert "do not fit" in row["left_out"]
     else:
         hold(row)
+
+
+@pytest.mark.parametrize("row", RESULT["rows"], ids=lambda row: row["name"])
+def test_the_result_is_of_the_kernels_as_they_are(row):
+    """Other tiles are another kernel, which is to be compiled and measured anew."""
+    found = limits(report.workload(row))
+    if row["limits"] is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert found["layout"] == row["limits"]["layout"]
 
 
 def test_the_result_has_all_forms_and_shapes():

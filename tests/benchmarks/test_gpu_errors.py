@@ -28,6 +28,25 @@ def test_wrong_is_what_no_rounding_explains():
     ]
 
 
+def test_no_process_for_what_a_cell_has_not():
+    config = gpu_errors.Config(backends=("mosaic_gpu", "cudnn"), cells=("lstm,gru",))
+    found, left_out = gpu_errors.commands(config)
+    assert left_out == ["cudnn (gru): the cell has no backend 'cudnn'"]
+    mode = " float32 highest"
+    names = [name.removesuffix(mode) for name in found if name.endswith(mode)]
+    assert names == [
+        *("float64 lstm scan,fused", "float64 lstm mosaic_gpu", "float64 lstm cudnn"),
+        *("clauses lstm mosaic_gpu", "clauses lstm cudnn"),
+        *("float64 gru scan,fused", "float64 gru mosaic_gpu"),
+        "clauses gru mosaic_gpu",
+    ]
+
+
+def test_an_unknown_cell_is_told(capsys):
+    assert gpu_errors.main(["--cells", "ltsm"]) == 2
+    assert "expected of rnn, lstm, gru; got 'ltsm'" in capsys.readouterr().err
+
+
 def test_each_crash_is_its_own(tmp_path, monkeypatch, capsys):
     """Each kernel is in a process of its own, and one that fails is told."""
     asked = []
@@ -56,7 +75,7 @@ def test_each_crash_is_its_own(tmp_path, monkeypatch, capsys):
     captured = capsys.readouterr()
     result = json.loads(captured.out.splitlines()[-1])
     assert result["failed"] == {"float64 lstm cudnn float32 highest": "status -6: boom"}
-    assert [r["backend"] for r in result["errors"]] == ["scan", "mosaic_gpu"]
+    assert sorted(r["backend"] for r in result["errors"]) == ["mosaic_gpu", "scan"]
     assert result["left_out"] == ["a note", "a note"]
     assert "failed: float64 lstm cudnn" in captured.err
     assert json.loads(out.read_text()) == result

@@ -5,6 +5,10 @@ import jobs
 SCRIPTS = {
     "good": "print('a word'); print('{\"x\": 1}')",
     "bad": "import sys; print('why', file=sys.stderr); sys.exit(3)",
+    "silent": "",
+    "a number": "print(3)",
+    "no JSON": "print('{\"x\": ')",
+    "no UTF-8": "import sys; sys.stdout.buffer.write(b'\\xff\\n{}')",
     "hanging": "import sys, time; print('on', file=sys.stderr, flush=True)\n"
     "time.sleep(60)",
 }
@@ -21,4 +25,8 @@ def test_outcomes_side_by_side(tmp_path):
     assert found["bad"][:3] == (None, 3, "status 3: why")
     assert found["hanging"][:3] == (None, None, "killed after 5 s: on")
     assert 5 <= found["hanging"].seconds < 30
-    assert log.read_text().count("--flag 1\n") == 3
+    assert found["no UTF-8"][:3] == ({}, 0, "")
+    for name, last in ("silent", ""), ("a number", "3"), ("no JSON", '{"x":'):
+        reason = f"status 0, but its last line is no JSON object: {last!r}"
+        assert found[name][:3] == (None, 0, reason)
+    assert log.read_text().count("--flag 1\n") == len(SCRIPTS)

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 
 import pytest
 import step_profile
@@ -9,8 +10,8 @@ import step_profile
 KERNELS = [("dot.1", 0.0, 10.0), ("dot.2", 10.0, 10.0), ("add", 15.0, 10.0)]
 
 
-def trace(folder, *events):
-    path = folder / "plugins" / "profile" / "now" / "host.trace.json.gz"
+def trace(folder, *events, when="now"):
+    path = folder / "plugins" / "profile" / when / "host.trace.json.gz"
     path.parent.mkdir(parents=True)
     path.write_bytes(gzip.compress(json.dumps({"traceEvents": events}).encode()))
 
@@ -47,6 +48,14 @@ def test_of_a_cpu_xlas_operations_count(tmp_path):
         ran("python", 0.0, 99.0, pid=1, tid=1),
     )
     assert step_profile.operations(tmp_path) == [("dot.1", 1.0, 2.0)]
+
+
+def test_of_two_recordings_the_newest_counts(tmp_path):
+    for number, when in enumerate(("second", "first")):  # whatever their names
+        event = ran("dot.1", number, 2.0, pid=2, tid=1, args={"hlo_op": "dot.1"})
+        trace(tmp_path, event, when=when)
+        os.utime(next(tmp_path.rglob(f"{when}/*.gz")), (number, number))
+    assert step_profile.operations(tmp_path) == [("dot.1", 1, 2.0)]
 
 
 def test_times_are_added_up_by_kind():

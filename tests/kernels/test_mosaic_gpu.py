@@ -57,7 +57,7 @@ def gradients(cell, case, options, *arrays):
     return jax.jit(jax.value_and_grad(loss, argnums))(*arrays)
 
 
-def assert_is_the_scan(name, sizes, dtype, options, symbols=False):
+def assert_is_the_scan(name, sizes, dtype, options, symbols=False, times=10):
     *sizes, hidden = sizes
     cell = CELLS[name](hidden, dtype=dtype)
     case = contracts.Case(*sizes, dtype, "mosaic_gpu")
@@ -66,7 +66,7 @@ def assert_is_the_scan(name, sizes, dtype, options, symbols=False):
         gradients(cell, case._replace(backend=way), OPTIONS[options], *arrays)
         for way in ("mosaic_gpu", "scan")
     )
-    case.assert_close(found, expected, times=10)
+    case.assert_close(found, expected, times)
 
 
 @needs_mosaic_gpu
@@ -98,6 +98,21 @@ def test_odd_sizes_and_gates_computed_again(name, form, sizes, options, monkeypa
     monkeypatch.setattr(tiles, "_FORMS", (form,))
     dtype = "bfloat16" if (form, sizes[-1]) == ("block", 65) else "float32"  # to fit
     assert_is_the_scan(name, sizes, dtype, options)
+
+
+@needs_mosaic_gpu
+@pytest.mark.parametrize(
+    ("name", "form", "rows"),
+    [("lstm", "grid", 16), ("gru", "cluster", 32), ("rnn", "block", 64)],
+)
+def test_larger_tiles_are_the_scan_without_races(name, form, rows, monkeypatch):
+    """The last tile is not full. Gradients are sums over more sequences than above."""
+    monkeypatch.setattr(tiles, "_FORMS", (form,))
+    monkeypatch.setattr(tiles, "_ROWS", (rows,))
+    hidden = 70 if name == "rnn" else 20
+    assert_is_the_scan(
+        name, (rows + 3, 3, 2, hidden), "float32", "everything", times=rows
+    )
 
 
 @needs_mosaic_gpu
