@@ -44,7 +44,7 @@ resume: $(VENV)/installed-test
 
 ## Weights to and from other libraries, which this installs: torch, Keras, Haiku, Equinox
 ## (Flax is there anyway), and that none of them is imported before it is asked for; and
-## what TensorBoard's own reader finds of a run.
+## what TensorBoard's own reader finds of a run, and the benchmarks that use torch.
 ## torch comes first and in one version: without it, pip takes the newest, which on Linux
 ## brings gigabytes of CUDA.
 TORCH ?= torch==2.13.0
@@ -52,7 +52,8 @@ PEERS := torch keras haiku equinox
 test-peers: $(VENV)/installed-peers
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests/interop/test_layers.py \
 		$(PEERS:%=tests/interop/test_%.py) $(PEERS:%=jaxtext/interop/%.py) \
-		tests/experiments/test_tensorboard.py
+		tests/experiments/test_tensorboard.py \
+		tests/benchmarks/test_contestants_torch.py tests/benchmarks/test_torch_train.py
 
 ## Training steps compiled for TPUs, without one, by the compiler that this installs.
 test-tpu: $(VENV)/installed-tpu

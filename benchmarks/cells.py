@@ -27,7 +27,7 @@ from crew import Crew
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from timing import interleave, spread
-from workload import GATES, Workload, listed, parse_shape
+from workload import GATES, TORCH, Workload, listed, parse_shape
 
 from jaxtext.errors import InputError
 from jaxtext.streams import script
@@ -56,11 +56,11 @@ class Config:
     """Backends of jaxtext. Others are compared with auto, or else with the first."""
     libraries: tuple[str, ...] = (*LIBRARIES, "torch")
     """Libraries to compare with; textbook is a scan written out, with JAX's own
-    gradient."""
+    gradient; torchrl is its kernels for GPU, not among the default."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Type of parameters, inputs and computation."""
     resets: bool = False
-    """Begin each sequence anew at one step in fifty, which jaxtext alone can do."""
+    """Begin sequences anew at 3 % of their steps, which jaxtext and torchrl can do."""
     graphs: tuple[str, ...] = ()
     """Of the libraries and jaxtext-BACKEND: also with XLA's loops as CUDA graphs, under
     the name with +graphs behind it."""
@@ -96,7 +96,7 @@ def parse(argv: Sequence[str] | None = None) -> tuple[Config, list[Workload]]:
       InputError: If a value is not one that is known.
     """
     config = tyro.cli(Config, args=argv)
-    known = {"cells": list(GATES), "libraries": [*LIBRARIES, "torch"]}
+    known = {"cells": list(GATES), "libraries": [*LIBRARIES, *TORCH]}
     for field, names in known.items():
         for name in listed(getattr(config, field)):
             if name not in names:

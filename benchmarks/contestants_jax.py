@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import textbook
-from workload import GATES, Workload
+from workload import GATES, RESETS, Workload
 
 import jaxtext as jt
 
@@ -63,7 +63,7 @@ def _jaxtext(backend, work, key):
     resets = None
     if work.resets:
         drawn = np.random.default_rng(0).random((work.time, work.batch))
-        resets = jnp.asarray(drawn < 0.02)
+        resets = jnp.asarray(drawn < RESETS)
     unroll = partial(jt.unroll, cell, resets=resets, time_major=True, backend=backend)
     state = cell.initial_state((work.batch,))
     return Contestant(unroll, cell.init(key, work.input), state, True)

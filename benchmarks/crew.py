@@ -8,7 +8,7 @@ from typing import Any
 from graphs import GRAPHS, with_graphs
 from program import Program
 from worker import Ask, WorkerDied, WorkerError, worker
-from workload import Workload
+from workload import TORCH, Workload
 
 from jaxtext.errors import InputError
 
@@ -43,8 +43,8 @@ class Crew(contextlib.AbstractContextManager):
           InputError: If one of `graphs` is not among the names or not of JAX.
         """
         for name in graphs:
-            if name not in names or name == "torch":
-                known = ", ".join(name for name in names if name != "torch")
+            if name not in names or name in TORCH:
+                known = ", ".join(name for name in names if name not in TORCH)
                 raise InputError(f"--graphs: expected of {known}; got {name!r}")
         self.left_out: dict[str, str] = {}
         self._names = [*names, *(name + GRAPHS for name in graphs)]
@@ -137,14 +137,14 @@ class Crew(contextlib.AbstractContextManager):
             return name
         if name.endswith(GRAPHS):
             return "jax" + GRAPHS
-        return "torch" if name == "torch" else "jax"
+        return "torch" if name in TORCH else "jax"
 
     def _ask(self, home, *question):
         return self._start(home)(*question)
 
     def _start(self, home):
         if home not in self._asks:
-            family = "torch" if home == "torch" else "jax"
+            family = "torch" if home in TORCH else "jax"
             flags = with_graphs() if home.endswith(GRAPHS) else None
             environment = {} if flags is None else {"XLA_FLAGS": flags}
             stack = self._processes[home] = contextlib.ExitStack()

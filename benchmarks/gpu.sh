@@ -17,7 +17,7 @@
 #     speed-bfloat16   90  LSTM and GRU by each backend, with CUDA graphs and without,
 #                          beside torch's cuDNN and Flax
 #     speed-float32    75  the same in float32, with TF32 in the products
-#     resets           20  one shape with resets within its sequences
+#     resets           30  two shapes with resets within the sequences, beside TorchRL
 #     training        100  char_gen.py by each backend, 20 s each, beside torch's cuDNN
 #     sampling         12  texts written, one and 256 side by side
 #     profile          10  the operations of ten training steps
@@ -179,7 +179,7 @@ if [ -z "$dry" ]; then
     rounds="--seconds 4 --rounds 5 --visit-seconds 0.03"
     peers="--libraries flax-linen,flax-linen-optimized,torch"
     graphs="--graphs jaxtext-scan,jaxtext-fused,flax-linen"
-    resets="--shapes 64x512x512 --libraries --graphs jaxtext-fused"
+    resets="--shapes 128x128x256,64x512x512 --libraries torchrl --graphs jaxtext-fused"
     training="--seconds 20 --total 105" # the last ways only if the first are left out
     ways=""
     for name in $backends torch; do ways="$ways $name/bfloat16"; done

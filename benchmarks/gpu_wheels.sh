@@ -37,6 +37,9 @@ for n in 1 2010 2014 _2_17 _2_24 _2_27 _2_28 _2_31 _2_34; do
 done
 for_it="--only-binary=:all: --python-version 3.12 --implementation cp $platforms"
 
+# Compared with, and taken without what they need: torch is there, or nothing is.
+peers="torchrl tensordict<0.15 pyvers hoptorch cloudpickle"
+
 missing=$always
 for name in $needed; do has "$name" || missing="$missing $name"; done
 # With all that these need, of which the machine has some.
@@ -49,6 +52,11 @@ for each in json.load(sys.stdin)["install"]:
 echo "$all" | while read -r name version; do
     case " $always " in *" $name "*) ;; *) has "$name" && continue ;; esac
     "$python" -m pip download --quiet --no-deps $for_it -d .whl "$name==$version"
+done
+
+for name in $peers; do
+    has "${name%%<*}" ||
+        "$python" -m pip download --quiet --no-deps $for_it -d .whl "$name"
 done
 
 bytes=$({ git ls-files -z --cached --others --exclude-standard; find .whl -type f -print0; } |

@@ -8,7 +8,7 @@ from typing import Any
 
 from contestants_jax import JAXTEXT
 from rich.table import Table
-from workload import DIRECTIONS, FORWARD, FORWARD_BACKWARD, Workload
+from workload import DIRECTIONS, FORWARD, FORWARD_BACKWARD, TORCH, Workload
 
 from jaxtext.errors import InputError
 
@@ -68,7 +68,7 @@ def ratios(rows: list[Row]) -> dict[str, Any]:
 
 
 def _is_jax_peer(name):
-    return name != "torch" and not name.startswith(JAXTEXT)
+    return name not in TORCH and not name.startswith(JAXTEXT)
 
 
 def _versus(rows, direction, is_peer):

@@ -9,6 +9,8 @@ GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 GATES |= {f"layer_norm_{cell}": gates for cell, gates in GATES.items()}
 FORWARD, FORWARD_BACKWARD = "forward", "forward_backward"
 DIRECTIONS = (FORWARD, FORWARD_BACKWARD)
+TORCH = "torch", "torchrl"  # contestants that compute with torch
+RESETS = 0.03  # how often a sequence begins anew, as in TorchRL's own benchmark
 
 
 class Workload(NamedTuple):
