@@ -1,11 +1,11 @@
 """The flags of ``char_gen.py``, in the groups that ``--help`` tells them in."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 from flag_types import (
     Count,
+    Directory,
     NotNegative,
     Positive,
     Rate,
@@ -27,7 +27,8 @@ class Common:
     preset: Preset = "modern"
     """Where the defaults come from; experiments/presets/ has a file on each. cpu-3min:
     three minutes on two cores; shakespeare: a million characters, 18 times; ptb-char,
-    enwik8, text8: your copies of those; tutorial: the well-known Keras program."""
+    enwik8, text8: your copies of those; tutorial: the well-known Keras program. With
+    another preset, a run that is there keeps only its texts."""
     corpus: tuple[str, ...] = ("stdlib",)
     """Text to learn: files, directories, globs, '-' for standard input, stdlib (this
     Python's own standard library) or tinyshakespeare. README.md tells what becomes of
@@ -55,8 +56,9 @@ class Common:
     """Train for so many passes over the corpus."""
     seed: Seed = 0
     """Seed of parameters, batches, dropout and samples."""
-    workdir: Path | None = None
-    """Where the run lives. Default: runs/CORPUS-CELL-HASH of the configuration."""
+    workdir: Directory | None = None
+    """Where the run lives. Of a run that is there, all flags that you do not type are
+    as it was last given them. Default: runs/CORPUS-CELL-HASH of the configuration."""
 
 
 @dataclass(frozen=True)
