@@ -91,16 +91,14 @@ def _taken_over(workdir, words):
 def _untyped(config, words, preset):
     """What is not as the preset has it, though nobody has typed it."""
     usual = {"preset": "modern"} | PRESETS[preset]
-    # One budget takes the place of another, of which nothing need be said.
-    replaced = {name for name in BUDGETS if any(getattr(config, x) for x in BUDGETS)}
     told = {}
     for field in fields(Config):
         name, value = field.name, getattr(config, field.name)
-        is_replaced = value is None and name in replaced
-        if not (
-            name in words or is_replaced or value == usual.get(name, field.default)
-        ):
+        if name not in words and value != usual.get(name, field.default):
             told[name] = value
+    if any(getattr(config, name) for name in BUDGETS):
+        # One takes the place of another, of which nothing need be said.
+        return {k: x for k, x in told.items() if not (k in BUDGETS and x is None)}
     return told
 
 

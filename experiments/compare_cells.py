@@ -165,7 +165,7 @@ def compare(config: Config) -> Iterator[Compared]:
             display.start(f"reading {corpus}", total=1)
             text = jt.text.load([corpus], progress=display.advance, warn=display.say)
             texts[corpus] = len(text.vocabulary)
-    for turn, seed in enumerate(config.seeds):
+    for turn, seed in enumerate(dict.fromkeys(config.seeds)):
         for corpus, vocabulary in texts.items():
             cells = list(RATES)
             equal = size("lstm", vocabulary, config.hidden)

@@ -17,6 +17,7 @@ from functools import cache
 from typing import Any
 
 WIDTH = 100  # columns at most, however wide the terminal is
+_COMMAND = "    python "  # begins the paragraph with the examples
 _OFF = (
     "--no-FLAG turns off a flag without a value, and an optional one that a preset or "
     "an earlier command has set."
@@ -138,7 +139,7 @@ class _Formatter(argparse.HelpFormatter):
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         return "\n\n".join(
-            x if x.startswith("    ") else _fill(x, width) for x in text.split("\n\n")
+            x if x.startswith(_COMMAND) else _fill(x, width) for x in text.split("\n\n")
         )
 
     def _format_args(self, action: argparse.Action, default_metavar: str) -> str:

@@ -110,17 +110,17 @@ def check_value(kind: type[Any], name: str, value: Any) -> None:
       name: The field.
       value: What it would be set to, as JSON has it: a tuple may be a list.
     """
+    hint = _hints(kind)[name]
     if value is None and _optional(kind, name):
         return
-    if isinstance(value, bool):
-        words = [str(value)]
-        fits = _hints(kind)[name] is bool
+    if isinstance(value, bool) or hint is bool:
+        fits = isinstance(value, bool) and hint is bool
     else:
         words = [str(x) for x in (value if isinstance(value, list) else [value])]
         found = _convert(kind, name, words)
         fits = value == (list(found) if isinstance(found, tuple) else found)
     if not fits:
-        expected = value_of(_hints(kind)[name]).expected()
+        expected = "true or false" if hint is bool else value_of(hint).expected()
         raise InputError(f"{flag(name)}: expected {expected}, got {value!r}")
 
 
