@@ -56,7 +56,7 @@ def parse(
     taken = _taken_over(workdir, words) if "workdir" in words else {}
     preset: Any = (words.get("preset") or [taken.get("preset", "modern")])[-1]
     values = {"preset": preset, **PRESETS[preset]}
-    if preset == taken.get("preset"):
+    if preset == taken.get("preset", preset):
         values |= taken
     else:  # no preset sets a text
         values |= {name: taken[name] for name in TEXTS if name in taken}

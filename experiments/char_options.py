@@ -25,10 +25,10 @@ class Common:
     """common flags"""
 
     preset: Preset = "modern"
-    """Where the defaults come from; experiments/presets/ has a file on each. cpu-3min:
-    three minutes on two cores; shakespeare: a million characters, 18 times; ptb-char,
-    enwik8, text8: your copies of those; tutorial: the Keras program. Of a run that
-    is there, another preset keeps only the texts."""
+    """Where the defaults come from (experiments/presets/). cpu-3min: three minutes on
+    two cores; shakespeare: a million characters, 18 times; ptb-char, enwik8, text8:
+    your copies of those; tutorial: the Keras program. Another preset keeps only the
+    texts of a run."""
     corpus: tuple[str, ...] = ("stdlib",)
     """Text to learn: files, directories, globs, '-' for standard input, stdlib (this
     Python's own standard library) or tinyshakespeare. README.md tells what becomes of
@@ -57,8 +57,8 @@ class Common:
     seed: Seed = 0
     """Seed of parameters, batches, dropout and samples."""
     workdir: Directory | None = None
-    """Where the run lives, and finds the flags that it was given before. Default:
-    runs/CORPUS-CELL-HASH of the configuration."""
+    """Where the run lives; it remembers its flags. Default: runs/CORPUS-CELL-HASH of
+    the configuration."""
 
 
 @dataclass(frozen=True)
