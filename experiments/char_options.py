@@ -27,8 +27,7 @@ class Common:
     preset: Preset = "modern"
     """Where the defaults come from (experiments/presets/). cpu-3min: three minutes on
     two cores; shakespeare: a million characters, 18 times; ptb-char, enwik8, text8:
-    your copies of those; tutorial: the Keras program. Another preset keeps only the
-    texts of a run."""
+    your copies; tutorial: as in Keras. Another one keeps a run's texts only."""
     corpus: tuple[str, ...] = ("stdlib",)
     """Text to learn: files, directories, globs, '-' for standard input, stdlib (this
     Python's own standard library) or tinyshakespeare. README.md tells what becomes of

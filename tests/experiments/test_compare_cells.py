@@ -99,7 +99,7 @@ def test_what_trained_too_little_is_not_compared(tmp_path, capsys, monkeypatch):
 
 
 def test_a_seed_that_is_there_twice_is_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(compare_cells, "_train", lambda *which: which[3])
+    monkeypatch.setattr(compare_cells, "_train", lambda *which: {"corpus": "text"})
     (tmp_path / "text").write_text("(a brown fox)\n" * 100)
     texts = (str(tmp_path / "text"),)
     config = compare_cells.Config(corpus=texts, seeds=(7, 7, 3, 7))
