@@ -1,15 +1,26 @@
 """The flags of ``char_gen.py``: to a configuration, and what no run could have."""
 
+import re
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 from char_config import Config
-from char_remembered import remembered
-from flags import Typed, build, flag, typed
+from char_remembered import (
+    FILE,
+    IDENTITY,
+    TEXTS,
+    check_texts,
+    of_identity,
+    remembered,
+)
+from flags import Typed, build, flag, off, spelled, typed
+from names import command
 from presets import PRESETS
 
-from jaxtext.errors import InputError
+from jaxtext.errors import InputError, one_line
+from jaxtext.streams import say
 from jaxtext.versions import lacking
 
 C = TypeVar("C", bound=Config)
@@ -26,8 +37,10 @@ def parse(
 ) -> C:
     """Reads the command line. What was not typed is as the run or the preset has it.
 
-    The run is the one in ``--workdir``, if there is one; then ``--preset`` decides. A
-    budget (``--steps``, ``--epochs``, ``--minutes``) takes the place of all of theirs.
+    The run is the one in ``--workdir``, if there is one; then ``--preset`` decides. Of
+    a run with another preset, the texts alone are taken over. What is taken over is
+    said in a line. A budget (``--steps``, ``--epochs``, ``--minutes``) takes the place
+    of all of theirs.
 
     Args:
       argv: The words. Default: those of this process.
@@ -39,16 +52,71 @@ def parse(
         would do nothing.
     """
     words = typed(kind, argv, about)
-    values = remembered(Path(words["workdir"][-1])) if "workdir" in words else {}
-    preset: Any = (words.get("preset") or [values.get("preset", "modern")])[-1]
-    if preset != values.get("preset"):
-        values = {"preset": preset, **PRESETS[preset]}
-    if words.keys() & set(BUDGETS):
+    workdir = Path((words.get("workdir") or [""])[-1])
+    taken = _taken_over(workdir, words) if "workdir" in words else {}
+    preset: Any = (words.get("preset") or [taken.get("preset", "modern")])[-1]
+    values = {"preset": preset, **PRESETS[preset]}
+    if preset == taken.get("preset", preset):
+        values |= taken
+    else:  # no preset sets a text
+        values |= {name: taken[name] for name in TEXTS if name in taken}
+    if any(words.get(name) for name in BUDGETS):
         # Who says how long to train means that, and not another time as well.
         values = {name: x for name, x in values.items() if name not in BUDGETS}
     config = build(kind, words, values)
-    check(config, words)
+    told = _untyped(config, words, preset) if taken else {}
+    try:
+        check_texts({name: told[name] for name in TEXTS if name in told}, workdir)
+        check(config, words)
+    except InputError as error:
+        raise _with_what_was_taken(error, told, workdir) from error
+    if told and not config.process_id:
+        flags = (command(*spelled(name, value)) for name, value in told.items())
+        say(f"as this run was given: {one_line(' '.join(flags))}")
     return config
+
+
+def _taken_over(workdir, words):
+    """What is known of the run in a directory, which need not be typed again."""
+    if (workdir / FILE).exists() or not (workdir / IDENTITY).exists():
+        return remembered(workdir)
+    if "corpus" not in words:
+        say(
+            f"note: the run in {workdir} was made before {FILE} was kept, and does not "
+            "know where its text is: give --corpus, and what else it was given to train"
+        )
+    return of_identity(workdir)
+
+
+def _untyped(config, words, preset):
+    """What is not as the preset has it, though nobody has typed it."""
+    usual = {"preset": "modern"} | PRESETS[preset]
+    told = {}
+    for field in fields(Config):
+        name, value = field.name, getattr(config, field.name)
+        if name not in words and value != usual.get(name, field.default):
+            told[name] = value
+    if any(getattr(config, name) for name in BUDGETS):
+        # One takes the place of another, of which nothing need be said.
+        return {k: x for k, x in told.items() if not (k in BUDGETS and x is None)}
+    return told
+
+
+def _with_what_was_taken(error, told, workdir):
+    """An error that says which of the flags in it were not typed, but remembered."""
+    said = str(error)
+    names = [x for x in told if re.search(rf"{flag(x)}(?![\w-])", said)]
+    if not names or FILE in said:
+        return error
+    where = FILE if (workdir / FILE).exists() else IDENTITY
+    advice = " and ".join(
+        f"{no} turns it off"
+        if (no := off(Config, name))
+        else f"give {flag(name)} again"
+        for name in names
+    )
+    which = " and ".join(map(flag, names))
+    return InputError(f"{said} ({which}: remembered from {workdir / where}; {advice})")
 
 
 def check(config: Config, words: Typed) -> None:

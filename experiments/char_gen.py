@@ -5,14 +5,18 @@
     python experiments/char_gen.py --preset tutorial --epochs 2
 
 The same command again goes on where the run stopped, or prints the result again if it
-is finished. Ctrl-C saves and stops. The run's directory holds the configuration
-(``config.json``), metrics (``metrics.jsonl``), loss curve (``curve.png``), checkpoints
-and, when it is finished, the line that was printed (``result.json``).
+is finished. So does ``--workdir DIR`` alone: the run remembers the flags that it was
+given. Ctrl-C saves and stops. The run's directory holds what the run is
+(``config.json``), the flags that it was given (``flags.json``), metrics
+(``metrics.jsonl``), loss curve (``curve.png``), checkpoints and, when it is finished,
+its result (``result.json``): the JSON object that is printed where standard output is
+no terminal.
 
 Exit status:
   0        finished
-  2        bad input, or what somebody has to mend (a full disk, a text that cannot be
-           read any more); what could be saved is saved. Standard output that cannot be
+  2        bad input; no time for a first step (nothing was trained); or what somebody
+           has to mend (a full disk, a text that cannot be read any more, a directory
+           that is gone): what could be saved is saved. Standard output that cannot be
            written does not count: the result is in the directory
   3        training diverged, and going back did not help
   75       another process of the run was lost; the same command on every host goes on

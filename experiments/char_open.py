@@ -80,7 +80,6 @@ def open_run(
             claimed = None
             if jax.process_index() == 0:
                 claimed = held.enter_context(claim(workdir, identity))
-                remember(config, workdir)
 
             def warn(text):
                 # Of a directory that is gone, one message is enough. Who removes it
@@ -108,6 +107,7 @@ def open_run(
         result = _finished_result(run)
         if of_first(result is not None):
             run.result = result or {}
+            _remember(config, workdir)
             yield run
             return
         state = trainer.create(jax.random.key(config.seed))
@@ -128,7 +128,14 @@ def open_run(
         plan(run, state, found and found.about["plan"], display)
         opt_state = char_build.planned_for(state.opt_state, run.steps)
         run.state = trainer.parallel.place(state._replace(opt_state=opt_state))
+        _remember(config, workdir)  # not before: a run that cannot begin leaves none
         yield run
+
+
+def _remember(config, workdir):
+    with together():
+        if jax.process_index() == 0:
+            remember(config, workdir)
 
 
 def _facts(config, identity, workdir):

@@ -1,11 +1,11 @@
 """The flags of ``char_gen.py``, in the groups that ``--help`` tells them in."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 from flag_types import (
     Count,
+    Directory,
     NotNegative,
     Positive,
     Rate,
@@ -25,9 +25,9 @@ class Common:
     """common flags"""
 
     preset: Preset = "modern"
-    """Where the defaults come from; experiments/presets/ has a file on each. cpu-3min:
-    three minutes on two cores; shakespeare: a million characters, 18 times; ptb-char,
-    enwik8, text8: your copies of those; tutorial: the well-known Keras program."""
+    """Where the defaults come from (experiments/presets/). cpu-3min: three minutes on
+    two cores; shakespeare: a million characters, 18 times; ptb-char, enwik8, text8:
+    your copies; tutorial: as in Keras. Another one keeps a run's texts only."""
     corpus: tuple[str, ...] = ("stdlib",)
     """Text to learn: files, directories, globs, '-' for standard input, stdlib (this
     Python's own standard library) or tinyshakespeare. README.md tells what becomes of
@@ -55,8 +55,9 @@ class Common:
     """Train for so many passes over the corpus."""
     seed: Seed = 0
     """Seed of parameters, batches, dropout and samples."""
-    workdir: Path | None = None
-    """Where the run lives. Default: runs/CORPUS-CELL-HASH of the configuration."""
+    workdir: Directory | None = None
+    """Where the run lives; it remembers its flags. Default: runs/CORPUS-CELL-HASH of
+    the configuration."""
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ from char_build import build_model
 from char_flags import parse
 from few import FEW
 from figures import COLOURS, NAMES, save
-from flag_types import Count, Positive, Seed
+from flag_types import Count, Directory, Positive, Seed
 from flags import read
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -79,7 +79,7 @@ class Config:
     """How long each run may take."""
     hidden: Count = 256
     """Units of the LSTM, and of all cells where widths are equal."""
-    out: Path = Path("runs/compare-cells")
+    out: Directory = Path("runs/compare-cells")
     """Where runs and the picture go."""
 
 
@@ -107,9 +107,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _check(config: Config) -> None:
-    for name in "corpus", "seeds":
-        if not getattr(config, name):
-            raise InputError(f"--{name}: expected at least one, got none")
     if "-" in config.corpus:
         raise InputError("--corpus: expected what can be read again and again, got -")
     names = Counter(Path(corpus).stem for corpus in config.corpus)
@@ -168,7 +165,7 @@ def compare(config: Config) -> Iterator[Compared]:
             display.start(f"reading {corpus}", total=1)
             text = jt.text.load([corpus], progress=display.advance, warn=display.say)
             texts[corpus] = len(text.vocabulary)
-    for turn, seed in enumerate(config.seeds):
+    for turn, seed in enumerate(dict.fromkeys(config.seeds)):
         for corpus, vocabulary in texts.items():
             cells = list(RATES)
             equal = size("lstm", vocabulary, config.hidden)

@@ -9,6 +9,7 @@ import ast
 import dataclasses
 import inspect
 import itertools
+import re
 import shutil
 import textwrap
 from collections.abc import Callable
@@ -16,6 +17,11 @@ from functools import cache
 from typing import Any
 
 WIDTH = 100  # columns at most, however wide the terminal is
+_COMMAND = "    python "  # begins the paragraph with the examples
+_OFF = (
+    "--no-FLAG turns off a flag without a value, and an optional one that a preset or "
+    "an earlier command has set."
+)
 
 
 def add_help(
@@ -37,7 +43,7 @@ def add_help(
     parser.usage = "%(prog)s [--FLAG VALUE ...]"
     summary, examples, rest = _parts(about or kind.__doc__ or "")
     parser.description = "\n\n".join(x for x in (summary, examples) if x)
-    parser.epilog = rest
+    parser.epilog = "\n\n".join(x for x in (_OFF, rest) if x)
     texts = documentation(kind)
     for base, fields in _groups(kind):
         title = "flags" if base is kind else inspect.getdoc(base)
@@ -90,12 +96,51 @@ def _parts(about):
     return "\n\n".join(paragraphs[:at]), indented[0], rest
 
 
-class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Descriptions as they are; columns that fit into the terminal."""
+def _fill(paragraph, width):
+    """A paragraph in lines of a width; in a table, each row.
+
+    What is indented is a row, and what is indented more goes on with it.
+    """
+    rows: list[list[str]] = []
+    for line in paragraph.splitlines():
+        margin = _margin(rows[-1][0]) if rows else -1
+        if rows and (_margin(line) > margin > 0 or _margin(line) == margin == 0):
+            rows[-1].append(line)
+        else:
+            rows.append([line])
+    return "\n".join(
+        textwrap.fill(
+            " ".join([row[0], *map(str.strip, row[1:])]),
+            width,
+            subsequent_indent=" " * _column(row[0]),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for row in rows
+    )
+
+
+def _margin(line):
+    return len(line) - len(line.lstrip())
+
+
+def _column(row):
+    """Where the last column of a row begins; at the margin, if it is no row."""
+    column = re.match(r" +\S.*?  +(?=\S)", row)
+    return column.end() if column else _margin(row)
+
+
+class _Formatter(argparse.HelpFormatter):
+    """Paragraphs and columns that fit into the terminal; commands as they are."""
 
     def __init__(self, prog: str):
         width = min(shutil.get_terminal_size().columns - 2, WIDTH)
         super().__init__(prog, max_help_position=24, width=width)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n\n".join(
+            x if x.startswith(_COMMAND) else _fill(x, width) for x in text.split("\n\n")
+        )
 
     def _format_args(self, action: argparse.Action, default_metavar: str) -> str:
         # Ours has the dots already, where there may be several.

@@ -8,6 +8,7 @@ refused by `convert`, whichever script the flag belongs to.
 
 import difflib
 import math
+import os
 import types
 import typing
 from collections.abc import Callable, Sequence
@@ -18,14 +19,14 @@ from jaxtext.errors import InputError
 
 
 class Bound(NamedTuple):
-    """A condition on a number.
+    """A condition on a value.
 
     Attributes:
-      holds: Whether a number meets it. NaN meets none.
-      expected: What is said to be expected of a number that does not.
+      holds: Whether a value meets it. NaN meets none.
+      expected: What is said to be expected in place of a value that does not.
     """
 
-    holds: Callable[[float], bool]
+    holds: Callable[[Any], bool]
     expected: str
 
 
@@ -49,6 +50,14 @@ Rate: TypeAlias = Annotated[
     float, Bound(lambda x: 0 <= x < 1, "a number of at least 0 and below 1")
 ]
 
+
+def _can_be_directory(path):
+    """Whether neither it nor what it lies in is something else."""
+    return all(os.path.isdir(x) for x in (path, *path.parents) if os.path.exists(x))
+
+
+Directory: TypeAlias = Annotated[Path, Bound(_can_be_directory, "a directory")]
+
 _WORDS = {int: "a whole number", float: "a number", str: "a word", Path: "a path"}
 _METAVARS = {int: "INT", float: "FLOAT", str: "STR", Path: "PATH"}
 
@@ -59,7 +68,7 @@ class Value(NamedTuple):
     Attributes:
       choices: Words that it has of its own; empty if there are none.
       type: What any other word is converted by; ``None`` if there are no others.
-      bound: What a number has to meet.
+      bound: What it has to meet.
       single: Whether it may be one value alone.
       several: Whether it may be any number of values, a tuple.
     """
@@ -94,8 +103,8 @@ class Value(NamedTuple):
         """
         if word in self.choices:
             return word
-        if self.type is None:
-            raise ValueError
+        if self.type is None or (not word and (self.type is Path or self.several)):
+            raise ValueError  # an empty path would be the working directory
         value = self.type(word)
         if self.bound is not None and not self.bound.holds(value):
             raise ValueError
@@ -136,19 +145,24 @@ def convert(flag: str, hint: Any, words: Sequence[str], advice: str = "") -> Any
       InputError: If they stand for none.
     """
     value = value_of(hint)
-    if len(words) != 1 and not value.several:
-        got = " ".join(words) or "none"
+    if not words or (len(words) > 1 and not value.several):
+        number = "at least one value" if value.several else "one value"
+        got = " ".join(map(_told, words)) or "none"
         raise InputError(
-            f"{flag}: expected one value, {value.expected()}, got {got}{advice}"
+            f"{flag}: expected {number}, {value.expected()}, got {got}{advice}"
         )
     found = []
     for word in words:
         try:
             found.append(value.read(word))
         except ValueError:
-            said = f"{flag}: expected {value.expected(word)}, got {word}{advice}"
+            said = f"{flag}: expected {value.expected(word)}, got {_told(word)}{advice}"
             raise InputError(said) from None
     return found[0] if value.single and len(found) == 1 else tuple(found)
+
+
+def _told(word):
+    return word or "''"
 
 
 def nearest_first(word: str, choices: Sequence[str]) -> list[str]:

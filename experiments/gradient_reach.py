@@ -33,7 +33,7 @@ import jax
 import jax.numpy as jnp
 from few import FEW
 from figures import COLOURS, NAMES, save
-from flag_types import Seed, at_least
+from flag_types import Directory, Seed, at_least
 from flags import read
 from matplotlib.figure import Figure
 from memory_run import Run, trained
@@ -61,7 +61,7 @@ class Config:
     """Another seed draws other weights, and other texts."""
     steps: Annotated[int, at_least(FEW)] | None = None
     """Let cells learn for so many steps. Default: as memory.py does."""
-    out: Path = Path("runs/memory")
+    out: Directory = Path("runs/memory")
     """Where runs of memory.py are, or go, and the picture."""
 
 

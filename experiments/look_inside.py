@@ -27,7 +27,7 @@ from typing import Annotated, Any
 import eval_text
 import numpy as np
 from char_restore import Which, described, restore
-from flag_types import at_least, nearest_first
+from flag_types import Directory, at_least, nearest_first
 from flags import read
 from look_page import Finding, page
 from look_properties import properties
@@ -49,7 +49,7 @@ BEFORE = 10_000_000  # characters before a part, to know what is quoted where it
 class Config:
     """Which unit of a trained network knows what of the text that it reads?"""
 
-    workdir: Path
+    workdir: Directory
     """Directory of the run, as char_gen.py printed it."""
     corpus: tuple[str, ...] | None = None
     """Text to read, as evaluate.py takes it. Default: what the run was validated on, if

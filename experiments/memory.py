@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from few import FEW
-from flag_types import Count, Seed
+from flag_types import Count, Directory, Seed
 from flags import read
 from memory_pictures import draw, summary
 from memory_run import Line, Run, another, make, same
@@ -81,7 +81,7 @@ class Config:
     """Train for so many steps. Default: the protocol's."""
     hidden: Count | None = None
     """Units of the cell. Default: the protocol's."""
-    out: Path | None = None
+    out: Directory | None = None
     """Where runs and pictures go. Default: runs/memory, or runs/memory-full."""
     jobs: Count = dataclasses.field(default_factory=_cores)
     """How many runs at once, each on a core."""

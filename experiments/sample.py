@@ -28,7 +28,7 @@ import jax
 import numpy as np
 from char_restore import Which, described, restore
 from char_samples import neutral_prompt
-from flag_types import Bound, Seed, Whole
+from flag_types import Bound, Directory, Seed, Whole
 from flags import read
 
 from jaxtext.errors import InputError
@@ -48,7 +48,7 @@ Temperature: TypeAlias = Annotated[
 class Config:
     """Continue a prompt with a trained model."""
 
-    workdir: Path
+    workdir: Directory
     """Directory of the run, as char_gen.py printed it."""
     prompt: str | None = None
     """Text to continue, as it is typed, or bytes for a model over them; it is not

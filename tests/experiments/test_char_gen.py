@@ -465,7 +465,7 @@ def test_checkpoints_know_their_run(corpus, tmp_path, capsys):
 
 def test_a_workdir_that_cannot_be_made(corpus, capsys):
     assert gen("--corpus", corpus, "--workdir", corpus / "under-a-file", *SMALL) == 2
-    assert "cannot be used as a workdir" in capsys.readouterr().err
+    assert "--workdir: expected a directory, got" in capsys.readouterr().err
 
 
 def test_training_that_diverges_goes_back_then_stops_with_the_evidence(

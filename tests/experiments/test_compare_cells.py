@@ -98,6 +98,17 @@ def test_what_trained_too_little_is_not_compared(tmp_path, capsys, monkeypatch):
     assert not list(tmp_path.glob("out/*.png"))
 
 
+def test_a_seed_that_is_there_twice_is_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(compare_cells, "_train", lambda *which: {"corpus": "text"})
+    (tmp_path / "text").write_text("(a brown fox)\n" * 100)
+    texts = (str(tmp_path / "text"),)
+    config = compare_cells.Config(corpus=texts, seeds=(7, 7, 3, 7))
+    made = [one.seed for one in compare_cells.compare(config)]
+    assert sorted(made) == sorted([7, 3] * (len(made) // 2))
+    assert made[0] == 7
+    assert made == sorted(made, reverse=True)
+
+
 def test_labels_do_not_overlap():
     """Of the axis, of panels, and of legends with dots."""
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import typing
+from pathlib import Path
 
 import char_config
 import compare_cells
@@ -71,7 +72,7 @@ def test_an_unknown_flag_is_answered_with_the_nearest(kind):
         flags.typed(kind, ["--zzzzzzzzzzzz"])
 
 
-def test_words_as_tyro_takes_them():
+def test_words_go_with_the_flag_before_them():
     words = ["--batch_size", "3", "--no-residual", "--corpus", "a", "b", "--cell=gru"]
     assert flags.typed(char_config.Config, words) == {
         "batch_size": ["3"],
@@ -83,6 +84,65 @@ def test_words_as_tyro_takes_them():
     assert parse(words).batch_size == 3
     with pytest.raises(InputError, match="--preset: expected one value, one of mod"):
         parse(["--preset"])
+
+
+@pytest.mark.parametrize("word", ["-1", "-1e-3", "-inf", "-"])
+def test_numbers_and_a_hyphen_alone_are_values(word):
+    assert flags.typed(sample.Config, ["--prompt", word]) == {"prompt": [word]}
+
+
+def turned_off():
+    """Every flag that can be left out, of every script."""
+    for name, kind in CONFIGS.items():
+        hints = typing.get_type_hints(kind, include_extras=True)
+        for field in dataclasses.fields(kind):
+            value = value_of(hints[field.name])
+            free = field.default is None and value.type in (str, Path)
+            if field.default == () or (field.default is None and not free):
+                yield pytest.param(kind, field, id=f"{name} {field.name}")
+
+
+@pytest.mark.parametrize(("kind", "field"), list(turned_off()))
+def test_what_is_optional_can_be_turned_off(kind, field):
+    words = flags.typed(kind, [f"--no-{flags.flag(field.name)[2:]}"])
+    assert flags.off(kind, field.name) == f"--no-{flags.flag(field.name)[2:]}"
+    required = {x.name: None for x in dataclasses.fields(kind) if x.name == "workdir"}
+    made = flags.build(kind, words, {**required, field.name: 3})
+    assert getattr(made, field.name) == field.default
+
+
+def test_what_a_preset_sets_can_be_turned_off():
+    assert parse(["--preset", "tutorial"]).stride == 3
+    assert parse(["--preset", "tutorial", "--no-stride"]).stride is None
+    off = parse(["--preset", "ptb-char", "--no-embedding", "--tied"])
+    assert (off.embedding, off.epochs) == (None, 200)
+    assert parse(["--preset", "ptb-char", "--no-minutes"]).epochs == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("hidden", "8"), ("hidden", True), ("hidden", 8.0), ("hidden", None)),
+        *(("tied", 1), ("tied", "True"), ("tied", None), ("seq_len", [])),
+        *(("corpus", "a"), ("corpus", [1]), ("cell", "lstmx"), ("dropout", 1.0)),
+        *(("cell", {"a": 1}), ("steps", 0), ("learning_rate", float("nan"))),
+    ],
+)
+def test_a_value_that_no_flag_could_give_is_refused(name, value):
+    with pytest.raises(InputError, match=f"{flags.flag(name)}: expected"):
+        flags.check_value(char_config.Config, name, value)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_each_value_that_flags_give_is_accepted_and_spelled(preset):
+    config = parse(["--preset", preset])
+    for name, value in dataclasses.asdict(config).items():
+        as_json = list(value) if isinstance(value, tuple) else value
+        flags.check_value(char_config.Config, name, as_json)
+        if value is not None:
+            words = flags.spelled(name, value)
+            read = flags.build(type(config), flags.typed(type(config), words))
+            assert getattr(read, name) == value
 
 
 def test_a_flag_that_is_there_twice_is_told(capsys):

@@ -78,11 +78,28 @@ def test_the_common_part_fits_on_two_screens(name, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize("columns", [40, 80, 200])
-def test_help_fits_into_the_terminal(columns, capsys, monkeypatch):
-    said = told("char_gen", capsys, monkeypatch, columns)
-    flags_alone = said[said.index("common flags:") : said.index("The same command")]
-    wide = [x for x in flags_alone.splitlines() if len(x) > min(columns, 100)]
-    assert all(x.startswith("  --") for x in wide)  # words that cannot be broken
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_help_fits_into_the_terminal(name, columns, capsys, monkeypatch):
+    said = told(name, capsys, monkeypatch, columns)
+    wide = [x for x in said.splitlines() if len(x) > min(columns, 100)]
+    # Commands to copy, and flags that cannot be broken.
+    assert all(x.startswith(("    python experiments/", "  --")) for x in wide)
+
+
+def test_rows_of_a_table_stay_apart(capsys, monkeypatch):
+    said = told("char_gen", capsys, monkeypatch, columns=40)
+    rows = said[said.index("Exit status:\n") :].splitlines()[1:]
+    statuses = [row.split()[0] for row in rows if row[2] != " "]
+    assert statuses == ["0", "2", "3", "75", "128"]
+    assert all(row[:11].isspace() for row in rows if row[2] == " ")
+
+
+@pytest.mark.parametrize("word", ["-h", "--help"])
+def test_whole_words_alone_ask_for_help(word, capsys):
+    with pytest.raises(SystemExit) as ended:
+        flags.typed(Config, ["--cell", "gru", word])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("usage: ")
 
 
 def test_flags_are_in_groups(capsys, monkeypatch):

@@ -48,7 +48,7 @@ char_gen --learning-rate inf
 char_gen --learning-rate nan
     --learning-rate: expected a finite number above 0, got nan
 char_gen --learning-rate -1e-3
-    if it is a value, join it to its flag, as in --FLAG=-1e-3
+    --learning-rate: expected a finite number above 0, got -1e-3
 char_gen --learning-rate=-1e-3
     --learning-rate: expected a finite number above 0, got -1e-3
 char_gen --weight-decay inf
@@ -77,6 +77,48 @@ char_gen --batch-size 8 --slices 3
     --slices: expected a divisor of the batch size 8, got 3
 char_gen my.txt
     my.txt: there is no such flag; if it is a value, its flag comes before it
+char_gen --
+    --: there is no such flag; each value follows its flag, and there are no others
+char_gen -hidden 64
+    -hidden: there is no such flag; did you mean --hidden
+char_gen --HIDDEN 64
+    --HIDDEN: there is no such flag; did you mean --hidden
+char_gen --hlep
+    --hlep: there is no such flag; did you mean --help
+char_gen --no-layernorm
+    --no-layernorm: there is no such flag; did you mean --no-layer-norm
+char_gen --tied=yes
+    --tied: expected no value, got yes; --no-tied turns it off
+char_gen --no-tied yes
+    --no-tied: expected no value, got yes; --tied turns it on
+char_gen --no-steps 3
+    --no-steps: expected no value, got 3; --steps turns it on
+char_gen --no-corpus
+    --no-corpus: there is no such flag
+char_gen --corpus=a b
+    --corpus: expected one value after =, got 2; give --corpus a b
+char_gen --steps ''
+    --steps: expected a whole number of 1 or more, got ''
+char_gen --seq-len
+    --seq-len: expected at least one value, a whole number of 1 or more, got none
+char_gen --workdir ''
+    --workdir: expected a directory, got ''
+char_gen --corpus ''
+    --corpus: expected a word, got ''
+char_gen --workdir FOX
+    --workdir: expected a directory, got
+sample --workdir FOX
+    --workdir: expected a directory, got
+sample --workdir RUN --prompt-file ''
+    --prompt-file: expected a path, got ''
+look_inside --workdir FOX
+    --workdir: expected a directory, got
+compare_cells --out FOX
+    --out: expected a directory, got
+memory --out FOX/below
+    --out: expected a directory, got
+gradient_reach --out FOX
+    --out: expected a directory, got
 char_gen -x
     -x: there is no such flag; if it is a value, join it to its flag, as in --FLAG=-x
 char_gen --corpus no-such-file
@@ -86,7 +128,7 @@ char_gen --corpus FOX --workdir RUN --hidden 9
 char_gen --corpus FOX --minutes 0.0001 --hidden 8 --workdir NEW
     nothing was trained: --minutes 0.0001 (0.0 s) is shorter than starting took
 sample
-    --workdir: expected a path, got none; add it: directory of the run
+    --workdir: expected a directory, got none; add it: directory of the run
 sample --workdir RUN --temperature 1e39
     --temperature: expected a number of 0 to 1e+06, got 1e39
 sample --workdir RUN --temperature inf
@@ -151,14 +193,22 @@ def test_a_wrong_command_is_told(command, said, run, tmp_path, capsys, monkeypat
     monkeypatch.chdir(tmp_path)
     names = {"RUN": run / "run", "FOX": run / "fox", "NEW": tmp_path / "new"}
     script, *words = shlex.split(command)
-    argv = [str(names.get(word, word)) for word in words]
+    argv = [_named(word, names) for word in words]
     assert SCRIPTS[script].main(argv) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "Traceback" not in captured.err
-    errors = [x for x in captured.err.splitlines() if x.startswith("error: ")]
-    assert len(errors) == 1
-    assert said in errors[0]
+    # One line, the last; before it may be what was said of the text.
+    _, found, error = captured.err.rpartition("error: ")
+    assert found
+    assert error.endswith("\n")
+    assert error.count("\n") == 1
+    assert said in error
+
+
+def _named(word, names):
+    first, slash, rest = word.partition("/")
+    return f"{names.get(first, first)}{slash}{rest}"
 
 
 def test_there_are_forty():
