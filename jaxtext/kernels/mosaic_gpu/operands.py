@@ -62,9 +62,10 @@ def lacks(
     dtype = jnp.dtype(what.dtype)
     if dtype.name not in ("float32", "bfloat16", "float16"):
         return f"it computes in float32, bfloat16 and float16, not in {dtype}"
-    if device.platform == "cpu" and jax.config.read("jax_enable_x64"):
+    interpreted = device.platform == target().platform == "cpu"
+    if interpreted and jax.config.read("jax_enable_x64"):
         return "JAX's interpreter of such kernels does not run with jax_enable_x64"
-    if device.platform == "cpu" and _threads() < _FEWEST_THREADS:
+    if interpreted and _threads() < _FEWEST_THREADS:
         return (
             "it is interpreted, and may wait for ever where XLA has fewer than "
             f"{_FEWEST_THREADS} threads; set the environment variable NPROC=32 before "
