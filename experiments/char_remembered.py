@@ -70,11 +70,16 @@ def check_texts(values: Mapping[str, Any], workdir: Path) -> None:
                     f"({where}); pipe it in again, and give "
                     f"{flag(name)} {' '.join(values[name])}"
                 )
-            if spec not in _NO_PATHS and not (os.path.exists(spec) or glob.glob(spec)):
+            if not is_there(spec):
                 raise InputError(
                     f"{flag(name)}: expected a text where it was, {spec}, and found "
                     f"none ({where}; give {flag(name)} again)"
                 )
+
+
+def is_there(spec: str) -> bool:
+    """Whether a text can be read where it was: a name of ours, a path or a pattern."""
+    return spec in _NO_PATHS or os.path.exists(spec) or bool(glob.glob(spec))
 
 
 def remember(config: Config, workdir: Path) -> None:

@@ -1,8 +1,6 @@
 """Which text an evaluation is of, and what is known of it."""
 
-import glob
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from char_remembered import remembered
+from char_remembered import is_there, remembered
 from watch import Screen
 
 import jaxtext as jt
@@ -104,8 +102,7 @@ def _validated_on(workdir, about):
             "--corpus: expected the text to evaluate on, got none; the run knows its "
             f"own only by the name {name}. Give it again, or any other"
         )
-    there = {x for x in specs if x in known or os.path.exists(x) or glob.glob(x)}
-    if lost := [x for x in specs if x not in there]:
+    if lost := [x for x in specs if not is_there(x)]:
         raise InputError(
             f"--corpus: expected the run's text where it was, {lost[0]}, and found "
             "none; give it again, or any other"

@@ -132,8 +132,6 @@ def tiles(sizes: Sizes, processors: int) -> Tiles | None:
     hidden = up(max(1, sizes.hidden), PRODUCT)
     for form in _FORMS:
         units = _units(form, hidden, sizes.slices)
-        if units is None:
-            continue
         side_by_side = processors // (1 if form == "block" else hidden // units)
         fitting = [
             (-(-_count(sizes, rows) // side_by_side), rows, total)
@@ -159,7 +157,7 @@ def _count(sizes, rows):
 
 
 def _units(form, hidden, slices):
-    """How many units a worker has, ``None`` where the form has too few workers."""
+    """How many units a worker has."""
     least = PRODUCT // slices
     if form == "grid":
         return least
