@@ -1,16 +1,19 @@
-"""What a configuration builds: model and optimizer."""
+"""What a configuration builds: model and optimizer; and the model of a run again."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from char_config import Config
 
 import jaxtext as jt
-from jaxtext.training import DataParallel, TrainState
+from jaxtext.text import Vocabulary
+from jaxtext.training import DataParallel, TrainState, checkpoint
 from jaxtext.types import BackendName, Device, Key
 
 CELLS = {"rnn": jt.rnn, "lstm": jt.lstm, "gru": jt.gru}
@@ -111,6 +114,34 @@ def build_model(
         of["tied"],
         of["weight_drop"],
     )
+
+
+def restore(
+    workdir: Path,
+    about: dict[str, Any],
+    *,
+    which: checkpoint.Which = "best",
+    warn: Callable[[str], None],
+) -> tuple[jt.LanguageModel, checkpoint.Checkpoint]:
+    """The model of a run, and its parameters as `checkpoint.restore_params` finds them.
+
+    Args:
+      workdir: The run's directory.
+      about: What `checkpoint.read_about` read there.
+      which: Which checkpoint, likewise.
+      warn: Takes a sentence about a checkpoint that is damaged, and passed over.
+
+    Raises:
+      InputError: If the run has no checkpoint that is good.
+    """
+    model = build_model(
+        about["identity"], len(Vocabulary.from_json(about["vocabulary"]))
+    )
+    variables = jax.eval_shape(
+        model.init, jax.random.key(0), model.initial_state((1,)), np.zeros((1, 1), int)
+    )
+    params = variables["params"]
+    return model, checkpoint.restore_params(workdir, params, which=which, warn=warn)
 
 
 def _cell(of, dtype):

@@ -32,8 +32,9 @@ from typing import Any, Literal
 import eval_page
 import eval_text
 import numpy as np
+from char_build import restore
+from char_checkpoint import Which, described
 from char_config import WINDOWS
-from char_restore import Which, described, restore
 from flag_types import Count, NotNegative, Positive, Whole
 from flags import Typed, build, flag, typed
 from pages import check_page, page_in, write_page

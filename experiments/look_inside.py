@@ -26,7 +26,8 @@ from typing import Annotated, Any
 
 import eval_text
 import numpy as np
-from char_restore import Which, described, restore
+from char_build import restore
+from char_checkpoint import Which, described
 from flag_types import Directory, at_least, nearest_first
 from flags import read
 from look_page import Finding, page

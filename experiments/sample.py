@@ -26,7 +26,8 @@ from typing import Annotated, TypeAlias
 
 import jax
 import numpy as np
-from char_restore import Which, described, restore
+from char_build import restore
+from char_checkpoint import Which, described
 from char_samples import neutral_prompt
 from flag_types import Bound, Directory, Seed, Whole
 from flags import read

@@ -9,7 +9,7 @@ import char_train
 import jax
 import numpy as np
 import pytest
-from char_restore import restore
+from char_build import restore
 
 import jaxtext as jt
 from jaxtext.text import Streams, Vocabulary
