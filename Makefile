@@ -24,7 +24,7 @@ test: $(VENV)/installed-test
 smoke: $(VENV)/installed-test
 	$(BIN)/python -m pytest -n 2 --dist worksteal -k 'not mosaic' \
 		tests/test_imports.py tests/test_versions.py tests/test_contracts.py \
-		tests/experiments/test_char_gen.py tests/training/test_resume.py
+		tests/experiments/test_char_gen.py tests/runs/test_resume.py
 
 ## The suite on every Python here, with the newest packages and with the oldest allowed.
 test-versions: $(VENV)/installed-test
@@ -40,7 +40,7 @@ contracts: $(VENV)/installed-test
 
 ## Killed after any step and gone on: each cell, on one device and eight, both strategies.
 resume: $(VENV)/installed-test
-	$(BIN)/python -m pytest -n 2 --hypothesis-profile=thorough tests/training/test_resume.py
+	$(BIN)/python -m pytest -n 2 --hypothesis-profile=thorough tests/runs/test_resume.py
 
 ## Weights to and from other libraries, which this installs: torch, Keras, Haiku, Equinox
 ## (Flax is there anyway), and that none of them is imported before it is asked for; and

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 
 from jaxtext import streams
-from jaxtext.training.files import write_durably
+from jaxtext.runs.files import write_durably
 
 PACKAGES = (
     *("jax", "jaxlib", "libtpu", "flax", "optax", "numpy"),

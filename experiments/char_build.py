@@ -12,8 +12,9 @@ import optax
 from char_config import Config
 
 import jaxtext as jt
+from jaxtext.runs import checkpoint
 from jaxtext.text import Vocabulary
-from jaxtext.training import DataParallel, TrainState, checkpoint
+from jaxtext.training import DataParallel, TrainState
 from jaxtext.types import BackendName, Device, Key
 
 CELLS = {"rnn": jt.rnn, "lstm": jt.lstm, "gru": jt.gru}

@@ -5,7 +5,7 @@ from typing import Literal, TypeAlias
 from char_loss import PassLoss
 from flag_types import Whole
 
-from jaxtext.training.checkpoint import Checkpoint
+from jaxtext.runs.checkpoint import Checkpoint
 
 # What --checkpoint takes.
 Which: TypeAlias = Literal["best", "latest"] | Whole

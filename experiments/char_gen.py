@@ -51,10 +51,10 @@ from char_train import train
 from watch import Screen, print_result, screen
 
 from jaxtext.errors import InputError
+from jaxtext.runs import distributed
+from jaxtext.runs.interrupt import Request, Stopped, requests_to_stop
+from jaxtext.runs.workdir import write_json
 from jaxtext.streams import say, script
-from jaxtext.training import distributed
-from jaxtext.training.interrupt import Request, Stopped, requests_to_stop
-from jaxtext.training.workdir import write_json
 
 
 def since_start() -> float:

@@ -21,19 +21,19 @@ from watch import Screen
 
 import jaxtext as jt
 from jaxtext.errors import InputError
-from jaxtext.text import cache
-from jaxtext.text.encoded import encode
-from jaxtext.text.sources import resolve
-from jaxtext.training.agreement import check_alike, of_first, together, told_by_all
-from jaxtext.training.checkpoint import Checkpoints, read_about
-from jaxtext.training.interrupt import Request
-from jaxtext.training.workdir import (
+from jaxtext.runs.agreement import check_alike, of_first, together, told_by_all
+from jaxtext.runs.checkpoint import Checkpoints, read_about
+from jaxtext.runs.interrupt import Request
+from jaxtext.runs.workdir import (
     check_identity,
     check_shared,
     claim,
     read_identity,
     write_json,
 )
+from jaxtext.text import cache
+from jaxtext.text.encoded import encode
+from jaxtext.text.sources import resolve
 
 EMPTIED_WITHIN = 0.2  # seconds, a directory that is being removed
 

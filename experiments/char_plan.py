@@ -10,8 +10,8 @@ from few import FEW
 from watch import Screen
 
 from jaxtext.errors import InputError
+from jaxtext.runs.agreement import of_first
 from jaxtext.training import TrainState
-from jaxtext.training.agreement import of_first
 
 
 def plan(

@@ -17,9 +17,9 @@ from char_config import Config
 from flags import check_value, flag
 
 from jaxtext.errors import InputError
+from jaxtext.runs.workdir import write_json
 from jaxtext.streams import say
 from jaxtext.text.download import DATASETS
-from jaxtext.training.workdir import write_json
 
 FILE = "flags.json"
 IDENTITY = "config.json"

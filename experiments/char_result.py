@@ -14,8 +14,8 @@ from char_run import Run
 from names import as_typed, command, this_python
 from watch import Screen
 
-from jaxtext.training.agreement import of_first
-from jaxtext.training.checkpoint import restore_params
+from jaxtext.runs.agreement import of_first
+from jaxtext.runs.checkpoint import restore_params
 
 Result = dict[str, Any]
 

@@ -10,10 +10,10 @@ from char_config import WINDOWS, Config
 from char_loss import PassLoss
 
 import jaxtext as jt
+from jaxtext.runs.checkpoint import Checkpoint, Checkpoints
+from jaxtext.runs.interrupt import Request
+from jaxtext.runs.workdir import Claim
 from jaxtext.training import DataParallel, evaluate
-from jaxtext.training.checkpoint import Checkpoint, Checkpoints
-from jaxtext.training.interrupt import Request
-from jaxtext.training.workdir import Claim
 from jaxtext.types import Params
 
 DEFAULT_STEPS = 5000

@@ -14,10 +14,10 @@ from trackers import Trackers
 from watch import Screen
 
 from jaxtext.errors import InputError
+from jaxtext.runs.agreement import agreement, of_first
+from jaxtext.runs.interrupt import Stopped
+from jaxtext.runs.log import MetricsLog
 from jaxtext.training import Metrics, predicting
-from jaxtext.training.agreement import agreement, of_first
-from jaxtext.training.interrupt import Stopped
-from jaxtext.training.log import MetricsLog
 from jaxtext.training.loop import Progress
 from jaxtext.training.loop import run as run_steps
 from jaxtext.training.state import Skipped

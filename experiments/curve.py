@@ -8,7 +8,7 @@ from figures import save
 from matplotlib.figure import Figure
 
 from jaxtext.errors import one_line
-from jaxtext.training.log import Record
+from jaxtext.runs.log import Record
 
 
 def draw_curve(records: list[Record], path: Path, title: str) -> None:

@@ -42,9 +42,10 @@ from watch import Screen, print_result, screen
 
 import jaxtext as jt
 from jaxtext.errors import InputError
+from jaxtext.runs import checkpoint
 from jaxtext.streams import script
 from jaxtext.text import Vocabulary
-from jaxtext.training import DynamicRule, checkpoint, evaluate_dynamic, gradient_rms
+from jaxtext.training import DynamicRule, evaluate_dynamic, gradient_rms
 from jaxtext.training import predictions as predict
 
 GUESSES = 3  # that the page tells of each symbol

@@ -37,9 +37,9 @@ from pages import check_page, page_in, write_page
 from watch import Screen, print_result, screen
 
 from jaxtext.errors import InputError
+from jaxtext.runs import checkpoint
 from jaxtext.streams import script
 from jaxtext.text import Vocabulary
-from jaxtext.training import checkpoint
 
 SHOWN = 3000  # characters, of each unit
 LEAST = 100  # characters that can tell anything

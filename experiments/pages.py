@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from jaxtext.errors import InputError, one_line
+from jaxtext.runs.files import write_durably
 from jaxtext.text import Vocabulary
-from jaxtext.training.files import write_durably
 
 _STYLE = """
 :root { color-scheme: light dark; }

@@ -35,10 +35,10 @@ from flags import read
 from jaxtext.errors import InputError
 from jaxtext.generation import generate
 from jaxtext.generation.sampling import HOTTEST
+from jaxtext.runs import checkpoint
 from jaxtext.streams import say, script
 from jaxtext.text import Vocabulary
 from jaxtext.text.formats import reading
-from jaxtext.training import checkpoint
 
 Temperature: TypeAlias = Annotated[
     float, Bound(lambda x: 0 <= x <= HOTTEST, f"a number of 0 to {HOTTEST:g}")

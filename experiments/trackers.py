@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from jaxtext.errors import InputError
-from jaxtext.training.files import write_durably
-from jaxtext.training.log import Record
+from jaxtext.runs.files import write_durably
+from jaxtext.runs.log import Record
 
 Say = Callable[[str], None]
 

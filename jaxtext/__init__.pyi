@@ -1,6 +1,16 @@
 """The public names. `jaxtext/__init__.py` loads each when it is first used."""
 
-from . import dispatch, errors, generation, interop, text, training, types, versions
+from . import (
+    dispatch,
+    errors,
+    generation,
+    interop,
+    runs,
+    text,
+    training,
+    types,
+    versions,
+)
 from .cells import (
     LSTMState,
     coupled_lstm,
@@ -59,6 +69,7 @@ __all__ = [
     "recurrent_dropout",
     "residual",
     "rnn",
+    "runs",
     "stack",
     "text",
     "training",

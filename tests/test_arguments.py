@@ -14,7 +14,7 @@ import pytest
 from test_contracts import CELLS, MEETINGS
 
 import jaxtext as jt
-from jaxtext.training import checkpoint, log, workdir
+from jaxtext.runs import checkpoint, log, workdir
 
 KINDS = {"dtype": "float32", "param_dtype": "float32"}
 CASE = contracts.Case(batch=2, length=4)

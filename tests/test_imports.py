@@ -30,10 +30,11 @@ LAYERS = [
     "model",
     "text",
     "training",
+    "runs",
     "generation",
 ]
 # Rooms that may not look into one another, whatever their order.
-APART = {("training", "generation"), ("generation", "training")}
+APART = {("training", "generation"), ("generation", "training"), ("runs", "generation")}
 # What `text`, which does without JAX, may import.
 ALONE = "text", "errors", "quantities"
 ROOT = Path(jaxtext.__file__).parent

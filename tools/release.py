@@ -27,7 +27,7 @@ _LINK = re.compile(r"\]\((.+?)\)")
 _CHECKPOINT = """
 import tempfile, jax, optax, jaxtext as jt
 from pathlib import Path
-from jaxtext.training.checkpoint import Checkpoints
+from jaxtext.runs.checkpoint import Checkpoints
 model, optimizer = jt.LanguageModel(jt.gru(8), vocab_size=5), optax.sgd(0.1)
 state = jt.training.create_state(model, optimizer, jax.random.key(0), 2)
 checkpoints = Checkpoints(Path(tempfile.mkdtemp()))

@@ -12,8 +12,8 @@ import optax
 
 import jaxtext as jt
 from campaign.tally import Setting
-from jaxtext.training import manifest
-from jaxtext.training.checkpoint import Checkpoints
+from jaxtext.runs import manifest
+from jaxtext.runs.checkpoint import Checkpoints
 from jaxtext.training.loop import run as run_steps
 from jaxtext.training.state import TrainState, create_state
 

@@ -12,7 +12,7 @@ from campaign.damage import NEWEST, OLDER
 from campaign.programs import Orders, kill
 from campaign.saves import saved_twice
 from campaign.tally import Setting, Tally
-from jaxtext.training import manifest
+from jaxtext.runs import manifest
 
 
 class _Payload:

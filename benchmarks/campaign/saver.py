@@ -18,7 +18,7 @@ import numpy as np
 import optax
 
 import jaxtext as jt
-from jaxtext.training.checkpoint import Checkpoints, restore_params
+from jaxtext.runs.checkpoint import Checkpoints, restore_params
 from jaxtext.training.state import TrainState, create_state
 
 _warnings: list[str] = []

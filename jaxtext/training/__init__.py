@@ -1,4 +1,12 @@
-"""Training: the state, the step, data parallelism, checkpoints and the loop."""
+"""What one step of training is: the state, the step, data parallelism and the loop.
+
+- `create_state` makes a `TrainState`, which `make_train_step` takes one step further.
+- `data_parallel` divides each batch between devices.
+- `evaluate`, `evaluate_dynamic`, `predictions` and `surprisals` measure a model on a
+  text.
+
+`jaxtext.runs` is what keeps a long run alive: checkpoints, signals, several processes.
+"""
 
 from jaxtext.training.dynamic import DynamicRule, evaluate_dynamic, gradient_rms
 from jaxtext.training.evaluate import evaluate

@@ -22,8 +22,8 @@ import sample
 
 import jaxtext as jt
 from jaxtext.errors import InputError
-from jaxtext.training import checkpoint
-from jaxtext.training.log import read_metrics
+from jaxtext.runs import checkpoint
+from jaxtext.runs.log import read_metrics
 
 TEXT = "the quick brown fox jumps over the lazy dog. (what a day!)\n" * 60
 SMALL = [
@@ -160,7 +160,7 @@ def test_a_signal_in_any_phase_loses_nothing(corpus, tmp_path, capsys, monkeypat
         "char_plan._measure",
         "char_samples.generate",
         "char_run.evaluate",
-        "jaxtext.training.checkpoint._write",
+        "jaxtext.runs.checkpoint._write",
         "char_gen.result_of",
         "char_gen.print_samples",
     ]

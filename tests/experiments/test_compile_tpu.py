@@ -130,7 +130,11 @@ def test_what_does_not_fit_says_so(capsys):
         ("tpu7x:2x2x1", [], "nothing is known here of TPU7x"),
         ("v5e:32x32", [], "the largest v5e slice has 256"),
         ("v5e:4x4", ["--batch-size", 20], "such as 32"),
-        ("v5e:2x2", ["--vocab-size", 1], "--vocab-size: expected a whole number of 2 or more"),
+        (
+            "v5e:2x2",
+            ["--vocab-size", 1],
+            "--vocab-size: expected a whole number of 2 or more",
+        ),
         ("v5e:2x2", ["--hidden", 0], "--hidden: expected a whole number of 1 or more"),
     ],
 )

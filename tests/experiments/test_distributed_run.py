@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 import pytest
 
-from jaxtext.training.log import read_metrics
+from jaxtext.runs.log import read_metrics
 
 TEXT = "the quick brown fox jumps over the lazy dog. (what a day!)\n" * 60
 STEPS, HEARTBEAT = 300, 5

@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 from char_build import build_model
 
+from jaxtext.runs import checkpoint
 from jaxtext.text import Vocabulary, split
-from jaxtext.training import Predicted, checkpoint
+from jaxtext.training import Predicted
 from jaxtext.training import evaluate as library_evaluate
 
 TEXT = 'if a < b & "c" > d:\n\tsay("hello world, é 😀")\n' * 60

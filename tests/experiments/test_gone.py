@@ -7,7 +7,7 @@ import char_gen
 import char_train
 import pytest
 
-from jaxtext.training.log import read_metrics
+from jaxtext.runs.log import read_metrics
 
 SMALL = ["--hidden", "8", "--batch-size", "8", "--seq-len", "8", "--sample-every", "0"]
 

@@ -15,8 +15,8 @@ import sample
 from char_build import restore
 
 from jaxtext.generation import generate
-from jaxtext.training import checkpoint
-from jaxtext.training.log import read_metrics
+from jaxtext.runs import checkpoint
+from jaxtext.runs.log import read_metrics
 
 SCRIPT = Path(sample.__file__)
 TEXT = "hello world, é 😀\n" * 60

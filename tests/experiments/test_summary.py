@@ -12,9 +12,10 @@ import pytest
 from char_build import restore
 
 import jaxtext as jt
+from jaxtext.runs import checkpoint
+from jaxtext.runs.log import read_metrics
 from jaxtext.text import Streams, Vocabulary
-from jaxtext.training import checkpoint, evaluate
-from jaxtext.training.log import read_metrics
+from jaxtext.training import evaluate
 
 TEXT = "the quick brown fox jumps over the lazy dog. (what a day!)\n" * 26
 SMALL = ["--hidden", "8", "--batch-size", "8", "--seq-len", "16", "--sample-every", "0"]

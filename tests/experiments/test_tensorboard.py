@@ -7,7 +7,7 @@ import char_train
 import numpy as np
 import pytest
 
-from jaxtext.training.log import read_metrics
+from jaxtext.runs.log import read_metrics
 
 pytest.importorskip("tensorboardX")
 accumulator = pytest.importorskip(

@@ -10,8 +10,8 @@ import optax
 import pytest
 
 import jaxtext as jt
+from jaxtext.runs.checkpoint import Checkpoints
 from jaxtext.training import create_state, data_parallel, make_train_step
-from jaxtext.training.checkpoint import Checkpoints
 
 B, T, V = 4, 6, 5
 # With noise, so that reading a batch again has to be with the same.

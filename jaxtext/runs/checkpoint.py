@@ -28,12 +28,12 @@ import orbax.checkpoint as ocp
 from jax.sharding import SingleDeviceSharding
 
 from jaxtext.errors import InputError
-from jaxtext.training import manifest
-from jaxtext.training.agreement import of_first, together
-from jaxtext.training.by_path import arranged
-from jaxtext.training.files import plain, sync
+from jaxtext.runs import manifest
+from jaxtext.runs.agreement import of_first, together
+from jaxtext.runs.by_path import arranged
+from jaxtext.runs.files import plain, sync
 from jaxtext.training.state import TrainState, keeps_average, predicting
-from jaxtext.training.stored import check_shapes, saved_in
+from jaxtext.runs.stored import check_shapes, saved_in
 from jaxtext.types import Params
 
 _SAVING, _REMOVING = "saving-", "removing-"

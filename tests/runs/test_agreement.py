@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from jaxtext.errors import InputError
-from jaxtext.training import agreement, workdir
+from jaxtext.runs import agreement, workdir
 
 
 class Messages:

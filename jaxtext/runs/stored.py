@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
 from jaxtext.errors import InputError
-from jaxtext.training.by_path import by_path
+from jaxtext.runs.by_path import by_path
 
 
 def saved_in(directory: Path) -> Any:

@@ -10,8 +10,8 @@ import sys
 
 import pytest
 
-from jaxtext.training import supervise as module
-from jaxtext.training.supervise import last_words, supervise, supervised
+from jaxtext.runs import supervise as module
+from jaxtext.runs.supervise import last_words, supervise, supervised
 
 PREAMBLE = f"""
 import os, signal, sys, time

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from jaxtext.training.files import sync, write_durably
+from jaxtext.runs.files import sync, write_durably
 
 NAME = "manifest.sha256"
 # What says something of the file, and not of this process or of its host.
@@ -80,7 +80,7 @@ def verify(directory: Path, title: str) -> None:
       >>> verify(directory, "latest 7")
       Traceback (most recent call last):
         ...
-      jaxtext.training.manifest.DamageError: a is not what was saved
+      jaxtext.runs.manifest.DamageError: a is not what was saved
     """
     try:
         path = directory / NAME

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from jaxtext.training.files import write_durably
+from jaxtext.runs.files import write_durably
 
 Record = dict[str, Any]
 

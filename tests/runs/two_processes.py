@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-NAME = "jaxtext.training.supervise"
+NAME = "jaxtext.runs.supervise"
 ROOT = Path(__file__).parents[2]
 
 if __name__ == "__main__":
@@ -32,8 +32,9 @@ from jax.sharding import SingleDeviceSharding
 
 import jaxtext as jt
 from jaxtext.errors import InputError
-from jaxtext.training import create_state, data_parallel, distributed, evaluate
-from jaxtext.training.agreement import agreement, of_first
+from jaxtext.runs import distributed
+from jaxtext.training import create_state, data_parallel, evaluate
+from jaxtext.runs.agreement import agreement, of_first
 from jaxtext.training.loop import run
 
 B, T, V, STEPS, SAVED = 16, 6, 7, 12, 5

@@ -10,7 +10,7 @@ import pytest
 
 import jaxtext as jt
 from jaxtext.training import create_state, data_parallel
-from jaxtext.training.checkpoint import Checkpoints
+from jaxtext.runs.checkpoint import Checkpoints
 from jaxtext.training.loop import run
 
 CELLS = {"rnn": jt.rnn, "lstm": jt.lstm, "gru": jt.gru}

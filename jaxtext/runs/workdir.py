@@ -12,8 +12,8 @@ import jax
 from filelock import FileLock, Timeout
 
 from jaxtext.errors import InputError
-from jaxtext.training.agreement import together, told_by_all
-from jaxtext.training.files import write_durably
+from jaxtext.runs.agreement import together, told_by_all
+from jaxtext.runs.files import write_durably
 
 
 class Claim:

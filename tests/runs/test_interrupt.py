@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from jaxtext.training import interrupt
-from jaxtext.training.interrupt import Stopped, requests_to_stop
+from jaxtext.runs import interrupt
+from jaxtext.runs.interrupt import Stopped, requests_to_stop
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -32,7 +32,7 @@ def test_a_second_signal_ends_it_at_once_even_within_c_code(second):
     Python's: here one that holds no lock and, interrupted, goes on waiting."""
     program = """
         import ctypes, sys
-        from jaxtext.training.interrupt import requests_to_stop
+        from jaxtext.runs.interrupt import requests_to_stop
         libc = ctypes.CDLL(None)
         with requests_to_stop():
             print("ready", flush=True)

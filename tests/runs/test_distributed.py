@@ -16,7 +16,8 @@ from jax.sharding import SingleDeviceSharding
 from two_processes import HEARTBEAT, SAVED, STEPS, B
 
 from jaxtext.errors import InputError
-from jaxtext.training import distributed, evaluate
+from jaxtext.runs import distributed
+from jaxtext.training import evaluate
 from jaxtext.training.loop import run
 
 ROOT = Path(__file__).parents[2]

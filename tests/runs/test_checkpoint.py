@@ -14,8 +14,9 @@ import pytest
 
 import jaxtext as jt
 from jaxtext.errors import InputError
-from jaxtext.training import checkpoint, create_state, manifest
-from jaxtext.training.checkpoint import Checkpoints
+from jaxtext.runs import checkpoint, manifest
+from jaxtext.training import create_state
+from jaxtext.runs.checkpoint import Checkpoints
 
 
 def make_state(step=0):

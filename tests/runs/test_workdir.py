@@ -7,8 +7,8 @@ import signal
 import pytest
 
 from jaxtext.errors import InputError
-from jaxtext.training.log import MetricsLog, read_metrics
-from jaxtext.training.workdir import claim
+from jaxtext.runs.log import MetricsLog, read_metrics
+from jaxtext.runs.workdir import claim
 
 
 def hold(workdir, ready):
