@@ -1,7 +1,7 @@
 """How Sphinx builds the documentation site: ``make docs``.
 
-The build needs no network, so there is no intersphinx: it would download the inventories
-of JAX and Flax. Names of theirs are shown as code without a link.
+The build needs no network, so there is no intersphinx: it would download the
+inventories of JAX and Flax. Their names are shown as code without a link.
 """
 
 import re
@@ -31,7 +31,7 @@ html_theme_options = {
 }
 html_show_sphinx = False
 
-# Docstrings write `name` for code. It becomes a link where the name is in the reference.
+# Docstrings write `name` for code. It becomes a link if the reference has the name.
 default_role = "py:obj"
 autodoc_typehints = "none"  # the signature has them, without their modules
 autodoc_member_order = "bysource"

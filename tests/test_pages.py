@@ -1,6 +1,6 @@
 """The site: its code runs and prints what it shows, and its reference is complete."""
 
-import importlib
+import importlib.util
 import inspect
 import re
 from importlib.util import find_spec
@@ -19,6 +19,8 @@ PAGES = {
     for path in (ROOT / "README.md", *sorted(DOCS.rglob("*.md")))
     if "_build" not in path.parts
 }
+# What a reader waits a minute for, a test does not.
+SMALLER = {"docs/tutorial.md": {"steps = 600": "steps = 3"}}
 NEEDS = {"docs/guides/weights.md": ("torch", "keras")}  # `make test-peers` has them
 
 
@@ -29,11 +31,26 @@ def test_the_code_of_a_page_prints_what_it_shows(name, tmp_path, monkeypatch, ca
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JAXTEXT_CACHE", str(tmp_path / "cache"))
     namespace = {"__name__": "page"}
+    smaller = dict(SMALLER.get(name, {}))
     for program, shown in PAGES[name]:
+        for size in [size for size in smaller if size in program]:
+            program = program.replace(size, smaller.pop(size))
         exec(compile(program, name, "exec"), namespace)
         printed = capsys.readouterr().out
         if shown:
             assert printed == shown
+    assert not smaller
+
+
+def test_the_notebook_is_the_page():
+    spec = importlib.util.spec_from_file_location("notebook", DOCS / "notebook.py")
+    assert spec is not None
+    assert spec.loader is not None
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    page = (DOCS / "tutorial.md").read_text("utf-8")
+    kept = (DOCS / "tutorial.ipynb").read_text("utf-8")
+    assert kept == made.notebook(page), "run python docs/notebook.py"
 
 
 def _in_reference():
