@@ -7,9 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import char_flags
 import pytest
-from flags import read
+from charlm import parse as char_flags
+from common.flags import read
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = (

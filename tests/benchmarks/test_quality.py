@@ -2,9 +2,9 @@
 
 import json
 
-import char_flags
 import quality
 import quality_tables
+from charlm import parse as char_flags
 
 TEXT = "the quick brown fox jumps over the lazy dog. (what a day!)\n" * 60
 SMALL = "--hidden 8 --batch-size 8 --seq-len 8 --minutes 1 --eval-every 5"

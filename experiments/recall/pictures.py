@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from figures import COLOURS, NAMES, save
+from common.figures import COLOURS, NAMES, save
 from matplotlib.figure import Figure
-from memory_run import Line
-from memory_suite import PROBLEMS
+
+from recall.run import Line
+from recall.suite import PROBLEMS
 
 
 def summary(lines: Sequence[Line]) -> dict[str, dict[str, Any]]:

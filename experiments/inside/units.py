@@ -33,7 +33,7 @@ def watch(
       model: The model.
       params: Its parameters.
       ids: ``[n]`` symbols.
-      identity: What the model was built from, as `char_build.build_model` takes it.
+      identity: What the model was built from, as `charlm.build.build_model` takes it.
 
     Returns:
       States after each symbol, ``c`` and ``h``, and the gates that led to them: the

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from char_build import build_model, build_trainer
-from char_config import Config, identity
+from charlm.build import build_model, build_trainer
+from charlm.config import Config, identity
 
 import jaxtext as jt
 from jaxtext.text.batches import Batch

@@ -3,8 +3,8 @@
 from collections import Counter
 from typing import Any
 
-from tpu_chips import GIB, Chip
-from tpu_program import DoesNotFitError, Program
+from tpu_step.chips import GIB, Chip
+from tpu_step.program import DoesNotFitError, Program
 
 
 def bound(program: Program, chip: Chip, chips: int) -> dict[str, float]:

@@ -8,18 +8,18 @@ import time
 from collections.abc import Iterator
 from functools import partial
 
-import char_batch
-import char_build
-import char_config
 import jax
-from char_config import Config
-from char_plan import plan
-from char_remembered import remember
-from char_run import Clock, Run
-from flags import flag
-from watch import Screen
+from common.flags import flag
+from common.screen import Screen
 
 import jaxtext as jt
+from charlm import batches as char_batch
+from charlm import build as char_build
+from charlm import config as char_config
+from charlm.config import Config
+from charlm.plan import plan
+from charlm.remembered import remember
+from charlm.run import Clock, Run
 from jaxtext.errors import InputError
 from jaxtext.runs.agreement import check_alike, of_first, together, told_by_all
 from jaxtext.runs.checkpoint import Checkpoints, read_about

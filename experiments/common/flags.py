@@ -1,10 +1,11 @@
 """The words of a command line, read into a configuration: a dataclass.
 
-Each field is a flag. Its type says what the flag takes (`flag_types`), the string below
-it what ``--help`` says of it (`flag_help`), and the class that it stands in, which may
-be one that the configuration inherits from, which group it belongs to. What holds for
-every script is here: words that are not understood are refused, with what comes
-nearest, and what was typed can be told from what is a default.
+Each field is a flag. Its type says what the flag takes (`common.values`). The string
+below the field is what ``--help`` says of it (`common.help`). The class that the field
+stands in, which may be one that the configuration inherits from, is its group.
+
+All scripts share two rules. A word that is not understood is refused, and the error
+names the nearest flag. What was typed can be told from what is a default.
 
 A word that begins with a hyphen is a flag, unless it is a number or the hyphen alone.
 """
@@ -19,9 +20,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from flag_help import add_help, documentation
-from flag_types import convert, value_of
-
+from common.help import add_help, documentation
+from common.values import convert, value_of
 from jaxtext.errors import InputError
 from jaxtext.streams import say
 

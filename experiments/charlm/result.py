@@ -9,11 +9,11 @@ from typing import Any
 
 import jax
 import numpy as np
-from char_plan import minutes_for_more
-from char_run import Run
-from names import as_typed, command, this_python
-from watch import Screen
+from common.names import as_typed, command, this_python
+from common.screen import Screen
 
+from charlm.plan import minutes_for_more
+from charlm.run import Run
 from jaxtext.runs.agreement import of_first
 from jaxtext.runs.checkpoint import restore_params
 
@@ -76,7 +76,7 @@ def summary(result: Result) -> dict[str, str]:
 
 def commands(run: Run) -> str:
     """Three lines: what to type to have it write, measure it, and train it on."""
-    folder, of = Path(__file__).parent, ("--workdir", as_typed(run.workdir))
+    folder, of = Path(__file__).parents[1], ("--workdir", as_typed(run.workdir))
 
     def script(name, *words):
         return command(this_python(), as_typed(folder / name), *of, *words)

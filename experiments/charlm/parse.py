@@ -6,8 +6,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from char_config import Config
-from char_remembered import (
+from common.flags import Typed, build, flag, off, spelled, typed
+from common.names import command
+from presets import PRESETS
+
+from charlm.config import Config
+from charlm.remembered import (
     FILE,
     IDENTITY,
     TEXTS,
@@ -15,10 +19,6 @@ from char_remembered import (
     of_identity,
     remembered,
 )
-from flags import Typed, build, flag, off, spelled, typed
-from names import command
-from presets import PRESETS
-
 from jaxtext.errors import InputError, one_line
 from jaxtext.streams import say
 from jaxtext.versions import lacking

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from char_remembered import is_there, remembered
-from watch import Screen
+from charlm.remembered import is_there, remembered
+from common.screen import Screen
 
 import jaxtext as jt
 from jaxtext.errors import InputError

@@ -12,12 +12,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import serialization
-from memory_suite import PROBLEMS, build
-from memory_tasks import TASKS
-from memory_train import Protocol, Training, begin, score, train
 
 from jaxtext.errors import InputError
 from jaxtext.runs.files import write_durably
+from recall.learn import Protocol, Training, begin, score, train
+from recall.suite import PROBLEMS, build
+from recall.tasks import TASKS
 
 Line = dict[str, Any]
 

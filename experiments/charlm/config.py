@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from char_options import (
+from charlm.options import (
     Common,
     Hosts,
     Model,
@@ -17,7 +17,6 @@ from char_options import (
     Training,
     Writing,
 )
-
 from jaxtext.text.folder import RUNS
 
 # How a text is evaluated: read in windows of so many characters, or as it is.

@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from figures import save
+from common.figures import save
 from matplotlib.figure import Figure
 
 from jaxtext.errors import one_line

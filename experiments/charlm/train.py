@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
-from char_build import planned_for, slowed
-from char_plan import affordable_steps, plan_is_due, say_new_plan
-from char_run import DivergedError, GoneError, Run
-from char_samples import print_samples
-from trackers import Trackers
-from watch import Screen
+from common.screen import Screen
 
+from charlm.build import planned_for, slowed
+from charlm.plan import affordable_steps, plan_is_due, say_new_plan
+from charlm.run import DivergedError, GoneError, Run
+from charlm.samples import print_samples
+from charlm.trackers import Trackers
 from jaxtext.errors import InputError
 from jaxtext.runs.agreement import agreement, of_first
 from jaxtext.runs.interrupt import Stopped
@@ -242,7 +242,7 @@ class _Training:
             run.checkpoints.finish()
         self.trackers.close()
         if jax.process_index() == 0 and not gone:
-            from curve import draw_curve  # Matplotlib takes a second to import
+            from charlm.curve import draw_curve  # Matplotlib takes a second to import
 
             name = run.workdir.resolve().name  # also of "."
             draw_curve(run.records, run.workdir / "curve.png", name)

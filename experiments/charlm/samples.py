@@ -2,9 +2,9 @@
 
 import jax
 import numpy as np
-from char_run import Run
-from watch import Screen
+from common.screen import Screen
 
+from charlm.run import Run
 from jaxtext.generation import generate
 from jaxtext.text import Vocabulary
 

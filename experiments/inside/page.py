@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from pages import document, name, shown, symbol_of, table, tag
+from common.pages import document, name, shown, symbol_of, table, tag
 
 from jaxtext.text import Vocabulary
 

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from char_config import Config
-from flags import check_value, flag
+from common.flags import check_value, flag
 
+from charlm.config import Config
 from jaxtext.errors import InputError
 from jaxtext.runs.workdir import write_json
 from jaxtext.streams import say

@@ -1,4 +1,4 @@
-"""Learning a task of `memory_tasks`: pure functions, many steps in one call."""
+"""Learning a task of `recall.tasks`: pure functions, many steps in one call."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from memory_tasks import Task
 
 import jaxtext as jt
 from jaxtext.types import Array, Key, Params
+from recall.tasks import Task
 
 
 class Protocol(NamedTuple):

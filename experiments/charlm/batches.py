@@ -3,9 +3,9 @@
 from typing import Any, NamedTuple
 
 import jax
-from char_config import Config
 
 import jaxtext as jt
+from charlm.config import Config
 from jaxtext.errors import InputError
 from jaxtext.types import Device
 

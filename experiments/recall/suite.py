@@ -3,16 +3,15 @@
 import functools
 from typing import NamedTuple
 
-from memory_train import Protocol
-
 import jaxtext as jt
+from recall.learn import Protocol
 
 
 class Problem(NamedTuple):
     """A task at a scale.
 
     Attributes:
-      task: Its name in `memory_tasks.TASKS`.
+      task: Its name in `recall.tasks.TASKS`.
       picture: The name of the picture that it is part of.
       title: What that calls it.
       cells: Which cells are compared.

@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from char_config import WINDOWS, Config
-from char_loss import PassLoss
-
 import jaxtext as jt
+from charlm.config import WINDOWS, Config
+from charlm.loss import PassLoss
 from jaxtext.runs.checkpoint import Checkpoint, Checkpoints
 from jaxtext.runs.interrupt import Request
 from jaxtext.runs.workdir import Claim

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
 
-from flag_types import (
+from common.values import (
     Count,
     Directory,
     NotNegative,

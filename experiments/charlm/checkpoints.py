@@ -2,9 +2,9 @@
 
 from typing import Literal, TypeAlias
 
-from char_loss import PassLoss
-from flag_types import Whole
+from common.values import Whole
 
+from charlm.loss import PassLoss
 from jaxtext.runs.checkpoint import Checkpoint
 
 # What --checkpoint takes.

@@ -5,10 +5,10 @@ from typing import Any
 
 import jax
 import numpy as np
-from char_run import Run
-from few import FEW
-from watch import Screen
+from common.few import FEW
+from common.screen import Screen
 
+from charlm.run import Run
 from jaxtext.errors import InputError
 from jaxtext.runs.agreement import of_first
 from jaxtext.training import TrainState
