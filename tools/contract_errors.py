@@ -10,8 +10,9 @@ asks for what a backend lacks is left out. The last line on standard output is o
 object; all else goes to standard error.
 """
 
-import checkout  # noqa: F401 (first)
 import jaxtext.needs_experiments  # noqa: F401 (first)
+
+import checkout  # noqa: F401 (first)
 
 import sys
 from collections.abc import Sequence

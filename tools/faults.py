@@ -16,8 +16,9 @@ JSON object.
 Exit status: 0 if nothing failed, else 1.
 """
 
-import checkout  # noqa: F401 (first)
 import jaxtext.needs_experiments  # noqa: F401 (first)
+
+import checkout  # noqa: F401 (first)
 
 import os
 import shutil

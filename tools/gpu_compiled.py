@@ -11,8 +11,9 @@ all else goes to standard error.
 Exit status: 0 finished; 1 something did not compile; 2 bad input.
 """
 
-import checkout  # noqa: F401 (first)
 import jaxtext.needs_experiments  # noqa: F401 (first)
+
+import checkout  # noqa: F401 (first)
 
 import sys
 from collections.abc import Sequence

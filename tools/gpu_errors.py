@@ -11,8 +11,9 @@ Exit status: 0 all right; 1 a process failed, a clause is broken, or a backend i
 farther from float64 than the scan in the same type.
 """
 
-import checkout  # noqa: F401 (first)
 import jaxtext.needs_experiments  # noqa: F401 (first)
+
+import checkout  # noqa: F401 (first)
 
 import sys
 from collections.abc import Sequence

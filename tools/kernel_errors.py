@@ -10,8 +10,9 @@ gradients together. What a backend cannot do is left out, with its reason. The l
 on standard output is one JSON object; all else goes to standard error.
 """
 
-import checkout  # noqa: F401 (first)
 import jaxtext.needs_experiments
+
+import checkout  # noqa: F401 (first)
 
 import itertools
 import sys

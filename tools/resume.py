@@ -11,8 +11,9 @@ last line on standard output is one JSON object.
 Exit status: 0 the killed run ended with the same parameters; 1 it did not.
 """
 
-import checkout  # noqa: F401 (first)
 import jaxtext.needs_experiments  # noqa: F401 (first)
+
+import checkout  # noqa: F401 (first)
 
 import json
 import os

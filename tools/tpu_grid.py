@@ -9,8 +9,9 @@ object; all else goes to standard error.
 Exit status: 0 everything compiles; 1 something does not; 2 bad input.
 """
 
-import checkout  # noqa: F401 (first)
 import jaxtext.needs_experiments  # noqa: F401 (first)
+
+import checkout  # noqa: F401 (first)
 
 import sys
 from collections import Counter
