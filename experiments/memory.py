@@ -41,7 +41,7 @@ from memory_suite import PROBLEMS
 from watch import Screen, print_result, screen
 
 from jaxtext.errors import InputError
-from jaxtext.runs.files import write_durably
+from jaxtext.files import write_durably
 from jaxtext.streams import say, script
 from jaxtext.versions import with_flags
 

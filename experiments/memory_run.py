@@ -17,7 +17,7 @@ from memory_tasks import TASKS
 from memory_train import Protocol, Training, begin, score, train
 
 from jaxtext.errors import InputError
-from jaxtext.runs.files import write_durably
+from jaxtext.files import write_durably
 
 Line = dict[str, Any]
 

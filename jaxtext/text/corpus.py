@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxtext.errors import InputError
+from jaxtext.files import remove_leftovers
 from jaxtext.text import cache as caching
 from jaxtext.text.entry import DamagedEntryError, Description, open_ids, write
 from jaxtext.text.file_array import FileArray
@@ -94,7 +95,7 @@ def load(
     if limit is not None and limit < 1:
         raise InputError(f"expected a limit of at least 1, got {limit}; raise it")
     cache = caching.root() if cache is None else Path(cache)
-    caching.remove_leftovers(cache / "corpora")
+    remove_leftovers(cache / "corpora")
     waiting = partial(progress, 0, 1)
     with resolve(specs, cache=cache, waiting=waiting, warn=warn) as (name, paths):
         size = check(paths, vocab)

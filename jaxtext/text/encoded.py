@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxtext.errors import InputError
+from jaxtext.files import remove_leftovers, unfinished
 from jaxtext.text import cache as caching
 from jaxtext.text.corpus import Corpus
 from jaxtext.text.file_array import FileArray
@@ -58,13 +59,13 @@ def encode(
       array([2, 0, 1], dtype=uint8)
     """
     folder = (caching.root() if cache is None else Path(cache)) / "corpora"
-    caching.remove_leftovers(folder)
+    remove_leftovers(folder)
     size = check(sources.paths, vocabulary.kind)
     total = size if limit is None else min(size, limit)
     advance = counter(total, progress)
     digest, unknown = hashlib.sha256(), set[int]()
     known = code_points(vocabulary.characters)
-    with caching.writing(folder), caching.unfinished(folder) as file:
+    with caching.writing(folder), unfinished(folder) as file:
         for raw, points in blocks(sources.paths, vocabulary.kind, limit, advance):
             digest.update(raw)
             try:

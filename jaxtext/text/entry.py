@@ -20,7 +20,8 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxtext.errors import InputError
-from jaxtext.text.cache import unfinished, writing
+from jaxtext.files import unfinished
+from jaxtext.text.cache import writing
 from jaxtext.text.file_array import FileArray
 from jaxtext.text.reader import CHUNK, Block
 from jaxtext.text.vocabulary import Vocabulary

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from jaxtext.errors import InputError
-from jaxtext.text.cache import unfinished, writing
+from jaxtext.files import unfinished
+from jaxtext.text.cache import writing
 from jaxtext.text.download import DATASETS, fetch
 from jaxtext.text.folder import Folder
 from jaxtext.text.formats import reading
