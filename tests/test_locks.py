@@ -46,6 +46,8 @@ def test_a_lock_is_free_after_its_block(tmp_path):
     for _ in range(2):
         with pytest.raises(ZeroDivisionError), lock(tmp_path / "lock", wait=False):
             raise ZeroDivisionError
+    # The file stays: a directory of a run is known by it.
+    assert os.listdir(tmp_path) == ["lock"]
 
 
 def test_no_lock_is_not_a_lock_that_is_held(tmp_path, monkeypatch):

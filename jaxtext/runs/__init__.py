@@ -17,8 +17,8 @@ All of them write files with `jaxtext.files`, which explains how a file appears 
 or not at all.
 
 The public names are those of the modules, such as
-``jaxtext.runs.checkpoint.Checkpoints``. Each module is loaded on first use, so a program
-that saves nothing never loads Orbax.
+``jaxtext.runs.checkpoint.Checkpoints``. Each module is loaded on first use, so a
+program that saves nothing never loads Orbax.
 
 Example:
   >>> import tempfile
