@@ -41,7 +41,7 @@ from recall.run import Line, Run, another, make, same
 from recall.suite import PROBLEMS
 
 from jaxtext.errors import InputError
-from jaxtext.runs.files import write_durably
+from jaxtext.files import write_durably
 from jaxtext.streams import say, script
 from jaxtext.versions import with_flags
 

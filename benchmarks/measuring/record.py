@@ -11,7 +11,7 @@ from typing import Any
 import jax
 
 from jaxtext import streams
-from jaxtext.runs.files import write_durably
+from jaxtext.files import write_durably
 
 PACKAGES = (
     *("jax", "jaxlib", "libtpu", "flax", "optax", "numpy"),

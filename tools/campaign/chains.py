@@ -145,8 +145,8 @@ def left_behind(workdir: Path) -> list[str]:
     return [
         str(path.relative_to(workdir))
         for path in workdir.rglob("*")
-        if path.name.startswith(("saving-", "removing-"))
-        or path.name.endswith((".part", ".orbax-checkpoint-tmp"))
+        if path.name.startswith(("saving-", "removing-", ".unfinished-"))
+        or path.name.endswith(".orbax-checkpoint-tmp")
     ]
 
 

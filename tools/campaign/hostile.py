@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import platform
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from campaign.damage import NEWEST, OLDER
 from campaign.programs import Orders, kill
 from campaign.saves import saved_twice
 from campaign.tally import Setting, Tally
-from jaxtext.runs import manifest
+from jaxtext.runs.checkpoint import manifest
 
 
 class _Payload:
@@ -125,9 +126,8 @@ def _linked(name: str, target: str) -> tuple[str, Callable[[Path, Path], None]]:
 
 
 _FILES = (
-    *("config.json", "config.json.part", "metrics.jsonl", "metrics.part"),
-    *("metrics.jsonl.part", "curve.png", "curve.part", "curve.png.part"),
-    *("result.json", "result.json.part", ".lock"),
+    *("config.json", "metrics.jsonl", "curve.png", "result.json", ".lock"),
+    f".unfinished-{platform.node()}-0",
 )
 _DIRECTORIES = (
     *("checkpoints", "checkpoints/latest", "checkpoints/best", "checkpoints/damaged"),

@@ -1,14 +1,14 @@
-"""The manifest of a checkpoint: its commit record, and what it is verified by.
+"""The manifest of a checkpoint: proof that it is complete and undamaged.
 
-Orbax says when a save is complete, but not whether its bytes are still those that were
-saved: a flipped bit in an array is restored without a word. Nor does it have them on
-the disk (fsync) before it says so. So the last file of a checkpoint holds the SHA-256
-of all others, in the form of ``sha256sum --check``, and is written when these are on
-the disk.
+Orbax reports when a save is complete, but it does not check later that the bytes are
+still the same: it restores an array with a flipped bit without an error. Nor does it
+wait until the disk has the data (fsync). So the last file of a checkpoint contains the
+SHA-256 of all others, in the format of ``sha256sum --check``, and is written after the
+disk has them.
 
-Verifying looks at what is there, works out what the manifest would have to be, and
-compares the two byte by byte. Nothing that a manifest says is parsed or believed: it
-cannot name files elsewhere, and a flipped bit within it is found like any other.
+To verify a checkpoint, the manifest of the files that are there is computed again and
+compared byte by byte. The stored manifest is never parsed. So it cannot refer to files
+elsewhere, and a flipped bit in it is detected like any other.
 """
 
 import errno
@@ -19,24 +19,24 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from jaxtext.runs.files import sync, write_durably
+from jaxtext.files import sync, write_durably
 
 NAME = "manifest.sha256"
-# What says something of the file, and not of this process or of its host.
+# Errors that are about the file, not about this process or its host.
 _OF_THE_FILE = {errno.EIO, errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 
 
 class DamageError(Exception):
-    """A checkpoint is not what was saved; the message says in what."""
+    """A checkpoint is not what was saved. The message says where it differs."""
 
 
 def write(directory: Path, title: str) -> None:
-    """Has all files of a directory on the disk, and then a manifest of them.
+    """Waits until the disk has all files of a directory, then writes their manifest.
 
     Args:
       directory: A complete checkpoint.
-      title: One line that says which checkpoint it is: a copy under the name of
-        another is then no valid one.
+      title: A line that identifies the checkpoint. A copy with another name is then
+        not valid.
 
     Raises:
       OSError: If that fails.
@@ -58,17 +58,17 @@ def write(directory: Path, title: str) -> None:
 
 
 def verify(directory: Path, title: str) -> None:
-    """Raises `DamageError` unless a directory holds what its manifest was written of.
+    """Raises `DamageError` unless a directory has the same files as when it was saved.
 
     Args:
-      directory: What is to be a checkpoint.
+      directory: The checkpoint.
       title: As given to `write`.
 
     Raises:
-      DamageError: If a bit of it is another one, or a file is missing, cannot be
-        read, is a link, or is there in addition.
-      OSError: If it cannot be read for a reason that says nothing of it, such as a
-        permission that is lost, or too many open files.
+      DamageError: If a file was changed, added or removed, is a link, or cannot be read
+        because its disk fails.
+      OSError: If a file cannot be read for a reason that does not concern the
+        checkpoint, such as missing permissions or too many open files.
 
     Example:
       >>> import tempfile
@@ -80,12 +80,12 @@ def verify(directory: Path, title: str) -> None:
       >>> verify(directory, "latest 7")
       Traceback (most recent call last):
         ...
-      jaxtext.runs.manifest.DamageError: a is not what was saved
+      jaxtext.runs.checkpoint.manifest.DamageError: a was changed
     """
     try:
         path = directory / NAME
         if not path.is_file() or path.is_symlink():
-            raise DamageError(f"it has no {NAME}")  # before all the rest is hashed
+            raise DamageError(f"it has no {NAME}")  # before hashing everything
         expected = _render(directory, title)
         found = path.read_bytes()
     except OSError as error:
@@ -99,7 +99,7 @@ def verify(directory: Path, title: str) -> None:
 
 def _render(directory: Path, title: str) -> bytes:
     paths = list(_files(directory))
-    with ThreadPoolExecutor() as threads:  # hashing lets go of the interpreter
+    with ThreadPoolExecutor() as threads:  # hashing releases the GIL
         digests = threads.map(_digest, paths)
         lines = [
             digest.encode() + b"  " + os.fsencode(path.relative_to(directory))
@@ -109,10 +109,10 @@ def _render(directory: Path, title: str) -> bytes:
 
 
 def _files(directory: Path) -> Iterator[Path]:
-    """Every file but the manifest, in order; nothing else may be there."""
+    """Yields every file but the manifest, in order. Nothing else may be there."""
 
     def fail(error: OSError) -> None:
-        raise error  # os.walk would pass over what it may not list
+        raise error  # os.walk would skip what it cannot list
 
     if directory.is_symlink():
         raise DamageError("it is a symbolic link")
@@ -121,9 +121,11 @@ def _files(directory: Path) -> Iterator[Path]:
         for name in sorted(folders + names):
             path = Path(folder, name)
             mode = path.lstat().st_mode
-            # A link may lead anywhere, and reading a pipe may take for ever.
+            # A link may lead anywhere, and reading a pipe may block forever.
             if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-                raise DamageError(f"{path.relative_to(directory)} is no regular file")
+                raise DamageError(
+                    f"{path.relative_to(directory)} is not a regular file"
+                )
             if stat.S_ISREG(mode) and path != directory / NAME:
                 yield path
 
@@ -134,7 +136,7 @@ def _digest(path: Path) -> str:
 
 
 def _difference(found: bytes, expected: bytes) -> str:
-    """What to say about two manifests that are not the same."""
+    """Says where two manifests differ."""
     saved, there = (
         {line[66:]: line[:64] for line in text.split(b"\n")[1:-1]}
         for text in (found, expected)
@@ -144,7 +146,7 @@ def _difference(found: bytes, expected: bytes) -> str:
         if name not in there:
             return f"{shown} is missing"
         if name not in saved:
-            return f"{shown} is there in addition"
+            return f"{shown} was added"
         if saved[name] != there[name]:
-            return f"{shown} is not what was saved"
+            return f"{shown} was changed"
     return f"{NAME} is damaged"

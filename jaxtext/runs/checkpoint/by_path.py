@@ -1,4 +1,4 @@
-"""Trees that differ in their containers alone: a leaf is known by its path."""
+"""Pytrees that differ only in their containers: leaves are identified by their path."""
 
 from typing import Any
 
@@ -6,21 +6,21 @@ import jax
 
 
 def arranged(tree: Any, like: Any) -> Any:
-    """The leaves of one tree in the containers of another.
+    """Puts the leaves of one tree into the containers of another.
 
-    A checkpoint says list where a state has a tuple, and dict where it has a
-    ``NamedTuple``; and what is a dict today may have been a tuple when it was saved.
+    Orbax returns a list for a tuple and a dict for a ``NamedTuple``. Also, what is a
+    dict today may have been a tuple when it was saved.
 
     Args:
       tree: Any pytree.
-      like: One with leaves at the same paths: entry 0 of a tuple, ``"0"`` of a dict and
-        a field of that name are the same.
+      like: A pytree with leaves at the same paths. Entry 0 of a tuple, ``"0"`` of a
+        dict and a field of that name are the same.
 
     Returns:
-      A tree of the structure of `like`.
+      A tree with the structure of `like`.
 
     Raises:
-      ValueError: If a leaf has no counterpart, naming it.
+      ValueError: If only one of the trees has a certain leaf. The message names it.
 
     Example:
       >>> arranged(({"bias": 1}, (), {"bias": 2}), {"0": {"bias": 0}, "2": {"bias": 0}})
@@ -33,7 +33,7 @@ def arranged(tree: Any, like: Any) -> Any:
 
 
 def by_path(tree: Any, separator: str = "/") -> dict[str, Any]:
-    """The leaves of a tree in their order, each by its path.
+    """Returns the leaves of a tree by their paths, in the tree's order.
 
     Example:
       >>> by_path({"layers": ({"bias": 1}, {"bias": 2})})
