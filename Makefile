@@ -59,19 +59,19 @@ test-peers: $(VENV)/installed-peers
 		$(PEERS:%=tests/interop/test_%.py) $(PEERS:%=jaxtext/interop/%.py) \
 		'tests/test_pages.py::test_the_code_of_a_page_prints_what_it_shows[docs/guides/weights.md]' \
 		tests/experiments/test_tensorboard.py \
-		tests/benchmarks/test_contestants_torch.py tests/benchmarks/test_torch_train.py
+		tests/benchmarks/test_torch_cells.py tests/benchmarks/test_torch_train.py
 
 ## Training steps compiled for TPUs, without one, by the compiler that this installs.
 test-tpu: $(VENV)/installed-tpu
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests/experiments/test_compile_tpu.py \
-		tests/kernels/test_mosaic_compiled.py tests/benchmarks/test_tpu_schedule.py \
+		tests/kernels/test_mosaic_compiled.py tests/tools/test_tpu_schedule.py \
 		tests/benchmarks/test_scaling.py
 
 ## The kernels for GPU compiled to machine code, without one, by what this installs: some
 ## gigabytes. Wants JAX 0.11, which needs Python 3.12.
 test-cuda: $(VENV)/installed-cuda
 	$(BIN)/python -m pytest tests/kernels/test_mosaic_gpu.py \
-		tests/benchmarks/test_gpu_compiled.py
+		tests/tools/test_gpu_compiled.py
 
 format: $(VENV)/installed-test
 	$(BIN)/ruff check --fix

@@ -18,13 +18,13 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).parents[1] / "experiments"))
 
 import jax
-import record
 import tyro
-from char_batch import build_batches, fit
-from char_build import build_trainer
-from char_flags import parse
+from charlm.batches import build_batches, fit
+from charlm.build import build_trainer
+from charlm.parse import parse
+from measuring import record
+from measuring.timing import interleave, spread, visit
 from quality import STUDIES, chosen
-from timing import interleave, spread, visit
 from train import STEPS, our_trainer
 
 import jaxtext as jt

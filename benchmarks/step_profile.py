@@ -27,11 +27,11 @@ from typing import Any
 sys.path.append(str(Path(__file__).parents[1] / "experiments"))
 
 import jax
-import record
 import tyro
-from char_batch import build_batches, fit
-from char_build import build_trainer
-from char_flags import parse
+from charlm.batches import build_batches, fit
+from charlm.build import build_trainer
+from charlm.parse import parse
+from measuring import record
 
 import jaxtext as jt
 from jaxtext.streams import script

@@ -40,15 +40,15 @@ from collections.abc import Sequence
 from functools import partial
 
 import jax
-from char_config import Config
-from char_flags import parse
-from char_open import open_run
-from char_plan import say_how_it_ended
-from char_result import commands, result_of, summary
-from char_run import Clock, DivergedError, GoneError
-from char_samples import print_samples
-from char_train import train
-from watch import Screen, print_result, screen
+from charlm.config import Config
+from charlm.open import open_run
+from charlm.parse import parse
+from charlm.plan import say_how_it_ended
+from charlm.result import commands, result_of, summary
+from charlm.run import Clock, DivergedError, GoneError
+from charlm.samples import print_samples
+from charlm.train import train
+from common.screen import Screen, print_result, screen
 
 from jaxtext.errors import InputError
 from jaxtext.runs import distributed

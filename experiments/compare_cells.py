@@ -37,16 +37,16 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from char_build import build_model
-from char_flags import parse
-from few import FEW
-from figures import COLOURS, NAMES, save
-from flag_types import Count, Directory, Positive, Seed
-from flags import read
+from charlm.build import build_model
+from charlm.parse import parse
+from common.few import FEW
+from common.figures import COLOURS, NAMES, save
+from common.flags import read
+from common.names import no_flag
+from common.screen import print_result, screen
+from common.values import Count, Directory, Positive, Seed
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from names import no_flag
-from watch import print_result, screen
 
 import jaxtext as jt
 from jaxtext.errors import InputError

@@ -40,14 +40,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import char_config
-import char_flags
 import jax
-from char_options import TwoOrMore
-from tpu_chips import find_slice
-from tpu_program import DoesNotFitError, backends, compile_step
-from tpu_report import bound, heading, report, shortage
-from watch import Screen, print_result, screen
+from charlm import config as char_config
+from charlm import parse as char_flags
+from charlm.options import TwoOrMore
+from common.screen import Screen, print_result, screen
+from tpu_step.chips import find_slice
+from tpu_step.program import DoesNotFitError, backends, compile_step
+from tpu_step.report import bound, heading, report, shortage
 
 from jaxtext.streams import script
 from jaxtext.types import Device

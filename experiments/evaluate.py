@@ -29,16 +29,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import eval_page
-import eval_text
 import numpy as np
-from char_build import restore
-from char_checkpoint import Which, described
-from char_config import WINDOWS
-from flag_types import Count, NotNegative, Positive, Whole
-from flags import Typed, build, flag, typed
-from pages import check_page, page_in, write_page
-from watch import Screen, print_result, screen
+from charlm.build import restore
+from charlm.checkpoints import Which, described
+from charlm.config import WINDOWS
+from common.flags import Typed, build, flag, typed
+from common.pages import check_page, page_in, write_page
+from common.screen import Screen, print_result, screen
+from common.values import Count, NotNegative, Positive, Whole
+from evaluation import page as eval_page
+from evaluation import text as eval_text
 
 import jaxtext as jt
 from jaxtext.errors import InputError

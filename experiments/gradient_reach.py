@@ -31,16 +31,16 @@ from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
-from few import FEW
-from figures import COLOURS, NAMES, save
-from flag_types import Directory, Seed, at_least
-from flags import read
+from common.few import FEW
+from common.figures import COLOURS, NAMES, save
+from common.flags import read
+from common.screen import Screen, print_result, screen
+from common.values import Directory, Seed, at_least
 from matplotlib.figure import Figure
-from memory_run import Run, trained
-from memory_suite import PROBLEMS, build
-from memory_tasks import TASKS, Task
-from memory_train import begin, losses
-from watch import Screen, print_result, screen
+from recall.learn import begin, losses
+from recall.run import Run, trained
+from recall.suite import PROBLEMS, build
+from recall.tasks import TASKS, Task
 
 import jaxtext as jt
 from jaxtext.cells.affine import affine
@@ -73,7 +73,7 @@ def reach(
     Args:
       task: What the network is for.
       cell: One that has a step, and whose output is its hidden state.
-      params: A network's, as `memory_train.begin` makes them.
+      params: A network's, as `recall.learn.begin` makes them.
       inputs: ``[B, T, …]``.
       targets: ``[B]``, what is to be answered after the last of them.
 

@@ -24,17 +24,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import eval_text
 import numpy as np
-from char_build import restore
-from char_checkpoint import Which, described
-from flag_types import Directory, at_least, nearest_first
-from flags import read
-from look_page import Finding, page
-from look_properties import properties
-from look_units import Units, watch
-from pages import check_page, page_in, write_page
-from watch import Screen, print_result, screen
+from charlm.build import restore
+from charlm.checkpoints import Which, described
+from common.flags import read
+from common.pages import check_page, page_in, write_page
+from common.screen import Screen, print_result, screen
+from common.values import Directory, at_least, nearest_first
+from evaluation import text as eval_text
+from inside.page import Finding, page
+from inside.properties import properties
+from inside.units import Units, watch
 
 from jaxtext.errors import InputError
 from jaxtext.runs import checkpoint

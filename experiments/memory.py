@@ -7,8 +7,8 @@
 A run is one cell that learns one task from one seed. What it came to is in NAME.json in
 the output directory as soon as it ends, and how far its training is in NAME.msgpack on
 the way; the same command again passes over the runs that are there, and goes on with
-the others. The pictures are of all runs in the directory. Tasks are in memory_tasks.py,
-protocols in memory_suite.py: by default scaled to two cores, with --full of the sizes
+the others. The pictures are of all runs in the directory. Tasks are in recall/tasks.py,
+protocols in recall/suite.py: by default scaled to two cores, with --full of the sizes
 in the papers.
 
 The scores are printed as one JSON object where standard output is no terminal. Exit
@@ -32,16 +32,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from few import FEW
-from flag_types import Count, Directory, Seed
-from flags import read
-from memory_pictures import draw, summary
-from memory_run import Line, Run, another, make, same
-from memory_suite import PROBLEMS
-from watch import Screen, print_result, screen
+from common.few import FEW
+from common.flags import read
+from common.screen import Screen, print_result, screen
+from common.values import Count, Directory, Seed
+from recall.pictures import draw, summary
+from recall.run import Line, Run, another, make, same
+from recall.suite import PROBLEMS
 
 from jaxtext.errors import InputError
-from jaxtext.runs.files import write_durably
+from jaxtext.files import write_durably
 from jaxtext.streams import say, script
 from jaxtext.versions import with_flags
 

@@ -26,11 +26,11 @@ from typing import Annotated, TypeAlias
 
 import jax
 import numpy as np
-from char_build import restore
-from char_checkpoint import Which, described
-from char_samples import neutral_prompt
-from flag_types import Bound, Directory, Seed, Whole
-from flags import read
+from charlm.build import restore
+from charlm.checkpoints import Which, described
+from charlm.samples import neutral_prompt
+from common.flags import read
+from common.values import Bound, Directory, Seed, Whole
 
 from jaxtext.errors import InputError
 from jaxtext.generation import generate

@@ -5,9 +5,9 @@ import re
 import shlex
 from pathlib import Path
 
-import char_flags
 import pytest
-from flags import read
+from charlm import parse as char_flags
+from common.flags import read
 
 import jaxtext
 

@@ -2,9 +2,9 @@
 
 import json
 
-import char_flags
 import quality
-import quality_tables
+from charlm import parse as char_flags
+from studies import tables
 
 TEXT = "the quick brown fox jumps over the lazy dog. (what a day!)\n" * 60
 SMALL = "--hidden 8 --batch-size 8 --seq-len 8 --minutes 1 --eval-every 5"
@@ -67,11 +67,11 @@ def test_tables_have_means_and_deviations():
             "evaluated": evaluated,
         }
 
-    table = quality_tables.table([line(0, 1.4), line(1, 1.6)])
+    table = tables.table([line(0, 1.4), line(1, 1.6)])
     row = table.splitlines()[-1]
     assert row.startswith("| C | B | 2 | 1,234 | 2.5 ± 0.0 | 1.5000 ± 0.1414 |")
     assert "| 1.4000 ± 0.1414 | 1.250 ± 0.000 | 180 ± 0 | 20,500 ± 707 |" in row
-    row = quality_tables.table([line(0, 1.4, None)]).splitlines()[-1]
+    row = tables.table([line(0, 1.4, None)]).splitlines()[-1]
     assert row.endswith("| 1.250 | – | – |")
 
 

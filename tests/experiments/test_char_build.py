@@ -1,11 +1,11 @@
-"""char_build.py: the optimizer is the one that the flags say."""
+"""charlm.build.py: the optimizer is the one that the flags say."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from char_build import build_optimizer, planned_for, slowed
-from char_flags import parse
+from charlm.build import build_optimizer, planned_for, slowed
+from charlm.parse import parse
 
 PARAMS = {"kernel": jnp.full((2, 3), 2.0), "bias": jnp.full(3, 2.0)}
 STEPS = 1000

@@ -5,9 +5,9 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
-from char_build import build_model
-from char_config import Config, identity
-from char_flags import parse
+from charlm.build import build_model
+from charlm.config import Config, identity
+from charlm.parse import parse
 from presets import PRESETS
 
 import jaxtext as jt

@@ -12,13 +12,13 @@ import sys
 import time
 
 import char_gen
-import char_train
 import evaluate
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 import sample
+from charlm import train as char_train
 
 import jaxtext as jt
 from jaxtext.errors import InputError
@@ -157,10 +157,10 @@ def test_a_signal_in_any_phase_loses_nothing(corpus, tmp_path, capsys, monkeypat
     whole = last_json(capsys)
     phases = [
         "jaxtext.text.load",
-        "char_plan._measure",
-        "char_samples.generate",
-        "char_run.evaluate",
-        "jaxtext.runs.checkpoint._write",
+        "charlm.plan._measure",
+        "charlm.samples.generate",
+        "charlm.run.evaluate",
+        "jaxtext.runs.checkpoint.writer._write",
         "char_gen.result_of",
         "char_gen.print_samples",
     ]
@@ -272,7 +272,7 @@ def test_a_plan_follows_the_speed(corpus, tmp_path, capsys, monkeypatch):
     def measured(run, *rest):
         run.step_seconds = 1e-5
 
-    monkeypatch.setattr("char_plan._measure", measured)
+    monkeypatch.setattr("charlm.plan._measure", measured)
     command = ["--corpus", corpus, "--workdir", tmp_path / "run", *SMALL]
     assert gen(*command, "--minutes", 0.2, clock=Clock()) == 0
     captured = capsys.readouterr()
@@ -291,7 +291,7 @@ def test_validating_takes_a_tenth_of_the_minutes_at_most(
     def validation_seconds(run, state):
         return takes, takes
 
-    monkeypatch.setattr("char_plan._validation_seconds", validation_seconds)
+    monkeypatch.setattr("charlm.plan._validation_seconds", validation_seconds)
     sizes = [x for x in SMALL if x not in ("--eval-every", 10)]
     command = ["--corpus", corpus, "--workdir", tmp_path / "run", *sizes]
     assert gen(*command, "--steps", 48, "--minutes", 5, clock=Clock()) == 0
@@ -334,7 +334,7 @@ def test_what_is_validated_is_chosen_and_kept(corpus, tmp_path, capsys, monkeypa
         read.append(len(args[2]))
         return jt.training.evaluate(*args, **options)
 
-    monkeypatch.setattr("char_run.evaluate", spy)
+    monkeypatch.setattr("charlm.run.evaluate", spy)
     gen(
         "--corpus", corpus, "--workdir", workdir, "--steps", 30, *SMALL,
         "--seq-len", 8, 4, "--reset-probability", 0.5, "--average-decay", 0.9,

@@ -5,7 +5,7 @@ from unittest.mock import Mock
 
 import numpy as np
 import pytest
-from char_plan import _measure
+from charlm.plan import _measure
 
 from jaxtext.text import Streams
 
@@ -37,7 +37,7 @@ class Device:
 @pytest.mark.parametrize("start", [0, 1, 2, 50])
 def test_a_step_takes_the_mean_over_a_cycle(seq_len, start, monkeypatch):
     device = Device()
-    monkeypatch.setattr("char_plan.jax.block_until_ready", device.wait)
+    monkeypatch.setattr("charlm.plan.jax.block_until_ready", device.wait)
     streams = Streams(np.arange(1000), 2, seq_len)
     run = SimpleNamespace(
         clock=lambda: device.now,

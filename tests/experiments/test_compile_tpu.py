@@ -12,12 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-import tpu_chips
-import tpu_program
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 from jax.extend.core import jaxprs_in_params
-from tpu_program import Collective, DoesNotFitError
+from tpu_step import chips as tpu_chips
+from tpu_step import program as tpu_program
+from tpu_step.program import Collective, DoesNotFitError
 
 import jaxtext as jt
 from jaxtext.training import create_state, data_parallel, make_train_step

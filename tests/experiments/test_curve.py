@@ -1,6 +1,6 @@
 """The loss curve of a run."""
 
-from curve import draw_curve
+from charlm.curve import draw_curve
 
 
 def test_curve_without_records_is_a_picture_too(tmp_path):

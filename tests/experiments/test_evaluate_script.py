@@ -9,12 +9,12 @@ import shutil
 from pathlib import Path
 
 import char_gen
-import eval_page
 import evaluate
 import jax
 import numpy as np
 import pytest
-from char_build import build_model
+from charlm.build import build_model
+from evaluation import page as eval_page
 
 from jaxtext.runs import checkpoint
 from jaxtext.text import Vocabulary, split

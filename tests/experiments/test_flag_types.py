@@ -7,8 +7,8 @@ import look_inside
 import memory
 import pytest
 import sample
-from char_flags import parse
-from flags import read as read_flags
+from charlm.parse import parse
+from common.flags import read as read_flags
 
 RUN = ["--workdir", "run"]
 

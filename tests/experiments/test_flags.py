@@ -4,18 +4,18 @@ import dataclasses
 import typing
 from pathlib import Path
 
-import char_config
 import compare_cells
 import compile_tpu
 import evaluate
-import flags
 import gradient_reach
 import look_inside
 import memory
 import pytest
 import sample
-from char_flags import parse
-from flag_types import value_of
+from charlm import config as char_config
+from charlm.parse import parse
+from common import flags
+from common.values import value_of
 from presets import PRESETS
 
 from jaxtext.errors import InputError

@@ -7,14 +7,14 @@ import shlex
 import shutil
 import subprocess
 
-import char_flags
 import char_gen
 import evaluate
 import jax
 import look_inside
-import names
 import pytest
 import sample
+from charlm import parse as char_flags
+from common import names
 
 SENTENCE = "the quick brown fox jumps over the lazy dog. "
 # The schedule does not depend on how many steps there will be.

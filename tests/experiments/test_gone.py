@@ -4,8 +4,8 @@ import json
 import shutil
 
 import char_gen
-import char_train
 import pytest
+from charlm import train as char_train
 
 from jaxtext.runs.log import read_metrics
 

@@ -8,14 +8,14 @@ import char_gen
 import compare_cells
 import compile_tpu
 import evaluate
-import flags
 import gradient_reach
 import look_inside
 import memory
 import pytest
 import sample
-from char_config import Config
-from flag_help import documentation
+from charlm.config import Config
+from common import flags
+from common.help import documentation
 
 SCRIPTS = {
     module.__name__: (module, kind)

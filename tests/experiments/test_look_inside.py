@@ -6,11 +6,11 @@ import char_gen
 import jax
 import jax.numpy as jnp
 import look_inside
-import look_units
 import numpy as np
 import pytest
-from char_build import build_model
-from look_properties import properties
+from charlm.build import build_model
+from inside import units as look_units
+from inside.properties import properties
 
 CODE = """def f(a):
     '''It's (quoted'''

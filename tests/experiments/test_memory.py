@@ -14,14 +14,14 @@ import gradient_reach
 import jax
 import jax.numpy as jnp
 import memory
-import memory_run
-import memory_train
 import numpy as np
 import optax
 import psutil
 import pytest
-from memory_suite import PROBLEMS, build
-from memory_tasks import TASKS
+from recall import learn as memory_train
+from recall import run as memory_run
+from recall.suite import PROBLEMS, build
+from recall.tasks import TASKS
 
 import jaxtext as jt
 from jaxtext.errors import InputError

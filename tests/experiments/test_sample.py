@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 import sample
-from char_build import restore
+from charlm.build import restore
 
 from jaxtext.generation import generate
 from jaxtext.runs import checkpoint

@@ -5,11 +5,11 @@ import math
 import re
 
 import char_gen
-import char_train
 import jax
 import numpy as np
 import pytest
-from char_build import restore
+from charlm import train as char_train
+from charlm.build import restore
 
 import jaxtext as jt
 from jaxtext.runs import checkpoint

@@ -3,9 +3,9 @@
 import json
 
 import char_gen
-import char_train
 import numpy as np
 import pytest
+from charlm import train as char_train
 
 from jaxtext.runs.log import read_metrics
 

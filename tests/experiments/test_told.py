@@ -9,15 +9,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import char_gen
-import char_plan
-import char_samples
-import char_train
 import jax
 import numpy as np
 import pytest
-import watch
-from char_loss import PassLoss
-from char_run import Run
+from charlm import plan as char_plan
+from charlm import samples as char_samples
+from charlm import train as char_train
+from charlm.loss import PassLoss
+from charlm.run import Run
+from common import screen as watch
 
 SMALL = ["--hidden", "8", "--batch-size", "8", "--seq-len", "8", "--eval-every", "10"]
 
@@ -261,7 +261,7 @@ def test_memory_that_runs_out_is_told_in_a_line(gen, monkeypatch):
     def short(*args):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory\nmore")
 
-    monkeypatch.setattr("char_plan._measure", short)
+    monkeypatch.setattr("charlm.plan._measure", short)
     status, _, said = gen("--steps", 3)
     assert status == 2
     assert "error: out of memory (RESOURCE_EXHAUSTED: Out of memory); give" in said

@@ -6,8 +6,8 @@ import compile_tpu  # noqa: F401  what libtpu reads is set before it is loaded
 import jax
 import jax.numpy as jnp
 import pytest
-import tpu_chips
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from tpu_step import chips as tpu_chips
 
 import jaxtext as jt
 

@@ -1,0 +1,89 @@
+"""The batch of a run: the one asked for, or a smaller one, and the devices for it."""
+
+from typing import Any, NamedTuple
+
+import jax
+
+import jaxtext as jt
+from charlm.config import Config
+from jaxtext.errors import InputError
+from jaxtext.types import Device
+
+
+class Fitted(NamedTuple):
+    """The batch that a run reads where its text is too short for the one asked for.
+
+    It was fitted to the devices that the run began on, and stays what it is on others.
+    """
+
+    batch_size: int
+    seq_len: Any  # as configured: a number, or several
+
+
+def fit(config: Config, characters: int) -> Fitted | None:
+    """The batch for a text on these devices, if it is too short for the one asked for.
+
+    Args:
+      config: The configuration.
+      characters: How long the text is.
+
+    Returns:
+      As many streams as there are devices, or twice, four … times as many, as the text
+      allows, so that they divide between more devices, and fewer. ``None`` if the text
+      is long enough.
+
+    Raises:
+      InputError: If the text is too short for any, or the batch asked for does not
+        divide between the devices.
+    """
+    if config.stride is not None:
+        return None
+    unit = jax.device_count() * config.slices
+    asked: Any = config.seq_len  # either kind, of which `fit` returns the same
+    size, length = jt.text.fit(characters, config.batch_size, asked, unit)
+    if (size, length) == (config.batch_size, config.seq_len):
+        return None
+    if size < config.batch_size:
+        size = unit << (size // unit).bit_length() - 1
+    return Fitted(size, length)
+
+
+def build_batches(
+    config: Config, ids: jt.text.Ids, fitted: Fitted | None = None
+) -> jt.text.Streams | jt.text.Windows:
+    """The batches of a configuration, or those that were fitted to a short text.
+
+    Args:
+      config: The configuration.
+      ids: What to train on.
+      fitted: What `fit` returned when the run began.
+
+    Raises:
+      InputError: If the text is too short for them.
+    """
+    if config.stride is not None:
+        assert isinstance(config.seq_len, int)  # or it would have been refused
+        return jt.text.Windows(ids, config.batch_size, config.seq_len, config.stride)
+    size, length = fitted or (config.batch_size, config.seq_len)
+    return jt.text.Streams(ids, size, length, config.reset_probability)
+
+
+def dividing_devices(batch_size: int, slices: int) -> list[Device]:
+    """As many devices as a batch divides between, equally many of each process.
+
+    Args:
+      batch_size: Rows of a batch.
+      slices: Into how many slices each device's share is cut.
+
+    Raises:
+      InputError: If there are too many processes for it.
+    """
+    processes = range(jax.process_count())
+    for each in range(jax.local_device_count(), 0, -1):
+        if batch_size % (each * len(processes) * slices) == 0:
+            return [d for k in processes for d in jax.local_devices(k)[:each]]
+    raise InputError(
+        f"--num-processes: expected processes that the run's {batch_size} streams, "
+        f"{slices} slices a device, divide between, got {len(processes)}; go on with "
+        "fewer"
+    )

@@ -1,0 +1,217 @@
+"""What a configuration builds: model and optimizer; and the model of a run again."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import jaxtext as jt
+from charlm.config import Config
+from jaxtext.runs import checkpoint
+from jaxtext.text import Vocabulary
+from jaxtext.training import DataParallel, TrainState
+from jaxtext.types import BackendName, Device, Key
+
+CELLS = {"rnn": jt.rnn, "lstm": jt.lstm, "gru": jt.gru}
+LAYER_NORM_CELLS = {
+    "rnn": jt.layer_norm_rnn,
+    "lstm": jt.layer_norm_lstm,
+    "gru": jt.layer_norm_gru,
+}
+
+
+class Trainer(NamedTuple):
+    """What a configuration trains with.
+
+    Attributes:
+      model: The model.
+      parallel: The training step over devices.
+      create: ``key -> state`` to begin from, not placed on the devices yet.
+    """
+
+    model: jt.LanguageModel
+    parallel: DataParallel
+    create: Callable[[Key], TrainState]
+
+
+def build_trainer(
+    config: Config,
+    vocab_size: int,
+    batch_size: int,
+    devices: Sequence[Device] | None = None,
+) -> Trainer:
+    """Builds what a configuration trains with.
+
+    Args:
+      config: The configuration.
+      vocab_size: How many symbols there are.
+      batch_size: Rows of a batch, which for a short text are fewer than configured.
+      devices: Default: all that there are.
+
+    Raises:
+      InputError: If the batch does not divide between the devices.
+    """
+    model = build_model(
+        dataclasses.asdict(config),
+        vocab_size,
+        backend=config.backend,
+        remat=config.remat,
+    )
+    optimizer = build_optimizer(config)
+    parallel = jt.training.data_parallel(
+        model,
+        optimizer,
+        batch_size,
+        devices,
+        slices=config.slices,
+        average_decay=config.average_decay,
+        label_smoothing=config.label_smoothing,
+        strategy=config.data_parallel,
+    )
+
+    def create(key):
+        average = config.average_decay > 0
+        return jt.training.create_state(
+            model, optimizer, key, batch_size, average=average
+        )
+
+    return Trainer(model, parallel, create)
+
+
+def build_model(
+    identity: dict[str, Any],
+    vocab_size: int,
+    *,
+    backend: BackendName = "auto",
+    remat: int | Literal["gates"] | None = None,
+) -> jt.LanguageModel:
+    """The model of a configuration: layers of the cell, noise around each."""
+    # A run that is older than an option has not got it.
+    of = dataclasses.asdict(Config()) | identity
+    dtype = jnp.dtype(of["dtype"])
+    drop = jt.variational_dropout if of["variational"] else jt.dropout
+    between = of["dropout"] if of["dropout_between"] is None else of["dropout_between"]
+    rates = [between] * (of["layers"] - 1) + [of["dropout"]]
+    cells = []
+    if of["dropout_input"]:
+        cells.append(jt.variational_dropout(of["dropout_input"]))
+    for layer, rate in enumerate(rates):
+        cell = _cell(of, dtype)
+        cells.append(jt.residual(cell) if of["residual"] and layer else cell)
+        if rate:
+            cells.append(drop(rate))
+    return jt.LanguageModel(
+        jt.stack(*cells),
+        vocab_size,
+        dtype,
+        backend,
+        remat,
+        of["embedding"],
+        of["tied"],
+        of["weight_drop"],
+    )
+
+
+def restore(
+    workdir: Path,
+    about: dict[str, Any],
+    *,
+    which: checkpoint.Which = "best",
+    warn: Callable[[str], None],
+) -> tuple[jt.LanguageModel, checkpoint.Checkpoint]:
+    """The model of a run, and its parameters as `checkpoint.restore_params` finds them.
+
+    Args:
+      workdir: The run's directory.
+      about: What `checkpoint.read_about` read there.
+      which: Which checkpoint, likewise.
+      warn: Takes a sentence about a checkpoint that is damaged, and passed over.
+
+    Raises:
+      InputError: If the run has no checkpoint that is good.
+    """
+    model = build_model(
+        about["identity"], len(Vocabulary.from_json(about["vocabulary"]))
+    )
+    variables = jax.eval_shape(
+        model.init, jax.random.key(0), model.initial_state((1,)), np.zeros((1, 1), int)
+    )
+    params = variables["params"]
+    return model, checkpoint.restore_params(workdir, params, which=which, warn=warn)
+
+
+def _cell(of, dtype):
+    """One layer: the cell, what drops its hidden state, what keeps its state."""
+    kinds = LAYER_NORM_CELLS if of["layer_norm"] else CELLS
+    cell = kinds[of["cell"]](of["hidden"], dtype=dtype)
+    if of["dropout_hidden"]:
+        cell = jt.recurrent_dropout(cell, of["dropout_hidden"])
+    memory, hidden = of["zoneout"], of["zoneout_hidden"]
+    if not (memory or hidden):
+        return cell
+    return jt.zoneout(
+        cell, jt.LSTMState(c=memory, h=hidden) if of["cell"] == "lstm" else memory
+    )
+
+
+def build_optimizer(config: Config, steps: int = 1) -> optax.GradientTransformation:
+    """The optimizer of a configuration.
+
+    How many steps the schedule is planned for, and what the learning rate is multiplied
+    by, are hyperparameters in the optimizer's state, not constants in the compiled
+    step: they can change for a step that is compiled, and a checkpoint holds them.
+    """
+
+    def rmsprop(steps, slowdown):
+        del steps  # there is no schedule
+        return optax.rmsprop(config.learning_rate * slowdown, decay=0.9, eps=1e-7)
+
+    def adamw(steps, slowdown):
+        def schedule(count):
+            warmup = jnp.minimum(1.0 * config.warmup_steps, steps / 10)
+            progress = (count - warmup) / jnp.maximum(steps - warmup, 1)
+            fall = 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip(progress, 0, 1)))
+            if config.schedule == "constant":
+                fall = 1.0
+            rise = (count + 1) / jnp.maximum(warmup, 1)
+            return config.learning_rate * slowdown * jnp.minimum(rise, fall)
+
+        def matrices(params):
+            return jax.tree.map(lambda x: x.ndim > 1, params)
+
+        decay = config.weight_decay
+        return optax.chain(
+            optax.clip_by_global_norm(config.clip),
+            optax.adamw(schedule, b2=0.99, weight_decay=decay, mask=matrices),
+        )
+
+    build = {"rmsprop": rmsprop, "adamw": adamw}[config.optimizer]
+    return optax.inject_hyperparams(build)(steps=float(steps), slowdown=1.0)
+
+
+def planned_for(opt_state: Any, steps: int) -> Any:
+    """The state of `build_optimizer`'s optimizer with its schedule planned anew.
+
+    It stays on the devices that it is on.
+    """
+    return _with(opt_state, steps=steps)
+
+
+def slowed(opt_state: Any) -> Any:
+    """The state of `build_optimizer`'s optimizer with half the learning rate."""
+    return _with(opt_state, slowdown=opt_state.hyperparams["slowdown"] / 2)
+
+
+def _with(opt_state, **hyperparams):
+    before = opt_state.hyperparams
+
+    def where_it_was(name, value):
+        return jax.device_put(jnp.float32(value), before[name].sharding)
+
+    changed = {k: where_it_was(k, v) for k, v in hyperparams.items()}
+    return opt_state._replace(hyperparams=before | changed)

@@ -1,0 +1,27 @@
+"""Which checkpoint of a run is read, and what is said of it."""
+
+from typing import Literal, TypeAlias
+
+from common.values import Whole
+
+from charlm.loss import PassLoss
+from jaxtext.runs.checkpoint import Checkpoint
+
+# What --checkpoint takes.
+Which: TypeAlias = Literal["best", "latest"] | Whole
+
+
+def described(found: Checkpoint) -> str:
+    """Which step a checkpoint is of, and the loss that it had there.
+
+    The loss is that of validation within the run, of as much as that read, if it was
+    validated there; else that of training, the mean since its last pass began.
+    """
+    step, best = f"step {found.step:,}", found.about["best"]
+    if best and best["step"] == found.step:
+        loss = best["val_nats_per_char"]
+        return f"{step}, validated in the run at {loss:.4f} nats per character"
+    mean = PassLoss(*found.about.get("pass_loss", ())).mean
+    if mean is None:
+        return f"{step}, of which no loss is known"
+    return f"{step}, training loss {mean:.4f} nats per character"

@@ -1,0 +1,51 @@
+"""The loss curve of a run."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from common.figures import save
+from matplotlib.figure import Figure
+
+from jaxtext.errors import one_line
+from jaxtext.runs.log import Record
+
+
+def draw_curve(records: list[Record], path: Path, title: str) -> None:
+    """Draws training and validation loss against the step as a PNG.
+
+    Args:
+      records: Those of a `MetricsLog`: ``loss`` and ``val_nats_per_char`` are drawn.
+      path: Where the PNG goes.
+      title: What stands above it.
+    """
+    figure = Figure(figsize=(8, 5), dpi=120, layout="constrained")
+    axes = figure.subplots()
+    curves = [
+        ("loss", "training", {"color": "#9db4c8", "linewidth": 1}),
+        (
+            "val_nats_per_char",
+            "validation",
+            {"color": "#c23b22", "linewidth": 1.8, "marker": "o", "markersize": 3.5},
+        ),
+    ]
+    for field, label, style in curves:
+        points = [(r["step"], r[field]) for r in records if r.get(field) is not None]
+        if points:
+            axes.plot(*zip(*points, strict=True), label=label, **style)
+    axes.set(xlabel="step", ylabel="nats per character")
+    axes.set_title(one_line(title), parse_math=False)  # a directory's name may hold a $
+    axes.grid(alpha=0.25)
+    if axes.lines:
+        axes.legend()
+        bits = axes.secondary_yaxis("right", functions=(_to_bits, _to_nats))
+        bits.set_ylabel("bits per character")
+    save(figure, path)
+
+
+def _to_bits(nats: Any) -> Any:
+    return nats / math.log(2)
+
+
+def _to_nats(bits: Any) -> Any:
+    return bits * math.log(2)

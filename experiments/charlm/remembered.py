@@ -1,0 +1,130 @@
+"""The configuration of a run, kept in its directory for those that come later.
+
+So ``--workdir`` alone names a run: who trains on, or evaluates it, need not type again
+what it is, nor where its text lies. What makes it the run that it is lies beside it, in
+``config.json``, and in each checkpoint.
+"""
+
+import dataclasses
+import glob
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from common.flags import check_value, flag
+
+from charlm.config import Config
+from jaxtext.errors import InputError
+from jaxtext.runs.workdir import write_json
+from jaxtext.streams import say
+from jaxtext.text.download import DATASETS
+
+FILE = "flags.json"
+IDENTITY = "config.json"
+TEXTS = ("corpus", "val_corpus")
+_NO_PATHS = ("stdlib", "-", *DATASETS)
+# Where a process is, and how it finds the others, is its own affair.
+_NOT_KEPT = {
+    "workdir",
+    "distributed",
+    "coordinator",
+    "num_processes",
+    "process_id",
+    "heartbeat_seconds",
+}
+
+
+def remembered(workdir: Path) -> dict[str, Any]:
+    """Fields of the configuration that a run was last given; none without a run.
+
+    What no flag could have been given is left out, and said.
+    """
+    return _usable(_read(workdir / FILE), workdir / FILE)
+
+
+def of_identity(workdir: Path) -> dict[str, Any]:
+    """Fields that are part of a run's identity: of a run from before ``flags.json``.
+
+    Texts are not among them, of which an identity has the hash alone.
+    """
+    known = _read(workdir / IDENTITY)
+    kept = {name: x for name, x in known.items() if name not in TEXTS}
+    return _usable(kept, workdir / IDENTITY)
+
+
+def check_texts(values: Mapping[str, Any], workdir: Path) -> None:
+    """Raises `InputError` unless remembered texts can be read again.
+
+    Args:
+      values: The fields that are taken over.
+      workdir: Where they were kept.
+    """
+    for name in TEXTS:
+        for spec in values.get(name, ()):
+            where = f"remembered from {workdir / FILE}"
+            if spec == "-":
+                raise InputError(
+                    f"{flag(name)}: expected the text that was piped in, got none "
+                    f"({where}); pipe it in again, and give "
+                    f"{flag(name)} {' '.join(values[name])}"
+                )
+            if not is_there(spec):
+                raise InputError(
+                    f"{flag(name)}: expected a text where it was, {spec}, and found "
+                    f"none ({where}; give {flag(name)} again)"
+                )
+
+
+def is_there(spec: str) -> bool:
+    """Whether a text can be read where it was: a name of ours, a path or a pattern."""
+    return spec in _NO_PATHS or os.path.exists(spec) or bool(glob.glob(spec))
+
+
+def remember(config: Config, workdir: Path) -> None:
+    """Keeps a configuration. Its paths are kept whole: others begin elsewhere."""
+    kept = dataclasses.asdict(config)
+    for name in TEXTS:
+        kept[name] = tuple(map(_whole, kept[name]))
+    kept = {name: value for name, value in kept.items() if name not in _NOT_KEPT}
+    kept = json.loads(json.dumps(kept))  # as it will be read
+    if kept != _read(workdir / FILE):
+        write_json(workdir / FILE, kept)
+
+
+def _whole(spec):
+    """A path from the root. What is a pattern in it stays the only one."""
+    if spec in _NO_PATHS or os.path.isabs(spec):
+        return spec
+    if os.path.exists(spec):
+        return os.path.abspath(spec)
+    return os.path.join(glob.escape(os.getcwd()), os.path.normpath(spec))
+
+
+def _read(path) -> dict[str, Any]:
+    """The JSON object in a file; empty if there is none."""
+    try:
+        kept: Any = json.loads(path.read_text("utf-8"))
+    except OSError:
+        return {}
+    except ValueError:
+        kept = None
+    if isinstance(kept, dict):
+        return kept
+    say(f"note: {path} is damaged, and nothing is taken from it")
+    return {}
+
+
+def _usable(kept, path):
+    names = {field.name for field in dataclasses.fields(Config)} - _NOT_KEPT
+    values = {}
+    for name in (name for name in kept if name in names):
+        value = kept[name]
+        try:
+            check_value(Config, name, value)
+        except InputError as error:
+            say(f"note: {path} is passed over in this: {error}")
+        else:
+            values[name] = tuple(value) if isinstance(value, list) else value
+    return values

@@ -1,0 +1,61 @@
+"""Samples that a run prints while it trains."""
+
+import jax
+import numpy as np
+from common.screen import Screen
+
+from charlm.run import Run
+from jaxtext.generation import generate
+from jaxtext.text import Vocabulary
+
+LENGTH = 200
+
+
+def neutral_prompt(vocabulary: Vocabulary) -> str:
+    """What to begin with when nothing is said: a new line, if the text has lines."""
+    if vocabulary.kind == "bytes" or "\n" in vocabulary.characters:
+        return "\n"
+    return vocabulary.characters[0]
+
+
+def print_samples(run: Run, display: Screen) -> None:
+    """Prints what the model writes now, as its preset does it; process 0 does."""
+    if jax.process_index() > 0:
+        return
+    if run.config.preset == "tutorial":
+        _print_tutorial_samples(run, display)
+        return
+    vocabulary = run.corpus.vocabulary
+    prompt = vocabulary.encode(neutral_prompt(vocabulary))
+    display.say(f"----- sample at step {run.step}, temperature 0.8", style="bold")
+    display.say(vocabulary.decode(_continue(run, prompt, 0.8)), verbatim=True)
+    display.say("-----", style="bold")
+
+
+def _print_tutorial_samples(run, display):
+    """A random stretch of the text, continued at two diversities."""
+    ids = run.corpus.ids
+    rng = np.random.default_rng((run.config.seed, run.step))
+    start = rng.integers(max(1, len(ids) - LENGTH))
+    prompt = np.asarray(ids[start : start + LENGTH])
+    decode = run.corpus.vocabulary.decode
+    for diversity in (0.5, 1.2):
+        display.say(f"----- diversity: {diversity}", style="bold")
+        seed = f'----- Generating with seed: "{decode(prompt)}"'
+        display.say(seed, verbatim=True)
+        written = decode(prompt) + decode(_continue(run, prompt, diversity))
+        display.say(written, verbatim=True)
+        display.say()
+
+
+def _continue(run, prompt, temperature):
+    key = jax.random.fold_in(jax.random.key(run.config.seed), run.step)
+    params = run.parallel.params(run.state)
+    pieces = generate(
+        run.model, params, prompt[None], LENGTH, key=key, temperature=temperature
+    )
+    written = []
+    for piece in pieces:
+        run.stop.check()
+        written.append(piece[0])
+    return np.concatenate(written)

@@ -1,0 +1,132 @@
+"""Where else metrics go: TensorBoard, Weights & Biases. Neither can cost a run."""
+
+import importlib
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from jaxtext.errors import InputError
+from jaxtext.files import write_durably
+from jaxtext.runs.log import Record
+
+Say = Callable[[str], None]
+
+
+class _Tracker(Protocol):
+    def write(self, record: Record) -> None: ...
+    def go_back(self, step: int) -> None: ...
+    def close(self) -> None: ...
+
+
+class Trackers:
+    """The trackers of a run; one that fails is told, and left out from there on.
+
+    Args:
+      workdir: The run's directory.
+      names: Which: tensorboard, wandb.
+      step: The step that the run goes on from, ``None`` if it begins.
+      say: Takes a sentence.
+
+    Raises:
+      InputError: If one of them cannot begin.
+    """
+
+    def __init__(self, workdir: Path, names: list[str], step: int | None, say: Say):
+        self._say = say
+        self._open: dict[str, _Tracker] = {}
+        for name in names:
+            try:
+                make = {"tensorboard": _TensorBoard, "wandb": _WandB}[name]
+                self._open[name] = make(workdir, step)
+            except Exception as error:  # whatever a client of a service may raise
+                raise InputError(
+                    f"--{name}: it cannot begin ({_line(error)}); mend that, or leave "
+                    "the flag out"
+                ) from error
+
+    def write(self, record: Record) -> None:
+        """Takes a record of the metrics log."""
+        self._each("write", record)
+
+    def go_back(self, step: int) -> None:
+        """Takes back what came after a step."""
+        self._each("go_back", step)
+
+    def close(self) -> None:
+        """Sends what has not been sent."""
+        self._each("close")
+
+    def _each(self, what: str, *args: Any) -> None:
+        for name, tracker in list(self._open.items()):
+            try:
+                getattr(tracker, what)(*args)
+            except Exception as error:
+                del self._open[name]
+                self._say(
+                    f"{name} takes no more metrics ({_line(error)}); training goes on, "
+                    "and metrics.jsonl has them all"
+                )
+
+
+class _TensorBoard:
+    def __init__(self, workdir, step):
+        self._workdir = workdir
+        self._begin(step)
+
+    def _begin(self, step):
+        client = importlib.import_module("tensorboardX")
+        # TensorBoard then hides what another process wrote of later steps, be it one
+        # that was killed before it had saved anything.
+        after = (step or 0) + 1
+        # Names of files have the second that they began in, and may be the same.
+        count = sum(1 for _ in self._workdir.glob("events.out.tfevents.*"))
+        self._writer = client.SummaryWriter(
+            str(self._workdir), purge_step=after, filename_suffix=f".{count:06}"
+        )
+
+    def write(self, record):
+        for name, value in record.items():
+            if name != "step" and value is not None:
+                self._writer.add_scalar(name, value, record["step"])
+        self._writer.flush()
+
+    def go_back(self, step):
+        self._writer.close()
+        self._begin(step)
+
+    def close(self):
+        self._writer.close()
+
+
+class _WandB:
+    def __init__(self, workdir, step):
+        del step  # it knows the last one itself
+        self._client = importlib.import_module("wandb")
+        self._client.init(
+            project="jaxtext",
+            name=workdir.resolve().name,
+            dir=str(workdir),
+            id=_kept_id(workdir / "wandb-id"),
+            resume="allow",  # the run of this id if there is one, else a new one
+        )
+
+    def write(self, record):
+        self._client.log(record, step=record["step"])
+
+    def go_back(self, step):
+        """Nothing is taken back there: it leaves out steps that it has seen."""
+
+    def close(self):
+        self._client.finish()
+
+
+def _kept_id(path):
+    """The id that a file holds, which is a new one at first."""
+    if not path.exists():
+        write_durably(path, secrets.token_hex(8).encode())
+    return path.read_text("utf-8").strip()
+
+
+def _line(error):
+    return " ".join(str(error).split()) or type(error).__name__

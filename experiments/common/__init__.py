@@ -1,0 +1,1 @@
+"""What the scripts share: flags, the screen, pages, figures, names of files."""

@@ -1,0 +1,27 @@
+"""How pictures call and colour cells, and how they are saved."""
+
+import io
+import warnings
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from jaxtext.files import write_durably
+
+COLOURS = {
+    "rnn": "#8a8f98",
+    "lstm": "#c23b22",
+    "lstm-chrono": "#e0a030",
+    "gru": "#2f6f9f",
+}
+NAMES = {"rnn": "RNN", "lstm": "LSTM", "lstm-chrono": "LSTM, chrono", "gru": "GRU"}
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Writes a figure as a PNG, whole."""
+    picture = io.BytesIO()
+    with warnings.catch_warnings():
+        # A name may hold what the font has not got; it draws a box there, and warns.
+        warnings.filterwarnings("ignore", "Glyph")
+        figure.savefig(picture, format="png")
+    write_durably(path, picture.getvalue())

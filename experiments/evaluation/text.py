@@ -1,0 +1,170 @@
+"""Which text an evaluation is of, and what is known of it."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from charlm.remembered import is_there, remembered
+from common.screen import Screen
+
+import jaxtext as jt
+from jaxtext.errors import InputError
+from jaxtext.text import Ids, Vocabulary, cache
+from jaxtext.text.download import DATASETS
+from jaxtext.text.encoded import encode
+from jaxtext.text.sources import resolve
+
+Part = Literal["validation", "all"]
+_CHUNK = 1 << 20  # symbols at a time
+
+
+@dataclass(frozen=True)
+class Text:
+    """What is evaluated.
+
+    Args:
+      corpus: the whole text, in the run's vocabulary.
+      own: whether it is the one that the run was trained on.
+      part: which part of it.
+      ids: that part.
+      train: what the run was trained on, if the text is its own; else empty.
+    """
+
+    corpus: jt.text.Corpus
+    own: bool
+    part: Part
+    ids: Ids
+    train: Ids
+
+
+def read(
+    specs: Sequence[str] | None,
+    part: Part | None,
+    workdir: Path,
+    about: dict[str, Any],
+    display: Screen,
+) -> Text:
+    """Reads the text to evaluate a run on.
+
+    Args:
+      specs: as ``--corpus``; ``None`` is what the run was validated on, as far as its
+        directory knows where that is.
+      part: ``None`` is the validation part where the run kept one, else all.
+      workdir: the run's directory.
+      about: what the run's checkpoint holds beside its arrays.
+      display: its bar moves with the bytes that are read; it is told what is left out.
+
+    Raises:
+      InputError: a text that cannot be read, has characters that the run does not know,
+        or is not the run's own where only that one would do.
+    """
+    validated_on = specs if specs is not None else _validated_on(workdir, about)
+    corpus, own = _read(validated_on, about, display)
+    if specs is None:
+        validated = about["identity"].get("val_corpus")  # its hash, if it is apart
+        if not (own if validated is None else corpus.sha256 == validated):
+            name = about["corpus"]["name"] if validated is None else corpus.name
+            did = "trained" if validated is None else "validated"
+            raise InputError(
+                f"--corpus: expected the text {name} as the run was {did} on it, but "
+                "it has changed; give the one to evaluate on"
+            )
+    train = validation = corpus.ids[:0]
+    if own:
+        train, validation = jt.text.split(corpus.ids, _fraction(about))
+    if part is None:
+        part = "validation" if len(validation) > 1 else "all"
+    elif part == "validation" and not own:
+        raise InputError(
+            "--part validation: expected the text that the run was trained on, got "
+            "another one, which has no such part; use --part all"
+        )
+    elif part == "validation" and not len(validation):
+        raise InputError(
+            "--part validation: the run kept nothing of this text for validation; "
+            "use --part all, or a text that it has not seen"
+        )
+    ids = validation if part == "validation" else corpus.ids
+    return Text(corpus, own, part, ids, train)
+
+
+def _validated_on(workdir, about):
+    """Where the run's own text is: what it validated on, if that is another one."""
+    name, kept = about["corpus"]["name"], remembered(workdir)
+    specs = kept.get("val_corpus") or kept.get("corpus") or (name,)
+    known = ("stdlib", *DATASETS)
+    if "-" in specs or (not kept and name not in known):
+        raise InputError(
+            "--corpus: expected the text to evaluate on, got none; the run knows its "
+            f"own only by the name {name}. Give it again, or any other"
+        )
+    if lost := [x for x in specs if not is_there(x)]:
+        raise InputError(
+            f"--corpus: expected the run's text where it was, {lost[0]}, and found "
+            "none; give it again, or any other"
+        )
+    return specs
+
+
+def read_training(specs: Sequence[str], about: dict[str, Any], display: Screen) -> Ids:
+    """Reads what a run was trained on, and makes sure that it is that.
+
+    Raises:
+      InputError: another text, or one that cannot be read.
+    """
+    corpus, own = _read(specs, about, display)
+    if not own:
+        wanted = about["corpus"]
+        raise InputError(
+            "--statistics: expected the text that the run was trained on, "
+            f"{wanted['name']} with SHA-256 {wanted['sha256'][:12]}…, got another one "
+            f"with {corpus.sha256[:12]}…; give the same files as then"
+        )
+    return jt.text.split(corpus.ids, _fraction(about))[0]
+
+
+def _fraction(about):
+    """The share of the run's text that it kept for validation."""
+    of = about["identity"]
+    return 0.0 if of.get("val_corpus") else of["val_fraction"]
+
+
+def _read(specs, about, display):
+    """A text in the run's vocabulary, and whether it is the run's own."""
+    vocabulary = Vocabulary.from_json(about["vocabulary"])
+    limit = about["identity"]["characters"]
+    progress, waiting = display.advance, partial(display.advance, 0, 1)
+    with resolve(
+        specs, cache=cache.root(), waiting=waiting, warn=display.say
+    ) as sources:
+        # A run may have been trained on the beginning of a text alone.
+        corpus = encode(sources, vocabulary, limit=limit, progress=progress)
+        own = corpus.sha256 == about["corpus"]["sha256"]
+        if not own and limit is not None:
+            corpus = encode(sources, vocabulary, progress=progress)
+    return corpus, own
+
+
+def fingerprint(vocabulary: Vocabulary, ids: Ids) -> str:
+    """SHA-256 of the text that the ids stand for, in UTF-8 (or of the bytes)."""
+    digest = hashlib.sha256()
+    for piece in _pieces(ids):
+        digest.update(vocabulary.to_bytes(piece))
+    return digest.hexdigest()
+
+
+def size(vocabulary: Vocabulary, ids: Ids) -> int:
+    """How many bytes that text has."""
+    if vocabulary.kind == "bytes":
+        return len(ids)
+    sizes = np.array([len(character.encode()) for character in vocabulary.characters])
+    return sum(int(sizes[piece].sum()) for piece in _pieces(ids))
+
+
+def _pieces(ids: Ids) -> Iterator[np.ndarray]:
+    for begin in range(0, len(ids), _CHUNK):
+        yield np.asarray(ids[begin : begin + _CHUNK])
