@@ -30,8 +30,8 @@ class Common:
     your copies; tutorial: as in Keras. Another one keeps a run's texts only."""
     corpus: tuple[str, ...] = ("stdlib",)
     """Text to learn: files, directories, globs, '-' for standard input, stdlib (this
-    Python's own standard library) or tinyshakespeare. README.md tells what becomes of
-    each kind of file."""
+    Python's own standard library) or tinyshakespeare. docs/guides/own_text.md has a
+    table of the kinds of files."""
     cell: Literal["rnn", "lstm", "gru"] = "lstm"
     """The recurrent cell."""
     hidden: Count = 256
