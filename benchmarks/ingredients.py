@@ -20,14 +20,14 @@ sys.path.append(str(Path(__file__).parents[1] / "experiments"))
 import jax
 import record
 import tyro
-from charlm.batches import build_batches, fit
-from charlm.build import build_trainer
-from charlm.parse import parse
 from quality import STUDIES, chosen
 from timing import interleave, spread, visit
 from train import STEPS, our_trainer
 
 import jaxtext as jt
+from charlm.batches import build_batches, fit
+from charlm.build import build_trainer
+from charlm.parse import parse
 from jaxtext.streams import script
 
 STUDY = STUDIES["ablation"]

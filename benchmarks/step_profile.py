@@ -29,11 +29,11 @@ sys.path.append(str(Path(__file__).parents[1] / "experiments"))
 import jax
 import record
 import tyro
+
+import jaxtext as jt
 from charlm.batches import build_batches, fit
 from charlm.build import build_trainer
 from charlm.parse import parse
-
-import jaxtext as jt
 from jaxtext.streams import script
 from jaxtext.training.loop import run as run_steps
 

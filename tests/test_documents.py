@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from charlm import parse as char_flags
 from common.flags import read
 

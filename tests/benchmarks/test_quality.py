@@ -4,6 +4,7 @@ import json
 
 import quality
 import quality_tables
+
 from charlm import parse as char_flags
 
 TEXT = "the quick brown fox jumps over the lazy dog. (what a day!)\n" * 60
