@@ -46,7 +46,7 @@ from charlm.result import Result, commands, result_of, summary
 from charlm.run import Clock, Run
 from charlm.samples import print_samples
 from charlm.status import in_all_processes
-from charlm.training import training
+from charlm.training import open_training
 from common.screen import Screen, print_result
 from jaxtext.runs.interrupt import Request
 from jaxtext.runs.workdir import write_json
@@ -95,14 +95,14 @@ def experiment(config: Config, display: Screen, stop: Request, clock: Clock) -> 
 
 def train(run: Run, display: Screen) -> None:
     """Trains until the plan or the time is used up, and saves the state."""
-    with training(run, display) as surroundings:
-        over = surroundings.before_step()
+    with open_training(run, display) as training:
+        over = training.before_step()
         while not over:
             now, end = run.progress, run.plan.steps
             steps = run_steps(run.parallel, now.state, run.batch, now.step, end)
             for step in steps:
-                surroundings.after_step(step)
-                over = surroundings.before_step()
+                training.after_step(step)
+                over = training.before_step()
                 if over or run.progress.state is not step.state:
                     break  # the run went back, or its schedule was planned anew
 

@@ -62,13 +62,14 @@ def finished_result(run: Run) -> Result | None:
     """The result in a run's directory, if the run has done what is asked already."""
     path = run.workdir / "result.json"
     try:
-        result = json.loads(path.read_text("utf-8"))
+        result: Any = json.loads(path.read_text("utf-8"))
     except (FileNotFoundError, ValueError):  # a damaged one can be made again
         return None
     if not (isinstance(result, dict) and {"steps", "minutes"} <= result.keys()):
         return None
     # Older results do not say on how many steps their numbers stand.
-    result = {"train_nats_of_steps": None, "chars_per_second_of_steps": None} | result
+    for name in ("train_nats_of_steps", "chars_per_second_of_steps"):
+        result.setdefault(name, None)
     if result.get("workdir") != str(run.workdir):  # it was moved, or is a copy
         result["workdir"] = str(run.workdir)
         if jax.process_index() == 0:

@@ -1,6 +1,6 @@
 """What surrounds the steps of a run: before each one, after it, and at the end.
 
-`training` opens it for the loop in ``char_gen.py``. Each part has an owner: `Recorder`
+`open_training` opens it for the loop in ``char_gen.py``. Each part has an owner: `Recorder`
 the losses and the log, `Skips` the steps that were skipped, `Validation` the best
 checkpoint, `Plan` the number of steps.
 """
@@ -25,7 +25,7 @@ from jaxtext.training.loop import Progress as Taken
 
 
 @contextlib.contextmanager
-def training(run: Run, display: Screen) -> Iterator["Training"]:
+def open_training(run: Run, display: Screen) -> Iterator["Training"]:
     """Opens what surrounds the steps of a run. At the end its state has been saved.
 
     Args:
@@ -65,7 +65,7 @@ def training(run: Run, display: Screen) -> Iterator["Training"]:
 
 
 class Training:
-    """What is due before a step and after it. `training` makes it."""
+    """What is due before a step and after it. `open_training` makes it."""
 
     def __init__(self, run: Run, display: Screen):
         self.run, self.display = run, display
