@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test smoke contracts resume test-peers test-tpu test-cuda test-versions dist format clean
+.PHONY: demo test smoke contracts resume test-peers test-tpu test-cuda test-versions docs dist format clean
 
 ## Train an LSTM on Python's own source for three minutes, and let it write.
 demo: $(VENV)/installed
@@ -30,6 +30,11 @@ smoke: $(VENV)/installed-test
 test-versions: $(VENV)/installed-test
 	$(BIN)/python tools/version_matrix.py
 
+## Builds the documentation site in docs/_build. Needs no network; warnings are errors.
+docs: $(VENV)/installed-docs
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build
+	@echo "The site is in docs/_build/index.html"
+
 ## Builds the wheel and the source distribution, and tries the wheel outside the checkout.
 dist: $(VENV)/installed-test
 	$(BIN)/python tools/release.py
@@ -52,20 +57,21 @@ PEERS := torch keras haiku equinox
 test-peers: $(VENV)/installed-peers
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests/interop/test_layers.py \
 		$(PEERS:%=tests/interop/test_%.py) $(PEERS:%=jaxtext/interop/%.py) \
+		'tests/test_pages.py::test_the_code_of_a_page_prints_what_it_shows[docs/guides/weights.md]' \
 		tests/experiments/test_tensorboard.py \
-		tests/benchmarks/test_contestants_torch.py tests/benchmarks/test_torch_train.py
+		tests/benchmarks/test_torch_cells.py tests/benchmarks/test_torch_train.py
 
 ## Training steps compiled for TPUs, without one, by the compiler that this installs.
 test-tpu: $(VENV)/installed-tpu
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests/experiments/test_compile_tpu.py \
-		tests/kernels/test_mosaic_compiled.py tests/benchmarks/test_tpu_schedule.py \
+		tests/kernels/test_mosaic_compiled.py tests/tools/test_tpu_schedule.py \
 		tests/benchmarks/test_scaling.py
 
 ## The kernels for GPU compiled to machine code, without one, by what this installs: some
 ## gigabytes. Wants JAX 0.11, which needs Python 3.12.
 test-cuda: $(VENV)/installed-cuda
 	$(BIN)/python -m pytest tests/kernels/test_mosaic_gpu.py \
-		tests/benchmarks/test_gpu_compiled.py
+		tests/tools/test_gpu_compiled.py
 
 format: $(VENV)/installed-test
 	$(BIN)/ruff check --fix
@@ -89,6 +95,10 @@ $(VENV)/installed-test: $(VENV)/bin/python pyproject.toml
 $(VENV)/installed-peers: $(VENV)/installed-test
 	$(BIN)/python -m pip install --quiet '$(TORCH)'
 	$(BIN)/python -m pip install --quiet --editable '.[test,peers]'
+	touch $@
+
+$(VENV)/installed-docs: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	touch $@
 
 $(VENV)/installed-tpu: $(VENV)/installed-test

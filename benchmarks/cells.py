@@ -19,15 +19,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import record
-import report
 import tyro
-from contestants_jax import JAXTEXT, LIBRARIES
-from crew import Crew
+from contest import report
+from contest.crew import Crew
+from contest.jax_cells import JAXTEXT, LIBRARIES
+from measuring import record
+from measuring.timing import interleave, spread
+from measuring.workload import GATES, TORCH, Workload, listed, parse_shape
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from timing import interleave, spread
-from workload import GATES, TORCH, Workload, listed, parse_shape
 
 from jaxtext.errors import InputError
 from jaxtext.streams import script

@@ -22,9 +22,9 @@ from pathlib import Path
 from statistics import geometric_mean, median
 from typing import Any, Literal
 
-import record
 import tyro
-from workload import parse_shape
+from measuring import record
+from measuring.workload import parse_shape
 
 from jaxtext.streams import say, script
 

@@ -25,9 +25,9 @@ from pathlib import Path
 import jax
 import numpy as np
 import optax
-import record
 import tyro
-from timing import spread
+from measuring import record
+from measuring.timing import spread
 
 import jaxtext as jt
 from jaxtext.streams import script

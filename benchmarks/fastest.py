@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import tyro
-from contestants_jax import JAXTEXT
-from graphs import GRAPHS
-from report import Row, workload
-from workload import DIRECTIONS, FORWARD_BACKWARD, Workload
+from contest.jax_cells import JAXTEXT
+from contest.report import Row, workload
+from measuring.graphs import GRAPHS
+from measuring.workload import DIRECTIONS, FORWARD_BACKWARD, Workload
 
 from jaxtext.streams import say, script
 

@@ -158,17 +158,17 @@ pack() { # everything so far in one file; a broken one is never left
     mv "$packed" "$out/results.tar.gz"
 }
 
-script() { # name of the part, limit, script, options
+script() { # name of the part, limit, script in the checkout, options
     name=$1 limit=$2 file=$3
     shift 3
-    part "$name" "$limit" "$python" "$here/$file" --out "$kept/$name.json" "$@"
+    part "$name" "$limit" "$python" "$here/../$file" --out "$kept/$name.json" "$@"
 }
 
 speed() { # name of the part, limit, backends beside scan and fused, options
     name=$1 limit=$2
     ours=$(echo scan fused $3 | tr ' ' ',')
     shift 3
-    script "$name" "$limit" cells.py --alone --no-chart --limit 60 --backends "$ours" "$@"
+    script "$name" "$limit" benchmarks/cells.py --alone --no-chart --limit 60 --backends "$ours" "$@"
 }
 
 if [ -z "$dry" ]; then
@@ -208,26 +208,26 @@ else
 fi
 
 part machine 20 sh -c 'nvidia-smi; "$1" "$2" >"$3.tmp" && mv "$3.tmp" "$3"' \
-    sh "$python" "$here/record.py" "$kept/machine.json"
+    sh "$python" "$here/machine.py" "$kept/machine.json"
 # These two are not timed, and go side by side where there are cores for it.
 {
     trap stop TERM
-    script errors 90 gpu_errors.py $errors
+    script errors 90 tools/gpu_errors.py $errors
 } &
 beside=$!
 [ -z "$dry" ] || wait "$beside"
-script resume 90 resume.py --corpus "$corpus" $resume
+script resume 90 tools/resume.py --corpus "$corpus" $resume
 wait "$beside"
 beside=""
 speed speed-bfloat16 120 "$backends" --dtype bfloat16 $shapes $rounds $peers $graphs
 speed speed-float32 110 "$quick" --dtype float32 $shapes $rounds $peers $graphs
 speed resets 60 "$quick" --dtype bfloat16 --resets $shapes $rounds $resets
-script training 130 gpu_training.py --corpus "$corpus" $training --ways $ways
-script sampling 30 sample.py $sampling
-script profile 30 step_profile.py --trace "$kept/profile.trace" \
+script training 130 benchmarks/gpu_training.py --corpus "$corpus" $training --ways $ways
+script sampling 30 benchmarks/sample.py $sampling
+script profile 30 benchmarks/step_profile.py --trace "$kept/profile.trace" \
     "--flags=--corpus '$corpus' $profiled"
 export XLA_PYTHON_CLIENT_MEM_FRACTION=0.95
-script memory 60 largest_batch.py $memory
+script memory 60 benchmarks/largest_batch.py $memory
 
 # It takes seconds, whatever time is left.
 deadline=$(($(date +%s) + 60))

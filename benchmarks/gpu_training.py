@@ -27,15 +27,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jobs
-import record
 import tyro
-from graphs import GRAPHS, with_graphs
-from workload import listed
+from measuring import jobs, record
+from measuring.graphs import GRAPHS, with_graphs
+from measuring.workload import listed
 
 from jaxtext.streams import script
 
-CHAR_GEN = jobs.HERE.parent / "experiments" / "char_gen.py"
+CHAR_GEN = "experiments/char_gen.py"
 # What torch_train.py has as well; with the preset's width, batch and length.
 SAME = (
     *("--preset", "shakespeare", "--no-layer-norm", "--weight-drop", 0),
@@ -81,7 +80,7 @@ def command(config: Config, way: str, scratch: Path) -> list[Any]:
         *("--corpus", config.corpus, "--characters", config.characters),
     ]
     if backend == "torch":
-        return ["torch_train.py", "--seconds", config.seconds, *sizes]
+        return ["benchmarks/loops/torch_train.py", "--seconds", config.seconds, *sizes]
     workdir = scratch / way.replace("/", "-")
     ours = ["--backend", backend.removesuffix(GRAPHS), "--workdir", workdir]
     return [CHAR_GEN, *SAME, "--minutes", config.seconds / 60, *ours, *sizes]

@@ -18,10 +18,10 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).parents[1] / "experiments"))
 
 import jax
-import record
 import tyro
+from measuring import record
+from measuring.timing import interleave, spread, visit
 from quality import STUDIES, chosen
-from timing import interleave, spread, visit
 from train import STEPS, our_trainer
 
 import jaxtext as jt

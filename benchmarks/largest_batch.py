@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jax
-import record
 import remat as steps
 import tyro
+from measuring import record
 
 from jaxtext.errors import InputError
 from jaxtext.streams import script

@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import tyro
-from quality_tables import read, tables
+from studies.tables import read, tables
 
 from jaxtext.errors import InputError
 from jaxtext.streams import print_last_line, script
@@ -186,7 +186,7 @@ def run(study: Study, variant: Variant, seed: int, config: Config) -> dict[str, 
     name = f"{Path(config.corpus).stem}-{variant.name.replace(' ', '-')}-{seed}"
     workdir = config.runs / config.study / name
     # Before the run, for its commit; in a process of its own, for a device is let go.
-    environment = _last_line("benchmarks/record.py")
+    environment = _last_line("benchmarks/machine.py")
     flags = _flags(study, variant, seed)
     given = ("--corpus", config.corpus, "--workdir", str(workdir))
     begin = time.monotonic()

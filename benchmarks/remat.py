@@ -19,10 +19,10 @@ from typing import Any, Literal
 import jax
 import numpy as np
 import optax
-import record
 import tyro
-from ours import CELLS
-from timing import interleave, spread, visit
+from measuring import record
+from measuring.ours import CELLS
+from measuring.timing import interleave, spread, visit
 
 import jaxtext as jt
 from jaxtext.streams import script

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import jax
 import numpy as np
-import record
 import tyro
-from ours import CELLS
-from timing import spread
+from measuring import record
+from measuring.ours import CELLS
+from measuring.timing import spread
 
 import jaxtext as jt
 from jaxtext.generation import generate

@@ -35,9 +35,9 @@ from typing import Any, Literal
 import jax
 import numpy as np
 import optax
-import record
 import tyro
-from timing import interleave, spread, visit
+from measuring import record
+from measuring.timing import interleave, spread, visit
 
 import jaxtext as jt
 from jaxtext.streams import script

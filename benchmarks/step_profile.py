@@ -27,8 +27,8 @@ from typing import Any
 sys.path.append(str(Path(__file__).parents[1] / "experiments"))
 
 import jax
-import record
 import tyro
+from measuring import record
 
 import jaxtext as jt
 from charlm.batches import build_batches, fit

@@ -21,11 +21,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import record
 import tyro
 from flax import linen as nn
-from ours import CELLS
-from timing import interleave, spread, visit
+from measuring import record
+from measuring.ours import CELLS
+from measuring.timing import interleave, spread, visit
 
 import jaxtext as jt
 from jaxtext.streams import script

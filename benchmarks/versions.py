@@ -19,8 +19,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import record
 import tyro
+from measuring import record
 
 from jaxtext.streams import script
 

@@ -37,7 +37,7 @@ from common.flags import read
 from common.screen import Screen, print_result, screen
 from common.values import Count, Directory, Seed
 from jaxtext.errors import InputError
-from jaxtext.runs.files import write_durably
+from jaxtext.files import write_durably
 from jaxtext.streams import say, script
 from jaxtext.versions import with_flags
 from recall.pictures import draw, summary

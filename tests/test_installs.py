@@ -21,7 +21,8 @@ _LINE = re.compile(rf"pip\s+install\s+({_WORD}(?: {_WORD})*)")
 def lines():
     """What follows ``pip install``, wherever it is said."""
     found = set()
-    for pattern in ("*.md", "docs/*.md", "benchmarks/*.md", "experiments/*.py"):
+    folders = "", "docs/", "benchmarks/", "tools/"
+    for pattern in (*(f"{name}*.md" for name in folders), "experiments/*.py"):
         for path in ROOT.glob(pattern):
             text = path.read_text("utf-8")
             found.update(" ".join(line.split()) for line in _LINE.findall(text))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from jaxtext.errors import InputError
-from jaxtext.runs.files import write_durably
+from jaxtext.files import write_durably
 from jaxtext.runs.log import Record
 
 Say = Callable[[str], None]

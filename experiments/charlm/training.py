@@ -1,8 +1,8 @@
 """What surrounds the steps of a run: before each one, after it, and at the end.
 
-`open_training` opens it for the loop in ``char_gen.py``. Each part has an owner: `Recorder`
-the losses and the log, `Skips` the steps that were skipped, `Validation` the best
-checkpoint, `Plan` the number of steps.
+`open_training` opens it for the loop in ``char_gen.py``. Each part has an owner:
+`Recorder` the losses and the log, `Skips` the steps that were skipped, `Validation` the
+best checkpoint, `Plan` the number of steps.
 """
 
 import contextlib

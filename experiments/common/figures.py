@@ -6,7 +6,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from jaxtext.runs.files import write_durably
+from jaxtext.files import write_durably
 
 COLOURS = {
     "rnn": "#8a8f98",

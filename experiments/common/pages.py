@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from jaxtext.errors import InputError, one_line
-from jaxtext.runs.files import write_durably
+from jaxtext.files import write_durably
 from jaxtext.text import Vocabulary
 
 _STYLE = """

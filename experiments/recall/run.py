@@ -14,7 +14,7 @@ import numpy as np
 from flax import serialization
 
 from jaxtext.errors import InputError
-from jaxtext.runs.files import write_durably
+from jaxtext.files import write_durably
 from recall.learn import Protocol, Training, begin, score, train
 from recall.suite import PROBLEMS, build
 from recall.tasks import TASKS

@@ -16,9 +16,9 @@ from jax._src import distributed as runtime
 
 import jaxtext
 from jaxtext.errors import InputError
-from jaxtext.streams import flush_all, say
 from jaxtext.runs.agreement import check_alike
 from jaxtext.runs.supervise import last_words, supervise, supervised
+from jaxtext.streams import flush_all, say
 
 LOST = 75  # the exit status EX_TEMPFAIL: try again
 

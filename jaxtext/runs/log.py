@@ -1,10 +1,10 @@
-"""What a run has measured so far: JSON lines in its directory."""
+"""The metrics of a run: JSON lines in its directory."""
 
 import json
 from pathlib import Path
 from typing import Any
 
-from jaxtext.runs.files import write_durably
+from jaxtext.files import write_durably
 
 Record = dict[str, Any]
 
@@ -12,9 +12,13 @@ Record = dict[str, Any]
 class MetricsLog:
     """Appends records to ``metrics.jsonl``, one JSON object a line, each with a step.
 
-    A run that goes on from a checkpoint takes steps again: opening the log keeps as
-    many records as there were when that was saved, and drops what comes after them,
-    half a last line of a killed process included.
+    A run that continues from a checkpoint repeats the steps after it. So opening the
+    log keeps the records that it had when the checkpoint was saved, and drops the
+    rest, including an incomplete last line left by a killed process.
+
+    Args:
+      workdir: The run's directory.
+      keep: How many records to keep.
 
     Example:
       >>> import tempfile
@@ -32,32 +36,33 @@ class MetricsLog:
         self.rewind(keep)
 
     def rewind(self, keep: int) -> None:
-        """Drops all but the first so many records."""
+        """Drops all records but the first `keep`."""
         del self.records[keep:]
         self._write_all()
 
     def append(self, record: Record) -> None:
-        """Adds a record; it is in the file when this returns.
+        """Adds a record, and returns when it is in the file.
 
         Raises:
-          OSError: If it cannot be written. It is kept, and written with the next one.
+          OSError: If it cannot be written. The next call to `append` or `flush` writes
+            it too.
         """
         self.records.append(record)
         self._unwritten += _line(record)
         self.flush()
 
     def flush(self) -> None:
-        """Tries again to write what could not be written.
+        """Writes the records that could not be written before.
 
         Raises:
-          OSError: If it cannot be written now either.
+          OSError: If they still cannot be written.
         """
         if not self._unwritten:
             return
         try:
             with self.path.open("r+b") as file:
                 file.seek(self._size)
-                file.truncate()  # of half a line, which a full disk left
+                file.truncate()  # a full disk may have left an incomplete line
                 file.write(self._unwritten)
         except FileNotFoundError:  # somebody removed it
             self._write_all()
@@ -66,18 +71,18 @@ class MetricsLog:
         self._unwritten = b""
 
     def _write_all(self):
-        whole = b"".join(map(_line, self.records))
-        write_durably(self.path, whole)
-        self._size = len(whole)
+        data = b"".join(map(_line, self.records))
+        write_durably(self.path, data)
+        self._size = len(data)
         self._unwritten = b""
 
 
-def _line(record: Record) -> bytes:
-    return (json.dumps(record) + "\n").encode()
-
-
 def read_metrics(path: Path | str) -> list[Record]:
-    """Reads the records of a log, up to the first line that is none."""
+    """Reads the records of a log, up to the first line that is not a record.
+
+    Returns:
+      The records; none if there is no such file.
+    """
     records, path = [], Path(path)
     if path.exists():
         with path.open(encoding="utf-8", errors="replace") as file:
@@ -90,3 +95,7 @@ def read_metrics(path: Path | str) -> list[Record]:
                     break
                 records.append(record)
     return records
+
+
+def _line(record: Record) -> bytes:
+    return (json.dumps(record) + "\n").encode()

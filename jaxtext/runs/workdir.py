@@ -1,4 +1,4 @@
-"""The directory of a run: claimed by one process, for one configuration."""
+"""The directory of a run, which one process at a time may write to."""
 
 import contextlib
 import json
@@ -9,28 +9,28 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from filelock import FileLock, Timeout
 
 from jaxtext.errors import InputError
+from jaxtext.files import write_json
+from jaxtext.locks import LockedError, lock
 from jaxtext.runs.agreement import together, told_by_all
-from jaxtext.runs.files import write_durably
 
 
 class Claim:
-    """A directory that is held, and can tell whether its path still leads to it."""
+    """A directory that is held for a run. It can tell whether it is still there."""
 
     def __init__(self, workdir: Path):
         self._workdir = workdir
-        # While this is open, no other directory gets the same number.
+        # While this is open, no other directory gets the same inode number.
         self._open = os.open(workdir, os.O_RDONLY)
 
     def is_there(self) -> bool:
-        """Whether it is where it was: not removed, moved away, or replaced."""
+        """Whether the path still leads to it: not removed, moved or replaced."""
         try:
             return os.path.samestat(os.fstat(self._open), self._workdir.stat())
         except (FileNotFoundError, NotADirectoryError):
             return False
-        except OSError:  # of a disk that fails
+        except OSError:  # the disk fails, which says nothing about the directory
             return True
 
     def close(self) -> None:
@@ -40,23 +40,26 @@ class Claim:
 
 @contextlib.contextmanager
 def claim(workdir: Path | str, identity: Mapping[str, Any]) -> Iterator[Claim]:
-    """Holds a directory for one run, making it if need be.
+    """Holds a directory for one run, and creates it if needed.
 
-    The claim is an operating system's lock, which a process that is killed gives up.
-    `identity` is what makes a run the run that it is; it is written to ``config.json``
-    when the directory is new, and has to be the same when it is not.
+    The directory is locked until the block ends. If the process is killed, the
+    operating system frees the lock.
+
+    A new directory gets the run's `identity` in ``config.json``. For a directory that
+    has one, the identity must be the same.
 
     Args:
       workdir: The run's directory.
-      identity: JSON: configuration and what else has to stay the same.
+      identity: What must stay the same for as long as the run lives, such as its
+        configuration. Any JSON.
 
     Yields:
-      What tells whether the directory is still there.
+      A `Claim`, which tells whether the directory is still there.
 
     Raises:
-      InputError: If the directory cannot be made or written (then or at any time
-        within the block, as when the disk is full), if another process has it, or if
-        it holds a run with another identity (which fields differ is said).
+      InputError: If the directory cannot be created, read or written, now or at any
+        time in the block, as when the disk is full. Also if another process holds it,
+        or if it holds a run with another identity; the message names the differences.
 
     Example:
       >>> import tempfile
@@ -68,44 +71,40 @@ def claim(workdir: Path | str, identity: Mapping[str, Any]) -> Iterator[Claim]:
       (True, False)
     """
     workdir = Path(workdir)
-    with _making(workdir):
-        workdir.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(workdir / ".lock")
+    with contextlib.ExitStack() as stack:
+        with _reporting(workdir):
+            workdir.mkdir(parents=True, exist_ok=True)
+            try:
+                stack.enter_context(lock(workdir / ".lock", wait=False))
+            except LockedError:
+                raise InputError(
+                    f"{workdir} is in use by another process; wait for it to end, or "
+                    "choose another --workdir"
+                ) from None
         try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            raise InputError(
-                f"{workdir} is in use by another process; wait for it to end, or "
-                "choose another --workdir"
-            ) from None
-    try:
-        found = read_identity(workdir)
-        if found is None:
-            write_json(workdir / "config.json", identity)
-        else:
-            check_identity(workdir, found, identity)
-        with contextlib.closing(Claim(workdir)) as held:
+            found = read_identity(workdir)
+            if found is None:
+                write_json(workdir / "config.json", identity)
+            else:
+                check_identity(workdir, found, identity)
+            held = stack.enter_context(contextlib.closing(Claim(workdir)))
             yield held
-    except OSError as error:
-        raise InputError(
-            f"cannot read or write in {workdir} ({error.strerror or error}); what was "
-            "saved is good: mend that, and the same command goes on from there"
-        ) from error
-    finally:
-        lock.release()
-
-
-def write_json(path: Path | str, value: Any) -> None:
-    """Writes a JSON file whole or not at all, a reader never seeing half of it."""
-    text = json.dumps(value, indent=2) + "\n"  # ASCII, which any name can be told in
-    write_durably(Path(path), text.encode())
+        except OSError as error:
+            raise InputError(
+                f"cannot read or write in {workdir} ({error.strerror or error}); "
+                "everything saved so far is good: fix the cause, and the same command "
+                "continues from there"
+            ) from error
 
 
 def read_identity(workdir: Path | str) -> dict[str, Any] | None:
-    """What `claim` wrote of the run in a directory; ``None`` if there is none.
+    """Reads the identity that `claim` wrote to a directory.
+
+    Returns:
+      The identity, or ``None`` if the directory has none.
 
     Raises:
-      InputError: If the file is not what it wrote, or cannot be read.
+      InputError: If the file cannot be read, or is damaged.
     """
     path = Path(workdir) / "config.json"
     try:
@@ -114,31 +113,31 @@ def read_identity(workdir: Path | str) -> dict[str, Any] | None:
         return None
     except OSError as error:
         raise InputError(
-            f"cannot read {path} ({error.strerror}); allow it, or choose another "
-            "--workdir"
+            f"cannot read {path} ({error.strerror}); check its permissions, or choose "
+            "another --workdir"
         ) from error
     except ValueError:
         found = None
     if not isinstance(found, dict):
         raise InputError(
-            f"{path} is not the JSON of a run; if it was one, remove that file: the "
-            "checkpoints know it too. Else choose another --workdir"
+            f"{path} is not the JSON of a run; if it was one, remove that file (the "
+            "checkpoints hold the same), else choose another --workdir"
         )
     return found
 
 
 def check_shared(workdir: Path) -> None:
-    """Raises `InputError` in all processes, which all call this, unless they share it.
+    """Checks that all processes of a run see the same directory; all call this.
 
-    Process 0 makes the directory if need be, and leaves nothing in it. If they do not
-    share it, what it made is gone again.
+    Process 0 creates the directory if needed. If the check fails, it removes what it
+    created.
 
     Args:
-      workdir: The run's directory, under the path that this process has it.
+      workdir: The run's directory, by the path that this process has for it.
 
     Raises:
-      InputError: If another process finds another directory there, or it cannot be
-        made.
+      InputError: In all processes, if one of them finds another directory there, or if
+        process 0 cannot create it.
     """
     if jax.process_count() == 1:
         return
@@ -148,14 +147,15 @@ def check_shared(workdir: Path) -> None:
         with together():
             if jax.process_index() == 0:
                 made = [x for x in (workdir, *workdir.parents) if not x.exists()]
-                with _making(workdir):
+                with _reporting(workdir):
                     workdir.mkdir(parents=True, exist_ok=True)
                     mark.touch()
         with together():
             if not mark.exists():
                 raise InputError(
                     f"{workdir.absolute()} is not the directory that process 0 has; "
-                    "give all processes one --workdir, on a file system that they share"
+                    "give all processes the same --workdir, on a file system that they "
+                    "share"
                 )
     except InputError:
         with contextlib.suppress(OSError):
@@ -171,12 +171,15 @@ def check_shared(workdir: Path) -> None:
 def check_identity(
     workdir: Path, found: Mapping[str, Any], identity: Mapping[str, Any]
 ) -> None:
-    """Raises `InputError` if a run that was found is not the one that is asked for.
+    """Checks that the run in a directory is the one that was asked for.
 
     Args:
-      workdir: Where it was found.
-      found: The identity that it has.
-      identity: The identity that is asked for.
+      workdir: The run's directory.
+      found: The identity of the run there.
+      identity: The identity that was asked for.
+
+    Raises:
+      InputError: If they differ. The message names every difference.
     """
     identity = json.loads(json.dumps(identity))  # tuples become lists, as when read
     names = sorted(found.keys() | identity.keys())
@@ -185,7 +188,7 @@ def check_identity(
         raise InputError(
             f"the text is not the one that the run in {workdir} was trained on "
             f"(SHA-256 {found['corpus']} there, {identity['corpus']} here); give it "
-            "that text again, or choose another --workdir to begin anew"
+            "that text again, or choose another --workdir for a new run"
         )
     if differing:
         said = "; ".join(
@@ -193,14 +196,14 @@ def check_identity(
             for name in differing
         )
         raise InputError(
-            f"{workdir} holds a run with another configuration: {said}; choose "
-            "another --workdir, or give what it has"
+            f"{workdir} holds a run with another configuration: {said}; give the same "
+            "as there, or choose another --workdir"
         )
 
 
 @contextlib.contextmanager
-def _making(workdir):
-    """Tells of what the disk refuses while a directory is made."""
+def _reporting(workdir):
+    """Reports disk errors while a directory is created."""
     try:
         yield
     except OSError as error:

@@ -1,8 +1,8 @@
-"""A corpus: a text as an array of ids in a file, prepared once and kept.
+"""A corpus: a text as an array of ids in a file, prepared once and cached.
 
-Two passes over the files, both in constant memory: the first learns the hash and the
-distinct characters; the second, unless the cache has the ids already, writes them. What
-is in the cache is checked and, where it is damaged, made anew.
+Preparing it takes two passes over the text's files, both in constant memory. The first
+computes the hash and finds the distinct characters. The second writes the ids, unless
+the cache has them already. Cached ids are checked, and written again if damaged.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxtext.errors import InputError
+from jaxtext.files import remove_leftovers
 from jaxtext.text import cache as caching
 from jaxtext.text.entry import DamagedEntryError, Description, open_ids, write
 from jaxtext.text.file_array import FileArray
@@ -27,14 +28,15 @@ MIN_CHARACTERS = 100
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """A text, encoded.
+    """An encoded text.
 
     Args:
-      name: short, fit for a directory's name.
-      sha256: of the text's bytes, in UTF-8 for a vocabulary of characters.
-      vocabulary: what the ids mean.
-      ids: ``[N]`` uint8 or uint16 in a file, so that a corpus may be larger than
-        memory. They stay what they are, whatever becomes of the text's files.
+      name: A short name, which can be part of a directory's name.
+      sha256: The SHA-256 of the text's bytes; for a vocabulary of characters, of the
+        text in UTF-8.
+      vocabulary: What the ids mean.
+      ids: ``[N]`` uint8 or uint16, in a file, so a corpus may be larger than memory.
+        They do not change if the text's files do.
     """
 
     name: str
@@ -52,35 +54,36 @@ def load(
     progress: Callable[[int, int], None] = lambda done, total: None,
     warn: Callable[[str], None] = warnings.warn,
 ) -> Corpus:
-    """Read a text and encode it, or find it encoded in the cache.
+    """Reads and encodes a text, or finds its ids in the cache.
 
-    The text is every file of every specification, one after the other, with a new line
-    between two of them if the first does not end in one. What is packed (gzip, bzip2,
-    xz) is unpacked. For ``"chars"`` UTF-16 and UTF-32 with a byte order mark are
-    decoded, and the mark is no part of the text. Line ends stay as they are. The text
-    is read at every start, for its hash says which text it is: the same text has the
-    same ids, in whichever files.
+    The text consists of all files of all specifications, one after the other. If a
+    file does not end in a newline, one is added before the next file. Files packed with
+    gzip, bzip2 or xz are unpacked. With ``"chars"``, UTF-16 and UTF-32 with a byte
+    order mark are decoded, and the mark is not part of the text. Line endings are kept.
+
+    The text is read each time, because its hash identifies it: the same text has the
+    same ids, whatever its files are called.
 
     Args:
-      specs: files, directories, globs, data sets or ``-``, or a single one of these;
-        see ``sources.resolve``.
-      vocab: ``"chars"`` (the text must be Unicode, and without NULs) or ``"bytes"``
-        (any file but archives).
-      limit: use only so many characters (or bytes) from the beginning; None uses all.
-      cache: root of the cache; None stands for ``$JAXTEXT_CACHE``, or without it the
-        user's cache directory.
-      progress: called with the bytes processed so far and the bytes in all, counting
-        both passes; with 0 and 1 while standard input is read, whose end nobody knows.
-        What it raises ends the preparation and leaves nothing behind.
-      warn: told of a damaged entry in the cache, which is then made anew, and of what
-        lies in a directory and is left out.
+      specs: Files, directories, globs, data sets or ``-``, or a single one of these.
+        See `sources.resolve`.
+      vocab: ``"chars"`` for characters (the text must be Unicode, without NULs), or
+        ``"bytes"`` (any file except archives).
+      limit: How many characters (or bytes) of the beginning to use. Default: all.
+      cache: The root of the cache. Default: ``$JAXTEXT_CACHE`` if set, else the user's
+        cache directory.
+      progress: Called with the bytes processed so far and the total, counting both
+        passes; with 0 and 1 while standard input is read, since its size is unknown.
+        An exception that it raises ends the preparation, which leaves nothing behind.
+      warn: Called with a sentence about a damaged cache entry, which is then written
+        again, and about files in a directory that are left out.
 
     Returns:
       The corpus.
 
     Raises:
-      InputError: no text, one that cannot be read, decoded or learnt from (fewer
-        than 100 characters, or all the same), or a cache that cannot be written.
+      InputError: If there is no text; if it cannot be read or decoded, has fewer than
+        100 characters or only one distinct; or if the cache cannot be written.
 
     Example:
       >>> import tempfile
@@ -94,7 +97,7 @@ def load(
     if limit is not None and limit < 1:
         raise InputError(f"expected a limit of at least 1, got {limit}; raise it")
     cache = caching.root() if cache is None else Path(cache)
-    caching.remove_leftovers(cache / "corpora")
+    remove_leftovers(cache / "corpora")
     waiting = partial(progress, 0, 1)
     with resolve(specs, cache=cache, waiting=waiting, warn=warn) as (name, paths):
         size = check(paths, vocab)
@@ -111,27 +114,27 @@ def load(
 
 
 def _find(entry, text, advance, warn):
-    """The ids in the cache, or None where they have to be made."""
+    """Returns the ids in the cache, or None if they have to be written."""
     try:
         return open_ids(entry, text, advance)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, DamagedEntryError) as error:
         warn(
-            f"the cache entry {entry} is damaged ({error}); it is made anew from the "
-            "text. Should this happen again, have the disk checked"
+            f"the cache entry {entry} is damaged ({error}); it is written again from "
+            "the text. If this happens repeatedly, check the disk"
         )
         return None
 
 
 def _open_new(entry, text, advance):
-    """The ids that were written a moment ago."""
+    """Returns the ids that were just written."""
     try:
         return open_ids(entry, text, advance)
     except (OSError, DamagedEntryError) as error:
         raise InputError(
-            f"the cache entry {entry} was written and is damaged already ({error}); "
-            "have its disk checked, or set JAXTEXT_CACHE to a directory on another"
+            f"the cache entry {entry} was just written and is damaged already "
+            f"({error}); check its disk, or set JAXTEXT_CACHE to a directory on another"
         ) from error
 
 
@@ -142,8 +145,8 @@ def _survey(pieces: Iterable[Block], kind: Kind) -> Description:
     length = 0
     for raw, points in pieces:
         digest.update(raw)
-        # Looking is three times as fast as marking, and few blocks bring anything new.
-        # Of bytes, to look is to delete what was seen: twice as fast again.
+        # Checking is three times as fast as marking, and few blocks have new symbols.
+        # For bytes, deleting those already seen is twice as fast again.
         if points.dtype == np.uint8:
             is_new = bool(points.tobytes().translate(None, seen_bytes))
         else:
@@ -154,16 +157,16 @@ def _survey(pieces: Iterable[Block], kind: Kind) -> Description:
         length += len(points)
     distinct = np.flatnonzero(seen)
     if length == 0:
-        raise InputError("expected a text, got an empty one; give another corpus")
+        raise InputError("expected a text, got an empty one; use another corpus")
     if length < MIN_CHARACTERS:
         raise InputError(
             f"expected a text of at least {MIN_CHARACTERS} characters, got {length}; "
-            "give a longer corpus or a higher limit"
+            "use a longer corpus or a higher limit"
         )
     if len(distinct) == 1:
         raise InputError(
             f"there is nothing to predict in a text of {length:,} times "
-            f"{chr(distinct[0])!r}; give another corpus"
+            f"{chr(distinct[0])!r}; use another corpus"
         )
     characters = from_code_points(distinct) if kind == "chars" else ""
     return Description(digest.hexdigest(), Vocabulary(kind, characters), length)

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jaxtext.errors import InputError
+from jaxtext.files import rename
+from jaxtext.locks import lock
 from jaxtext.text.cache import writing
 
 
 class Dataset(NamedTuple):
-    """Where a data set lies and what its bytes must be."""
+    """Where to download a data set, and what it must contain."""
 
     url: str
     sha256: str
@@ -26,26 +28,26 @@ DATASETS = {
     ),
 }
 
-TIMEOUT = 30.0  # seconds of silence from the server
+TIMEOUT = 30.0  # seconds without an answer from the server
 CHUNK = 1 << 16
 
 
 def fetch(name: str, cache: Path) -> Path:
-    """Return the file of a named data set, downloading it the first time.
+    """Returns the file of a named data set, and downloads it the first time.
 
-    The download grows in ``downloads/NAME.part``, which a cut connection leaves for
-    the next call to resume, and takes its final name only once its hash is right.
+    The download is written to ``downloads/NAME.part``. If the connection is cut, the
+    next call continues that file. Once its hash is right, the file is renamed.
 
     Args:
-      name: a key of ``DATASETS``.
-      cache: root of the cache; the file is ``cache/downloads/NAME.txt``.
+      name: A key of ``DATASETS``.
+      cache: The root of the cache. The file is ``cache/downloads/NAME.txt``.
 
     Returns:
-      Path of the complete, checked file.
+      The path of the complete file, whose hash has been checked.
 
     Raises:
-      InputError: the download failed or brought other bytes than expected, the file
-        already there is not the data set, or the cache cannot be written.
+      InputError: If the download fails or has another hash, if the file that is there
+        already has another hash, or if the cache cannot be written.
 
     Example:
       >>> fetch("tinyshakespeare", Path("cache"))  # doctest: +SKIP
@@ -53,11 +55,8 @@ def fetch(name: str, cache: Path) -> Path:
     """
     path = cache / "downloads" / f"{name}.txt"
     if not path.exists():
-        # Imported here, not above, to spare everyone who never downloads anything.
-        from filelock import FileLock
-
-        # One process at a time: two would append to the same .part.
-        with writing(path.parent), FileLock(path.with_suffix(".lock")):
+        # One process at a time: two would append to the same .part file.
+        with writing(path.parent), lock(path.with_suffix(".lock")):
             if not path.exists():
                 _download(name, path)
     if (digest := _sha256(path)) != DATASETS[name].sha256:
@@ -73,18 +72,18 @@ def _download(name: str, path: Path) -> None:
     resumed = part.exists()
     _transfer(name, path, part)
     if (digest := _sha256(part)) == DATASETS[name].sha256:
-        part.replace(path)
+        rename(part, path)
         return
     part.unlink()
     if not resumed:
         reason = f"the server sent other content, SHA-256 {digest}"
         raise _failure(name, path, reason)
-    # The wrong bytes may be those of the earlier .part, so once more without it.
+    # The earlier .part file may be what was wrong, so try once more without it.
     _download(name, path)
 
 
 def _transfer(name: str, path: Path, part: Path) -> None:
-    """Bring ``part`` to its full size, from where it ends if it can be resumed."""
+    """Downloads what `part` lacks of its full size."""
     url, _, size = DATASETS[name]
     offset = part.stat().st_size if part.exists() else 0
     if offset == size:
@@ -93,7 +92,7 @@ def _transfer(name: str, path: Path, part: Path) -> None:
         response = _open(url, offset if offset < size else 0)
     # A server that does not know Range answers 200 and sends everything.
     with response, part.open("ab" if response.status == 206 else "wb") as file:
-        while file.tell() <= size:  # no further, should the server never stop
+        while file.tell() <= size:  # a server may never stop sending
             with _network(name, path):
                 chunk = response.read(CHUNK)
             if not chunk:
@@ -106,6 +105,7 @@ def _transfer(name: str, path: Path, part: Path) -> None:
 
 
 def _open(url: str, offset: int):
+    # Imported here, not above, because most runs download nothing.
     from urllib.error import HTTPError
     from urllib.request import Request, urlopen
 
@@ -114,14 +114,14 @@ def _open(url: str, offset: int):
         return urlopen(Request(url, headers=headers), timeout=TIMEOUT)
     except HTTPError as error:
         error.close()
-        if error.code == 416 and offset:  # the server's file ends before our .part
+        if error.code == 416 and offset:  # the server's file is shorter than ours
             return _open(url, 0)
         raise
 
 
 @contextmanager
 def _network(name: str, path: Path) -> Iterator[None]:
-    """Report what fails on the network; what fails on the disk is not for here."""
+    """Reports network errors. Disk errors are left to `writing`."""
     from http.client import HTTPException
 
     try:

@@ -1,7 +1,7 @@
-"""A text in a vocabulary that is given, not learnt from it: that of a trained model.
+"""A text encoded in the vocabulary of a trained model.
 
-Unlike `corpus.load` it takes any text, however short, and keeps nothing: the ids are in
-a file without a name, which is gone with the array.
+Unlike `corpus.load`, this takes texts of any length and caches nothing: the ids are in
+an unnamed file, which disappears with the array.
 """
 
 import hashlib
@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxtext.errors import InputError
+from jaxtext.files import remove_leftovers, unfinished
 from jaxtext.text import cache as caching
 from jaxtext.text.corpus import Corpus
 from jaxtext.text.file_array import FileArray
@@ -29,23 +30,23 @@ def encode(
     cache: Path | str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Corpus:
-    """Encode a text in a given vocabulary, in constant memory.
+    """Encodes a text in a given vocabulary, in constant memory.
 
     Args:
-      sources: the files, as ``sources.resolve`` finds them.
-      vocabulary: what the ids are to mean.
-      limit: use only so many characters (or bytes) from the beginning; None uses all.
-      cache: where there is room for the ids; None stands for ``$JAXTEXT_CACHE``, or
-        without it the user's cache directory.
-      progress: called with the bytes read so far and the bytes in all. What it raises
-        ends the encoding and leaves nothing behind.
+      sources: The files, as `sources.resolve` finds them.
+      vocabulary: The vocabulary to use.
+      limit: How many characters (or bytes) of the beginning to use. Default: all.
+      cache: Where to put the ids. Default: ``$JAXTEXT_CACHE`` if set, else the user's
+        cache directory.
+      progress: Called with the bytes read so far and the total. An exception that it
+        raises ends the encoding, which leaves nothing behind.
 
     Returns:
-      The text as a corpus, with the vocabulary that was given.
+      The text as a corpus with the given vocabulary.
 
     Raises:
-      InputError: characters that are not in the vocabulary, all of which are told; a
-        text that cannot be read or decoded; no room.
+      InputError: If the text has characters that are not in the vocabulary (the message
+        lists them), if it cannot be read or decoded, or if the disk is full.
 
     Example:
       >>> import tempfile
@@ -58,20 +59,20 @@ def encode(
       array([2, 0, 1], dtype=uint8)
     """
     folder = (caching.root() if cache is None else Path(cache)) / "corpora"
-    caching.remove_leftovers(folder)
+    remove_leftovers(folder)
     size = check(sources.paths, vocabulary.kind)
     total = size if limit is None else min(size, limit)
     advance = counter(total, progress)
     digest, unknown = hashlib.sha256(), set[int]()
     known = code_points(vocabulary.characters)
-    with caching.writing(folder), caching.unfinished(folder) as file:
+    with caching.writing(folder), unfinished(folder) as file:
         for raw, points in blocks(sources.paths, vocabulary.kind, limit, advance):
             digest.update(raw)
             try:
                 file.write(vocabulary.encode_points(points).data)
             except InputError:
                 unknown.update(np.setdiff1d(points, known).tolist())
-        advance(total)  # a boundary between files is no byte of either
+        advance(total)  # a newline added between files is not a byte of either
         if unknown:
             raise _unknown(sorted(unknown), len(sources.paths))
         file.flush()
@@ -86,7 +87,7 @@ def _unknown(points: list[int], files: int) -> InputError:
     plural = "s" if len(points) > 1 else ""
     return InputError(
         f"the model does not know the character{plural} {named} of this text; leave "
-        f"{'them' if plural else 'it'} out of it, or train on a corpus that has "
+        f"{'them' if plural else 'it'} out, or train a model on a corpus that has "
         f"{'them' if plural else 'it'} or with --vocab bytes"
-        + ("; between two files there is one" if files > 1 and 10 in points else "")
+        + ("; a newline is added between files" if files > 1 and 10 in points else "")
     )

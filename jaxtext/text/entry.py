@@ -1,12 +1,13 @@
-"""An encoded text in the cache: there is all of it, unharmed, or nothing.
+"""An encoded text in the cache, which is complete and undamaged or is not used.
 
 An entry is one file::
 
     header of the .npy format | ids | SHA-256
 
-The hash is of what the entry is to be (text, vocabulary, length), the header and the
-ids. Without it a flipped bit would be trained on, for no disk notices every one. Being
-one file, an entry is replaced in one step, whoever else is reading it or replacing it.
+The hash covers a description of the entry (text, vocabulary, length), the header and
+the ids. Disks do not detect every flipped bit, so without the hash one could be trained
+on. As a single file, an entry is replaced in one step, even while other processes read
+or replace it.
 """
 
 import hashlib
@@ -20,7 +21,8 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxtext.errors import InputError
-from jaxtext.text.cache import unfinished, writing
+from jaxtext.files import unfinished
+from jaxtext.text.cache import writing
 from jaxtext.text.file_array import FileArray
 from jaxtext.text.reader import CHUNK, Block
 from jaxtext.text.vocabulary import Vocabulary
@@ -29,20 +31,20 @@ _HASH_SIZE = hashlib.sha256().digest_size
 
 
 class Description(NamedTuple):
-    """What identifies a text and how it is encoded."""
+    """What identifies a text and its encoding."""
 
     sha256: str
     vocabulary: Vocabulary
     length: int  # in symbols
 
     def path(self, cache: Path) -> Path:
-        """Name the entry's file, without regard to whether it exists.
+        """Returns the path of the entry, whether it exists or not.
 
         Args:
-          cache: root of the cache.
+          cache: The root of the cache.
 
         Returns:
-          ``cache/corpora/SHA256-KIND.npy``; ``np.load`` reads it as well.
+          ``cache/corpora/SHA256-KIND.npy``. ``np.load`` can read it too.
 
         Example:
           >>> Description("86c4", Vocabulary("bytes"), 3).path(Path("cache")).name
@@ -52,22 +54,23 @@ class Description(NamedTuple):
 
 
 class DamagedEntryError(Exception):
-    """An entry is not what was once written; the message says how one knows."""
+    """An entry is not what was written. The message says how that was detected."""
 
 
 def write(entry: Path, text: Description, blocks: Iterable[Block]) -> None:
-    """Encode a text into an entry, which appears in one step once complete.
+    """Encodes a text and writes it to an entry, which appears once it is complete.
 
-    Any number of processes may write the same entry at once: the first one's stays. One
-    that is there already is replaced if it is damaged.
+    Several processes may write the same entry at once; the first one's stays. A
+    damaged entry is replaced.
 
     Args:
-      entry: the file to make.
-      text: what the blocks must turn out to be.
-      blocks: the whole text, piece by piece.
+      entry: The file to create.
+      text: The description of the text. The blocks must match it.
+      blocks: The whole text, in pieces.
 
     Raises:
-      InputError: the text is not the one described, or the cache cannot be written.
+      InputError: If the text does not match its description, or the cache cannot be
+        written.
 
     Example:
       >>> import tempfile
@@ -80,7 +83,7 @@ def write(entry: Path, text: Description, blocks: Iterable[Block]) -> None:
     """
     read, written = hashlib.sha256(), _hash(text)
     with writing(entry.parent), unfinished(entry.parent) as file:
-        # Written, not memory-mapped: a full disk is then an error instead of a SIGBUS.
+        # Not memory-mapped: a full disk is then an error, not a SIGBUS.
         for piece in _pieces(text, blocks, read.update):
             written.update(piece)
             file.write(piece)
@@ -88,26 +91,26 @@ def write(entry: Path, text: Description, blocks: Iterable[Block]) -> None:
             raise _changed()
         file.write(written.digest())
         file.flush()
-        os.fsync(file.fileno())  # a disk that has no room may say so only now
+        os.fsync(file.fileno())  # a full disk may be reported only here
         _publish(Path(file.name), entry, text)
 
 
 def open_ids(
     entry: Path, text: Description, advance: Callable[[int], None] = lambda size: None
 ) -> FileArray:
-    """Open an entry, after reading it through to see that it is unharmed.
+    """Opens an entry, after checking the hash of all of it.
 
     Args:
-      entry: the file.
-      text: what the entry must hold.
-      advance: called with the size of each piece that has been checked.
+      entry: The file.
+      text: What the entry must contain.
+      advance: Called with the size of each piece that has been checked, in bytes.
 
     Returns:
-      ``[N]`` ids.
+      The ids, ``[N]``.
 
     Raises:
-      OSError: it cannot be opened; `FileNotFoundError` where there is none.
-      DamagedEntryError: it is not what was once written, or cannot be read.
+      OSError: If the file cannot be opened; `FileNotFoundError` if there is none.
+      DamagedEntryError: If it is not what was written, or cannot be read.
 
     Example:
       >>> open_ids(Path("no/entry"), Description("86c4", Vocabulary("bytes"), 3))
@@ -117,7 +120,7 @@ def open_ids(
     """
     begin = len(_header(text))
     end = begin + text.length * text.vocabulary.dtype.itemsize
-    # What is checked is what is read later: the file is not opened a second time.
+    # The file is opened once, so what is checked here is what is read later.
     file = FileArray(entry)
     if len(file) != end + _HASH_SIZE:
         raise DamagedEntryError(
@@ -129,15 +132,15 @@ def open_ids(
         digest.update(piece.data)
         advance(len(piece))
     if digest.digest() != _read(file[end:]).tobytes():
-        raise DamagedEntryError("its bytes are not those that were written")
+        raise DamagedEntryError("its hash is wrong")
     return file[begin:end].view(text.vocabulary.dtype)
 
 
 def _publish(path: Path, entry: Path, text: Description) -> None:
-    """Give a complete file the name of its entry, unless there is a good one."""
+    """Gives a complete file the name of its entry, unless that is undamaged."""
     try:
-        # Never in place of another, which `os.replace` might be: on NFS a host that is
-        # reading that one would lose it.
+        # Unlike `os.replace`, this never replaces an entry. On NFS, another host that
+        # is reading it would lose it.
         os.link(path, entry)
     except FileExistsError:
         try:
@@ -156,7 +159,7 @@ def _read(file: FileArray) -> np.ndarray:
 
 
 def _pieces(text, blocks, read):
-    """The header and the ids, as bytes; `read` is given the text they come from."""
+    """Yields the header and the ids as bytes, and passes the text's to `read`."""
     yield _header(text)
     for raw, points in blocks:
         read(raw)
@@ -179,13 +182,13 @@ def _header(text: Description) -> bytes:
 
 
 def _hash(text: Description):
-    """The hash of an entry so far: of nothing but its description."""
+    """Begins the hash of an entry, with its description."""
     description = text._replace(vocabulary=text.vocabulary.to_json())
     return hashlib.sha256(json.dumps(description).encode())
 
 
 def _changed() -> InputError:
     return InputError(
-        "the text changed while it was being prepared; try again when nothing writes "
-        "to its files"
+        "the text changed while it was being read; try again when nothing writes to "
+        "its files"
     )

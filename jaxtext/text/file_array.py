@@ -1,10 +1,10 @@
-"""An array that stays in its file: what is asked for is read, and nothing else kept.
+"""An array that stays in its file. Only the parts that are used are read.
 
-Why not a memory map? Where the disk fails, or somebody makes the file shorter, touching
-a map kills the process (SIGBUS) and no message says why; here it is an error with a
-name. And a map's pages count as the process's own memory, which would grow to the size
-of the text. What is read here is kept by the operating system alone, for as long as it
-has room.
+This is not a memory map, for two reasons. If the disk fails, or somebody truncates the
+file, reading a map kills the process without a message (SIGBUS); here it raises an
+error. And the pages of a map count as memory of the process, which would grow to the
+size of the text. Here only the operating system caches what was read, while it has
+room.
 """
 
 import contextlib
@@ -19,22 +19,22 @@ import numpy as np
 from jaxtext.errors import InputError
 from jaxtext.quantities import shown
 
-_MOST = 1 << 30  # bytes that every operating system reads in one call
-_WORTH_A_CALL = 1 << 12  # bytes that are copied in the time that a call takes
+_MOST = 1 << 30  # bytes that any operating system can read in one call
+_WORTH_A_CALL = 1 << 12  # bytes that can be copied in the time of one call
 
 
 class FileArray:
-    """A file as a read-only array of one dimension.
+    """A file as a read-only array with one dimension.
 
-    Slices and views are of the same file, without reading it; ``np.asarray`` reads. It
-    may be used from several threads. The file stays open for as long as there is an
-    array of it, and what was written to its name since makes no difference.
+    Slices and views refer to the same file and do not read it; ``np.asarray`` reads.
+    Several threads may use an array. The file stays open as long as an array of it
+    exists, even if another file gets its name.
 
     Args:
-      path: the file, all of which is an array of uint8; see `view`.
+      path: The file. Its contents are an array of uint8; `view` changes the type.
 
     Raises:
-      OSError: the file cannot be opened.
+      OSError: If the file cannot be opened.
 
     Example:
       >>> import tempfile
@@ -70,21 +70,21 @@ class FileArray:
     def __getitem__(self, places: slice) -> "FileArray":
         if not isinstance(places, slice) or places.step not in (None, 1):
             raise TypeError(
-                f"expected a slice of neighbours such as a[2:5], got {places!r}; "
-                "use np.asarray(a[...]) for what an array in memory can do"
+                f"expected a slice without a step, such as a[2:5], got {places!r}; "
+                "for other indices, use np.asarray(a[...])"
             )
         begin, end, _ = places.indices(self._length)
         return self._part(begin * self.dtype.itemsize, max(0, end - begin), self.dtype)
 
     def view(self, dtype: np.dtype) -> "FileArray":
-        """Take the same bytes for elements of another type, as ``np.ndarray.view``.
+        """Returns the same bytes as another type, like ``np.ndarray.view``.
 
         Raises:
-          ValueError: the bytes are not a whole number of elements.
+          ValueError: If they are not a whole number of elements.
         """
         length, rest = divmod(self._length * self.dtype.itemsize, dtype.itemsize)
         if rest:
-            raise ValueError(f"{self} is no whole number of elements of {dtype}")
+            raise ValueError(f"{self} is not a whole number of elements of {dtype}")
         return self._part(0, length, dtype)
 
     def _part(self, offset: int, length: int, dtype: np.dtype) -> "FileArray":
@@ -100,22 +100,22 @@ class FileArray:
             raise ValueError(f"{self} cannot be an array in memory without a copy")
         size = self._length * self.dtype.itemsize
         array = np.frombuffer(self._file.read(size, self._begin), self.dtype)
-        # A type of its own, or the writeable array that copy=True asks for.
+        # A copy if another type is asked for, or a writeable array by copy=True.
         return array if dtype is None and not copy else np.array(array, dtype)
 
     def windows(self, starts: np.ndarray, length: int) -> np.ndarray:
-        """Read stretches of the same length from several places.
+        """Reads windows of the same length from several places.
 
         Args:
-          starts: ``[n]`` integers, where each begins.
-          length: elements of each.
+          starts: Where each window starts, ``[n]`` integers.
+          length: The length of each window.
 
         Returns:
-          ``[n, length]``.
+          The windows, ``[n, length]``.
 
         Raises:
-          IndexError: a stretch that is not all within the array.
-          InputError: the file cannot be read, or has become shorter.
+          IndexError: If a window is not entirely within the array.
+          InputError: If the file cannot be read, or was truncated.
         """
         begins, itemsize = starts.tolist(), self.dtype.itemsize
         if not begins:
@@ -134,10 +134,10 @@ Ids: TypeAlias = np.ndarray | FileArray  # [N] integers, in memory or in a file
 
 
 def as_ids(ids: Any) -> Any:
-    """Ids as an array of one dimension: a list will do, and a file is left as it is.
+    """Converts ids to an array. A `FileArray` is returned as it is.
 
     Raises:
-      InputError: If they are not integers in a row.
+      InputError: If they are not integers in one dimension.
 
     Example:
       >>> as_ids([3, 1, 2])
@@ -148,22 +148,22 @@ def as_ids(ids: Any) -> Any:
     array = np.asarray(ids)
     if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
         raise InputError(
-            f"ids: expected [N] integers, got {shown(array)}; Vocabulary.encode makes "
-            "them of a text"
+            f"ids: expected [N] integers, got {shown(array)}; Vocabulary.encode turns "
+            "a text into them"
         )
     return array
 
 
 def windows(ids: Ids, starts: np.ndarray, length: int) -> np.ndarray:
-    """Gather stretches of the same length from ids, wherever these are.
+    """Gathers windows of the same length from ids, in memory or in a file.
 
     Args:
-      ids: ``[N]`` integers.
-      starts: ``[n]`` integers, where each begins.
-      length: ids of each.
+      ids: The ids, ``[N]`` integers.
+      starts: Where each window starts, ``[n]`` integers.
+      length: The length of each window.
 
     Returns:
-      ``[n, length]``, in memory.
+      The windows, ``[n, length]``, in memory.
 
     Example:
       >>> windows(np.arange(9), np.array([0, 5]), 3)
@@ -176,10 +176,9 @@ def windows(ids: Ids, starts: np.ndarray, length: int) -> np.ndarray:
 
 
 class _OpenFile:
-    """A descriptor, closed when nobody has it any more, and read without a position.
+    """An open file, closed when no array refers to it any more.
 
-    Reading at a place that is given (``pread``), instead of where the last reader
-    stopped, is what lets threads share it.
+    Every read says where (``pread``), so that threads can share the descriptor.
     """
 
     def __init__(self, path: Path):
@@ -188,7 +187,7 @@ class _OpenFile:
         weakref.finalize(self, os.close, self.descriptor)
 
     def __reduce__(self):
-        # Another process (pickle) has other descriptors: it opens the file itself.
+        # Another process, which gets this by pickle, has to open the file itself.
         return _OpenFile, (self.path,)
 
     def read(self, size: int, offset: int) -> bytes:
@@ -198,22 +197,22 @@ class _OpenFile:
                 rest = min(size - len(found), _MOST)
                 more = os.pread(self.descriptor, rest, offset + len(found))
                 if not more:
-                    raise OSError("the file has become shorter")
+                    raise OSError("the file was truncated")
                 found += more
         except OSError as error:
             raise InputError(
                 f"cannot read {self.path} at byte {offset:,} "
-                f"({error.strerror or error}); check its disk and start again: a "
-                "damaged cache is made anew from the text"
+                f"({error.strerror or error}); check its disk and start again: if the "
+                "cache is damaged, it is written again from the text"
             ) from error
         return found
 
     def read_all(self, size: int, offsets: Sequence[int]) -> bytearray:
-        """`read` at several places, and join."""
+        """Reads at several places, and joins what was read."""
         with contextlib.suppress(OSError):
             pread, descriptor = os.pread, self.descriptor
             found = bytearray().join([pread(descriptor, size, at) for at in offsets])
             if len(found) == size * len(offsets):
                 return found
-        # Something is wrong: go slowly, to find out what and where.
+        # Something is wrong. Read one by one to find out what and where.
         return bytearray().join([self.read(size, at) for at in offsets])

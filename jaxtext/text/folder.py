@@ -1,8 +1,8 @@
-"""What lies in a folder and is text to learn, and what merely lies there.
+"""Decides which files of a folder are text to learn from.
 
-A folder of texts is often a place where one works. What is hidden, the runs that were
-trained there, caches, and files that are read already by another name are no part of
-its text, so that the same command reads the same text again.
+A folder of texts is often a working directory too. Hidden files, training runs, caches
+and second links to the same file are left out, so that the same command reads the same
+text again.
 """
 
 import errno
@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 
-# Where the scripts put what they make, below the directory that they are started in.
+# Where the scripts put their runs, below the directory that they are started in.
 RUNS = Path("runs")
 
-# What a run writes, where its directory is the folder of the texts as well.
+# The files that a run writes. Its directory may be the folder of the texts.
 _OF_A_RUN = (
     "config.json",
     "flags.json",
@@ -35,13 +35,13 @@ _MARKS_OF_CACHES = ("CACHEDIR.TAG", "pyvenv.cfg")
 
 
 class Folder:
-    """The files of one corpus specification, each of them once.
+    """Finds the files of one corpus specification, each of them once.
 
     Args:
-      cache: root of the cache of corpora, which is no text.
+      cache: The root of the cache of corpora, which is left out.
 
     Attributes:
-      left_out: how many of what were left out so far.
+      left_out: How many paths were left out so far, by reason.
     """
 
     def __init__(self, cache: Path):
@@ -52,17 +52,17 @@ class Folder:
         self._judged = dict[Path, str | None]()
 
     def below(self, directory: Path) -> Iterator[Path]:
-        """Find the files of a directory, in the order of their names.
+        """Finds the files below a directory, sorted by path.
 
         Args:
-          directory: it is read even if it is hidden or a run itself; in that case
-            without what a run writes.
+          directory: The directory. It is read even if it is hidden or the directory of
+            a run, but never the files that a run writes.
 
         Yields:
           The files that are not left out.
 
         Raises:
-          OSError: a directory that cannot be listed.
+          OSError: If a directory cannot be listed.
 
         Example:
           >>> import tempfile
@@ -83,17 +83,18 @@ class Folder:
         yield from filter(self._is_to_read, sorted(files))
 
     def matching(self, pattern: str) -> Iterator[Path]:
-        """Find the files that a glob matches, in the order of their names.
+        """Finds the files that match a glob, sorted by path.
 
         Args:
-          pattern: ``**`` crosses directories. Directories before the first wildcard are
-            read even if they are runs or hidden; a wildcard matches no hidden name.
+          pattern: The glob. ``**`` matches any number of directories. Wildcards do not
+            match hidden names. Directories before the first wildcard are read even if
+            they are hidden or runs.
 
         Yields:
           The files that are not left out.
 
         Raises:
-          OSError: a directory that cannot be listed.
+          OSError: If a directory cannot be listed.
         """
         parts = Path(pattern).parts
         named = next((n for n, part in enumerate(parts) if glob.has_magic(part)), 0)
@@ -105,11 +106,11 @@ class Folder:
                 yield path
 
     def told(self) -> str:
-        """Say what was left out: nothing, or ``hidden (3), runs (1)``."""
+        """Describes what was left out, as in ``hidden (3), runs (1)``."""
         return ", ".join(f"{what} ({n})" for what, n in sorted(self.left_out.items()))
 
     def _expand(self, pattern: str) -> Iterator[str]:
-        """What a glob matches; `glob` has no end where two links lead back."""
+        """Expands a glob. `glob` itself may not end if links lead back to a parent."""
         head, crossing, tail = f"/{pattern}/".partition("/**/")
         if not crossing:
             yield from glob.iglob(pattern)
@@ -122,7 +123,7 @@ class Folder:
                 yield from self._expand(below)
 
     def _folders(self, directory: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
-        """A directory and those below it that are of texts, each once."""
+        """Yields a directory and those below it that are not left out, each once."""
         if not directory.is_dir():
             return
         seen.add(_identity(directory))
@@ -137,7 +138,7 @@ class Folder:
                 yield from self._folders(path, seen)
 
     def _is_no_text(self, directory: Path) -> bool:
-        """Whether a directory is not one of texts; each is looked at once."""
+        """Whether a directory is left out."""
         if directory not in self._judged:
             self._judged[directory] = self._why_not(directory)
         why = self._judged[directory]
@@ -159,14 +160,14 @@ class Folder:
         return None
 
     def _is_to_read(self, path: Path) -> bool:
-        """Whether there is a file of text that was not read by another name."""
+        """Whether a path is a file of text that was not read by another path."""
         try:
             found = path.stat()
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ELOOP):
                 raise
             return self._leave_out(path, "links to nothing")
-        if not stat.S_ISREG(found.st_mode):  # opening a pipe could wait forever
+        if not stat.S_ISREG(found.st_mode):  # opening a pipe could block forever
             return self._leave_out(path, "pipes and devices")
         if _is_of_a_run(path):
             return self._leave_out(path, "files of runs")
@@ -176,17 +177,17 @@ class Folder:
         return True
 
     def _leave_out(self, path: Path, why: str) -> bool:
-        """Count what is left out, once; False, for it is not to be read."""
+        """Counts a path that is left out, once. Returns False: it is not read."""
         self.left_out[why] += path not in self._told
         self._told.add(path)
         return False
 
 
 def is_run(directory: Path) -> bool:
-    """Tell whether a directory is that of a run, by what every run leaves in it.
+    """Whether a directory is that of a run, which leaves certain files in it.
 
     Args:
-      directory: any.
+      directory: Any directory. It need not exist.
 
     Example:
       >>> is_run(Path("."))
@@ -198,7 +199,7 @@ def is_run(directory: Path) -> bool:
 
 
 def _is_of_a_run(path: Path) -> bool:
-    """Whether a run wrote this into its directory."""
+    """Whether a path is a file that a run wrote into its directory."""
     of_a_run = any(fnmatch(path.name, pattern) for pattern in _OF_A_RUN)
     return of_a_run and is_run(path.parent)
 
@@ -218,5 +219,5 @@ def _is_same(path: Path, other: Path) -> bool:
 
 
 def _leads_back(path: Path) -> bool:
-    """Whether a directory is a link to one that it lies in."""
+    """Whether a directory is a link to one of its own parents."""
     return path.is_symlink() and path.parent.resolve().is_relative_to(path.resolve())

@@ -1,4 +1,4 @@
-"""What a file holds, by its first bytes and not by its name; and the text in it."""
+"""Opens a file as text. Its first bytes tell its format, not its name."""
 
 import codecs
 import importlib
@@ -11,31 +11,31 @@ from typing import BinaryIO, NamedTuple
 from jaxtext.errors import InputError
 from jaxtext.text.vocabulary import Kind
 
-_HEAD = 512  # bytes that are looked at
+_HEAD = 512  # how many bytes are checked
 
-# What the standard library unpacks: how it begins, its name, the module.
+# What the standard library can unpack: first bytes, name, module.
 _PACKED = (
     (b"\x1f\x8b\x08", "gzip", "gzip"),
     *(
         (b"BZh%d%b" % (level, block), "bzip2", "bz2")
         for level in range(1, 10)
-        for block in (b"1AY&SY", b"\x17rE8P\x90")  # the first one, or there is none
+        for block in (b"1AY&SY", b"\x17rE8P\x90")  # a first block, or an empty file
     ),
     (b"\xfd7zXZ\0", "xz", "lzma"),
 )
-# Where it begins, how, what it is, and what to type for the text in it.
+# Archives that are refused: offset, bytes there, name, command that unpacks it.
 _ARCHIVES = (
     (0, b"\x28\xb5\x2f\xfd", "zstd", "zstd -d"),
     (0, b"\x04\x22\x4d\x18", "LZ4", "lz4 -d"),
     (0, b"\x1f\x9d", "compress", "uncompress"),
-    (0, b"PK\x03\x04", "ZIP (docx, epub and others are such)", "unzip"),
+    (0, b"PK\x03\x04", "ZIP (as are docx, epub and others)", "unzip"),
     (0, b"PK\x05\x06", "ZIP", "unzip"),
     (0, b"7z\xbc\xaf\x27\x1c", "7-Zip", "7z x"),
     (0, b"Rar!\x1a\x07", "RAR", "unrar x"),
     (257, b"ustar", "tar", "tar -xf"),
     *((0, begins, name, f"{name} -d") for begins, name, _ in _PACKED),
 )
-# What no encoding makes a text of, though it is read as bytes.
+# Files that are not text in any encoding: first bytes, name.
 _NO_TEXT = (
     (b"\x89PNG\r\n", "a PNG image"),
     (b"\xff\xd8\xff", "a JPEG image"),
@@ -46,7 +46,7 @@ _NO_TEXT = (
     (b"\xd0\xcf\x11\xe0", "an old Office document"),
     (b"SQLite format 3\0", "a database"),
 )
-# UTF-32 first, for its mark begins as that of UTF-16 does.
+# UTF-32 comes first, because its mark begins with that of UTF-16.
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -57,30 +57,30 @@ _MARKS = (
 
 
 class Opened(NamedTuple):
-    """A file whose text can be read."""
+    """An open file of text."""
 
-    file: BinaryIO  # unpacked, and behind the byte order mark of UTF-8
-    encoding: str  # of what it holds: utf-8, or with a mark that stays utf-16, utf-32
+    file: BinaryIO  # unpacked; positioned after a byte order mark of UTF-8
+    encoding: str  # utf-8; or utf-16 or utf-32, whose mark is still to be read
     is_empty: bool
-    position: Callable[[], int]  # how many of the file's own bytes were read
+    position: Callable[[], int]  # how many bytes were read from the disk
 
 
 @contextmanager
 def opened(path: Path, kind: Kind) -> Iterator[Opened]:
-    """Open a file, unpacking it where that is what it takes.
+    """Opens a file, and unpacks it if it is packed with gzip, bzip2 or xz.
 
     Args:
-      path: the file.
-      kind: ``"chars"`` asks for a text in UTF-8, or in another encoding of Unicode that
-        a byte order mark names; ``"bytes"`` takes any file but archives as it is.
-        Either unpacks gzip, bzip2 and xz, and refuses other archives.
+      path: The file.
+      kind: ``"chars"`` expects UTF-8, or the UTF-16 or UTF-32 of a byte order mark.
+        ``"bytes"`` accepts any file. Both refuse other archives.
 
     Yields:
-      The open file. It is the block's own affair to read it; what the disk refuses
-      there, and packed data that is damaged, is reported.
+      The open file. Errors of the disk, and damage in packed data, are reported while
+      the block reads it.
 
     Raises:
-      InputError: the file cannot be read, is damaged or is no text, saying what it is.
+      InputError: If the file cannot be read, is damaged, or is not text. The message
+        says what it is.
 
     Example:
       >>> with opened(Path(codecs.__file__), "chars") as source:
@@ -93,15 +93,15 @@ def opened(path: Path, kind: Kind) -> Iterator[Opened]:
             try:
                 yield _looked_at(path, kind, file, own)
             except InputError:
-                # What is damaged may unpack to anything: that its checksum, at the
-                # end, is wrong is to be told then.
+                # Damaged data may unpack to anything. Reading to the checksum at the
+                # end reports the damage instead.
                 while packed and file.read(1 << 20):
                     pass
                 raise
 
 
 def _looked_at(path, kind, file, own):
-    """The file behind its byte order mark, if its beginning may be a text's."""
+    """Checks the beginning of a file, and skips its byte order mark."""
     head = _head(file)
     _refuse_archive(path, head)
     encoding, mark = "utf-8", b""
@@ -114,12 +114,12 @@ def _looked_at(path, kind, file, own):
 
 
 def refuse_nul(path: Path, data: bytes, offset: int) -> None:
-    """Raise `InputError` for a NUL, which is in no text, but in most other files.
+    """Raises `InputError` for a NUL, which most files have that are not text.
 
     Args:
-      path: what is read.
-      data: a piece of it, in UTF-8.
-      offset: where the piece begins.
+      path: The file.
+      data: A piece of it, in UTF-8.
+      offset: Where the piece begins.
 
     Example:
       >>> refuse_nul(Path("text"), b"a b", 0)
@@ -134,20 +134,20 @@ def refuse_nul(path: Path, data: bytes, offset: int) -> None:
             f"mark (NUL at offset {offset + at}); convert it: iconv -f {name} -t utf-8"
         )
     raise InputError(
-        f"expected text, but {path} has a NUL byte at offset {offset + at}, as files "
-        "have that are no text; leave the file or that byte out, or use --vocab bytes"
+        f"expected text, but {path} has a NUL byte at offset {offset + at}, so it is "
+        "probably not text; leave out the file or that byte, or use --vocab bytes"
     )
 
 
 @contextmanager
 def reading(path: Path | str) -> Iterator[None]:
-    """Report whatever a disk refuses in the block, which reads a file.
+    """Reports disk errors in a block that reads a file.
 
     Args:
-      path: the file, or what else to call it.
+      path: The file, or another name for what is read.
 
     Raises:
-      InputError: any ``OSError`` of the block.
+      InputError: For any ``OSError`` in the block.
 
     Example:
       >>> with reading("the tape"):
@@ -172,7 +172,7 @@ def _head(file: BinaryIO) -> bytes:
 
 
 def _packed(head: bytes) -> tuple[str, str] | None:
-    """The name of the packing and the module that undoes it, if there is one."""
+    """Returns the name of the packing and the module for it, or None."""
     for begins, name, module in _PACKED:
         if head.startswith(begins):
             return name, module
@@ -183,11 +183,11 @@ def _packed(head: bytes) -> tuple[str, str] | None:
 def _unpacked(path: Path, own: BinaryIO, packed: tuple[str, str]) -> Iterator[BinaryIO]:
     name, module = packed
     try:
-        # Imported here, for some Pythons are built without one or the other.
+        # Imported here, because some Pythons are built without some of them.
         unpacker = importlib.import_module(module)
     except ImportError as error:
         raise InputError(
-            f"{path} is packed ({name}), and this Python has no module {module}; "
+            f"{path} is packed ({name}), but this Python has no module {module}; "
             f"unpack it first: {name} -d"
         ) from error
     damage = EOFError, zlib.error, getattr(unpacker, "LZMAError", EOFError)
@@ -196,10 +196,10 @@ def _unpacked(path: Path, own: BinaryIO, packed: tuple[str, str]) -> Iterator[Bi
             yield file
     except (OSError, *damage) as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise  # the disk's fault
+            raise  # an error of the disk
         raise InputError(
-            f"cannot unpack {path} ({error}): it is {name}, cut off or damaged; get it "
-            "again"
+            f"cannot unpack {path} ({error}): it is a truncated or damaged {name} "
+            "file; get it again"
         ) from error
 
 
@@ -212,8 +212,8 @@ def _refuse_archive(path: Path, head: bytes) -> None:
     for offset, begins, name, command in _ARCHIVES:
         if head.startswith(begins, offset):
             raise InputError(
-                f"{path} is packed, by its first bytes {name}, and not read so; unpack "
-                f"it first: {command}"
+                f"{path} is packed: its first bytes are those of {name}; unpack it "
+                f"first: {command}"
             )
 
 
@@ -221,14 +221,14 @@ def _refuse_no_text(path: Path, head: bytes) -> None:
     for begins, name in _NO_TEXT:
         if head.startswith(begins):
             raise InputError(
-                f"expected text, but {path} is {name}; leave it out, naming the texts "
-                "alone as in --corpus 'DIR/**/*.txt', or use --vocab bytes"
+                f"expected text, but {path} is {name}; leave it out, for example with "
+                "--corpus 'DIR/**/*.txt', or use --vocab bytes"
             )
     refuse_nul(path, head, 0)
 
 
 def _encoding(head: bytes) -> tuple[str, bytes]:
-    """The encoding that a byte order mark names, UTF-8 without one; and the mark."""
+    """Returns the encoding by the byte order mark (default UTF-8), and the mark."""
     for mark, encoding in _MARKS:
         if head.startswith(mark):
             return encoding, mark

@@ -1,4 +1,4 @@
-"""Reading files of any size in blocks, as code points or as bytes."""
+"""Reads files of any size in blocks, as code points or as bytes."""
 
 import codecs
 from collections.abc import Callable, Iterator, Sequence
@@ -17,28 +17,28 @@ CHUNK = 1 << 20  # bytes read at a time
 class Block(NamedTuple):
     """A piece of the text."""
 
-    raw: bytes  # in UTF-8, or for bytes as it is
-    points: np.ndarray  # the code points (or bytes) that are complete with it,
-    # uint8 where all are below 256 for sure: bytes, or ASCII; else uint32
+    raw: bytes  # in UTF-8; for kind "bytes", the bytes of the file
+    points: np.ndarray  # the code points (or bytes) that end in this block, as uint8
+    # if all are known to be below 256 (bytes or ASCII), else uint32
 
 
-# What stands between two files of a text, if the first does not end in it.
+# Added between two files of a text, if the first does not end in it.
 BOUNDARY = Block(b"\n", np.frombuffer(b"\n", np.uint8))
 
 
 def check(paths: Sequence[Path], kind: Kind) -> int:
-    """Look at each file before any is read, and add up their sizes.
+    """Checks the beginning of each file, and returns their total size.
 
     Args:
-      paths: the files.
-      kind: what they are to be read as.
+      paths: The files.
+      kind: What they will be read as.
 
     Returns:
-      Bytes of the files as they are on disk.
+      The size of all files on disk, in bytes.
 
     Raises:
-      InputError: naming the file that cannot be read, or by its first bytes is not what
-        is asked for.
+      InputError: If a file cannot be read, or its first bytes show that it is not a
+        text. The message names it.
 
     Example:
       >>> check([Path(codecs.__file__)], "chars") > 0
@@ -57,25 +57,25 @@ def blocks(
     limit: int | None,
     advance: Callable[[int], None] = lambda size: None,
 ) -> Iterator[Block]:
-    """Read files one after the other in constant memory, as one text.
+    """Reads files as one text, one after the other, in constant memory.
 
-    What is packed is unpacked, and a new line is put between two files if the first
-    does not end in one. For chars UTF-16 and UTF-32 with a byte order mark become
-    UTF-8, and the mark is no part of the text. Line ends stay as they are.
+    Packed files are unpacked. If a file does not end in a newline, one is added before
+    the next file. With ``"chars"``, UTF-16 and UTF-32 with a byte order mark are
+    converted to UTF-8, and the mark is not part of the text. Line endings are kept.
 
     Args:
-      paths: the files, in order.
-      kind: ``"chars"`` decodes, ``"bytes"`` takes the bytes as they are.
-      limit: ends after so many symbols of ``kind``; None reads everything.
-      advance: called, when a block has been used, with the bytes of the file that were
-        read for it.
+      paths: The files, in order.
+      kind: ``"chars"`` decodes them; ``"bytes"`` does not.
+      limit: How many symbols of `kind` to read. Default: all.
+      advance: Called after each block has been used, with the number of bytes of the
+        file that were read for it.
 
     Yields:
-      Consecutive blocks, the joined ``raw`` of which is the text up to its end or
-      the limit. A block may hold no point where a character continues in the next.
+      Consecutive blocks. Their `raw`, joined, is the text up to its end or the limit. A
+      block has no points if its only character continues in the next block.
 
     Raises:
-      InputError: a file that cannot be read or unpacked, or for chars is no text.
+      InputError: If a file cannot be read or unpacked, or with ``"chars"`` is not text.
 
     Example:
       >>> first = next(blocks([Path(codecs.__file__)], "chars", 10))
@@ -103,17 +103,17 @@ def blocks(
 
 
 def counter(total: int, progress: Callable[[int, int], None]) -> Callable[[int], None]:
-    """Add up what was done and report it, never as more than ``total``.
+    """Creates a function that adds up progress, and reports at most `total`.
 
-    More can come when ``total`` counts a limit in characters, some of them longer
-    than a byte.
+    The sum may be larger than `total` if that is a limit in characters, since a
+    character may have more than one byte.
 
     Args:
-      total: what there is to do.
-      progress: called with what has been done so far and ``total``.
+      total: The amount of work.
+      progress: Called with the amount done so far and `total`.
 
     Returns:
-      A function to call with how much more has been done.
+      A function to call with each additional amount.
 
     Example:
       >>> advance = counter(3, print)
@@ -135,15 +135,14 @@ def counter(total: int, progress: Callable[[int, int], None]) -> Callable[[int],
 def _blocks_of(
     path: Path, source: Opened, kind: Kind, remaining: int | None
 ) -> Iterator[Block]:
-    """One file's blocks, ``remaining`` symbols of them at most."""
+    """Yields the blocks of one file, up to `remaining` symbols."""
     decoder = codecs.getincrementaldecoder(source.encoding)()
     utf8 = source.encoding == "utf-8"
     offset = source.file.tell()
     while remaining != 0:
-        # No symbol is shorter than a byte, so that reading no more bytes than symbols
-        # are missing never reads beyond the limit.
+        # A symbol has at least one byte, so this never reads beyond the limit.
         data = source.file.read(CHUNK if remaining is None else min(CHUNK, remaining))
-        # Most of many a text is ASCII, where a byte is a character.
+        # Most texts are mostly ASCII, where a byte is a character.
         if kind == "bytes" or (utf8 and data.isascii() and not _pending(decoder)):
             raw, points = data, np.frombuffer(data, np.uint8)
         else:
@@ -166,7 +165,7 @@ def _decode(
     offset: int,
     encoding: str,
 ) -> str:
-    """Decode what was read at ``offset``; nothing (``b""``) is the file's end."""
+    """Decodes what was read at `offset`. Empty data means the end of the file."""
     pending = _pending(decoder)
     try:
         return decoder.decode(data, final=not data)
@@ -180,5 +179,5 @@ def _decode(
 
 
 def _pending(decoder: codecs.IncrementalDecoder) -> int:
-    """Count the bytes of a character that was begun and not ended."""
+    """Returns how many bytes of an incomplete character the decoder holds."""
     return len(decoder.getstate()[0])

@@ -1,7 +1,7 @@
-"""Random order without a list of it: a permutation that is computed where it is asked.
+"""A random permutation that is computed only where it is needed.
 
-To shuffle the 300 million windows of a large text with NumPy takes gigabytes and half a
-minute, in every epoch and in every run that is resumed.
+Shuffling the 300 million windows of a large text with NumPy takes gigabytes and half a
+minute, in every epoch and every time a run is resumed.
 """
 
 import math
@@ -13,24 +13,24 @@ _ROUNDS = 3
 
 
 def shuffled(places: np.ndarray, count: int, seed: Sequence[int]) -> np.ndarray:
-    """Say what stands at some places of ``range(count)`` in random order.
+    """Returns the numbers at some places of a random permutation of ``range(count)``.
 
-    A Feistel network. Of a number written as l, r to mixed radix, each half is turned
-    by an amount that a hash of the other one and a key says, over and over::
+    This is a Feistel network. A number is written as two digits l and r in mixed radix
+    (a, b). In each round, each digit is shifted by a hash of the other and a key::
 
         l ← (l + hash(r, key)) mod a        r ← (r + hash(l, key')) mod b
 
-    Each of these can be undone, whatever the hash is, so that all of them permute the
-    numbers below ``a * b``. The few that come out at ``count`` or above go in again
-    until they do not, which leaves a permutation of those below.
+    Each of these can be undone, whatever the hash is, so together they permute the
+    numbers below ``a * b``. A result of `count` or more is permuted again until it is
+    below, which gives a permutation of the numbers below `count`.
 
     Args:
-      places: ``[n]`` integers, at least 0 and below ``count``.
-      count: how many numbers there are, below 2**62.
-      seed: chooses the order.
+      places: ``[n]`` integers, at least 0 and below `count`.
+      count: How many numbers are permuted, below 2**62.
+      seed: Determines the permutation.
 
     Returns:
-      ``[n]`` int64; for all places together, each number once.
+      ``[n]`` int64. All places together give each number once.
 
     Example:
       >>> sorted(shuffled(np.arange(5), 5, (0, 1)).tolist())
@@ -53,7 +53,7 @@ def shuffled(places: np.ndarray, count: int, seed: Sequence[int]) -> np.ndarray:
 
 
 def _permute(numbers: np.ndarray, a: int, b: int, keys: np.ndarray) -> np.ndarray:
-    """Permute the numbers below ``a * b``."""
+    """Permutes the numbers below ``a * b``."""
     left, right = np.divmod(numbers, np.uint64(b))
     for key, other_key in zip(keys[::2], keys[1::2], strict=True):
         left = (left + _hash(right ^ key)) % np.uint64(a)
@@ -62,6 +62,6 @@ def _permute(numbers: np.ndarray, a: int, b: int, keys: np.ndarray) -> np.ndarra
 
 
 def _hash(x: np.ndarray) -> np.ndarray:
-    """Mix 64 bits into 32, each of which depends on all of them."""
+    """Mixes 64 bits into 32, each of which depends on all 64."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     return ((x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)) >> np.uint64(32)

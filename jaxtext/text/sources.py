@@ -1,4 +1,4 @@
-"""From the words after ``--corpus`` to the files they mean."""
+"""Finds the files that corpus specifications stand for."""
 
 import glob
 import os
@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from jaxtext.errors import InputError
-from jaxtext.text.cache import unfinished, writing
+from jaxtext.files import unfinished
+from jaxtext.text.cache import writing
 from jaxtext.text.download import DATASETS, fetch
 from jaxtext.text.folder import Folder
 from jaxtext.text.formats import reading
@@ -21,7 +22,7 @@ from jaxtext.text.reader import CHUNK
 class Sources(NamedTuple):
     """Files to read one after the other as a single text."""
 
-    name: str  # short, of [A-Za-z0-9._-] only: fit for a directory's name
+    name: str  # short, of [A-Za-z0-9._-] only: it can be part of a directory's name
     paths: tuple[Path, ...]
 
 
@@ -36,29 +37,32 @@ def resolve(
     waiting: Callable[[], None] = lambda: None,
     warn: Callable[[str], None] = lambda text: None,
 ) -> Iterator[Sources]:
-    """Find the files that corpus specifications stand for.
+    """Finds the files that corpus specifications stand for.
 
-    A context manager because standard input, which can be read only once, is kept
-    in a temporary file for as long as the block lasts.
+    This is a context manager because standard input can be read only once: it is kept
+    in a temporary file until the block ends.
 
     Args:
-      specs: each one of ``stdlib`` (the running interpreter's own library source),
-        ``tinyshakespeare`` (downloaded once), ``-`` (standard input), a file, a
-        directory (every file below it, sorted; see `folder`) or a glob (``**`` crosses
-        directories, sorted). ``./stdlib`` is a file of that name. A single one need not
-        be in a list.
-      cache: root of the cache, for downloads and for standard input.
-      waiting: called again and again while standard input is read.
-      warn: told, in a sentence for each directory or glob, what was left out there:
-        what is hidden, runs, caches, pipes and devices, links to nothing or to what is
-        read already.
+      specs: A specification, or a list of them. Each is one of
+
+        - ``stdlib``: the source of the running Python's standard library
+        - ``tinyshakespeare``: downloaded the first time
+        - ``-``: standard input
+        - a file; ``./stdlib`` is a file of that name
+        - a directory: every file below it, sorted by path (see `folder`)
+        - a glob, sorted by path; ``**`` matches any number of directories
+      cache: The root of the cache, for downloads and standard input.
+      waiting: Called repeatedly while standard input is read.
+      warn: Called with a sentence for each directory or glob in which something was
+        left out: hidden files, runs, caches, pipes and devices, and links to nothing or
+        to a file that is already read.
 
     Yields:
-      The files in the order of ``specs``, named after the first of these.
+      The files in the order of `specs`. The name is that of the first one.
 
     Raises:
-      InputError: a specification that matches no file or one that cannot be read,
-        or a download or the cache that failed.
+      InputError: If a specification matches no file or one that cannot be read, if a
+        download fails, or if the cache cannot be written.
 
     Example:
       >>> with resolve(["stdlib"], cache=Path("cache")) as sources:
@@ -66,7 +70,7 @@ def resolve(
       ('stdlib', True)
     """
     words = [os.fsdecode(spec) for spec in _each(specs)]
-    if not words or "" in words:  # Path("") would be the working directory
+    if not words or "" in words:  # Path("") is the working directory
         raise InputError("expected a corpus, got nothing; name one")
     if words.count("-") > 1:
         raise InputError("standard input can be read only once; give - a single time")
@@ -75,10 +79,10 @@ def resolve(
         paths = tuple(path for sources in found for path in sources.paths)
         if not paths:
             raise InputError(
-                f"there are only runs in {' '.join(words)}, which are no text; give "
+                f"there are only runs in {' '.join(words)}, which are not text; use "
                 "another corpus"
             )
-        # Better now than after an hour spent on the files before the unreadable one.
+        # Checked now, not after an hour spent reading other files.
         for path in paths:
             _check_readable(path)
         yield Sources(_slug(found[0].name), paths)
@@ -111,16 +115,16 @@ def _find(
             "permissions"
         ) from error
     left_out = f"left out of {spec}: {folder.told()}" if folder.left_out else ""
-    # Of what a shell's * names, one may well hold nothing but runs.
+    # It is no error if one of the directories of a shell's * holds only runs.
     runs = folder.left_out["runs"] or folder.left_out["files of runs"]
     if not found.paths and not runs:
         is_directory = Path(spec).is_dir()
         nothing = (
             "the directory {} holds no files" if is_directory else "no file matches {}"
         )
-        raise InputError(f"{nothing.format(spec)}; {left_out or 'give another'}")
+        raise InputError(f"{nothing.format(spec)}; {left_out or 'use another'}")
     if left_out:
-        warn(f"{left_out}; name what you want to have read")
+        warn(f"{left_out}; to read any of it, give its path")
     return found
 
 
@@ -132,8 +136,8 @@ def _files(spec: str, folder: Folder) -> Sources:
         return Sources(path.resolve().name, tuple(folder.below(path)))
     if path.exists():
         raise InputError(
-            f"{spec} is neither a file nor a directory; pipe what it delivers to "
-            "standard input and give -"
+            f"{spec} is neither a file nor a directory; pipe its contents to standard "
+            "input and use -"
         )
     return _matches(spec, folder)
 
@@ -143,17 +147,18 @@ def _matches(pattern: str, folder: Folder) -> Sources:
         known = ", ".join(["stdlib", *DATASETS])
         raise InputError(
             f"no file, directory or data set is called {pattern}; check the path, or "
-            f"give one of the data sets {known}"
+            f"use one of the data sets {known}"
         )
     paths = tuple(folder.matching(pattern))
     return Sources(paths[0].stem if paths else "corpus", paths)
 
 
 def _standard_library() -> tuple[Path, ...]:
-    """List the top-level modules, the same on every machine with this Python.
+    """Lists the top-level modules that every build of this Python has.
 
-    Without ``_sysconfigdata*``, which is written when the interpreter is built, and
-    without what a distribution links in; ASCII, to keep the vocabulary at 96.
+    It leaves out ``_sysconfigdata*``, which differs between builds, and links, which
+    distributions add. Modules that are not ASCII are left out to keep the vocabulary at
+    96 characters.
     """
     directory = Path(sysconfig.get_path("stdlib"))
     paths = tuple(
@@ -165,7 +170,7 @@ def _standard_library() -> tuple[Path, ...]:
     )
     if not paths:
         raise InputError(
-            f"this Python has no library source in {directory}; install it or give "
+            f"this Python has no library source in {directory}; install it, or use "
             "another corpus"
         )
     return paths
@@ -183,7 +188,7 @@ def _spooled_stdin(directory: Path, waiting: Callable[[], None]) -> Iterator[Pat
         try:
             yield Path(file.name)
         except InputError as error:
-            # What is wrong with this file is wrong with what was piped.
+            # The temporary file holds what was piped.
             said = str(error).replace(file.name, "standard input")
             raise InputError(said) from error
 
@@ -203,5 +208,5 @@ def _check_readable(path: Path) -> None:
 
 
 def _slug(name: str) -> str:
-    # Neither a hidden directory nor something a command line takes for a flag.
+    # Without leading dots (hidden) and dashes (which look like a flag).
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:40] or "corpus"

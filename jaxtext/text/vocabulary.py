@@ -1,4 +1,4 @@
-"""Vocabulary: which symbols the network knows, and the id of each."""
+"""Vocabulary: the symbols that a model knows, and the id of each."""
 
 import codecs
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ MAX_CHARACTERS = 1 << 16  # ids are stored in at most 16 bits
 
 
 class StreamDecoder(Protocol):
-    """Turns ids into text as they arrive; ``final`` flushes what is left over."""
+    """Turns ids into text as they arrive. `final` flushes an incomplete character."""
 
     def __call__(self, ids: ArrayLike, final: bool = False) -> str: ...
 
@@ -27,13 +27,14 @@ class Vocabulary:
     """A one-to-one mapping between symbols and the ids ``0 .. len(vocabulary) - 1``.
 
     Args:
-      kind: ``"chars"``, a symbol is a character (a Unicode code point), or
-        ``"bytes"``, a symbol is a byte of the text in UTF-8, its value being its id.
-      characters: the distinct characters in ascending order, a character's id being
-        its position; empty for bytes.
+      kind: ``"chars"``: symbols are characters (Unicode code points). ``"bytes"``:
+        symbols are the bytes of the text in UTF-8, and the id of a byte is its value.
+      characters: The distinct characters in ascending order. The id of a character is
+        its position. Empty for bytes.
 
     Raises:
-      InputError: unknown kind, characters out of order or more than 65,536.
+      InputError: If the kind is unknown, or the characters are not in order or more
+        than 65,536.
 
     Example:
       >>> vocabulary = Vocabulary("chars", "abc")
@@ -68,24 +69,23 @@ class Vocabulary:
 
     @property
     def dtype(self) -> np.dtype:
-        """The type of ids: ``uint8`` for up to 256 symbols, else ``uint16``."""
+        """The dtype of ids: ``uint8`` for up to 256 symbols, else ``uint16``."""
         return np.dtype(np.uint8 if len(self) <= 256 else np.uint16)
 
     def encode(self, text: str | bytes) -> np.ndarray:
-        r"""Turn text into ids.
+        r"""Turns text into ids.
 
         Args:
-          text: any string, or bytes: as they are for a vocabulary of bytes, in UTF-8
-            for one of characters, which a byte order mark does not belong to; empty is
-            allowed.
+          text: A string, or bytes. A vocabulary of bytes takes bytes as they are. A
+            vocabulary of characters decodes them as UTF-8, without a byte order mark.
 
         Returns:
-          ``[N]`` ids of type ``dtype``, N counting characters or UTF-8 bytes.
+          The ids, ``[N]`` of type `dtype`, where N counts characters or UTF-8 bytes.
 
         Raises:
-          InputError: a character that is not in the vocabulary; for bytes one that
-            UTF-8 cannot represent (half of a surrogate pair); for characters bytes that
-            are not UTF-8.
+          InputError: If a character is not in the vocabulary. For a vocabulary of
+            bytes, if UTF-8 cannot represent a character (half of a surrogate pair). For
+            one of characters, if bytes are not UTF-8.
 
         Example:
           >>> Vocabulary("bytes").encode("é"), Vocabulary("bytes").encode(b"\xe9")
@@ -96,7 +96,7 @@ class Vocabulary:
                 return np.frombuffer(text, np.uint8)
             text = _decode(text)
         if self.kind == "chars":
-            # A surrogate is passed through to be reported as an unknown character.
+            # Surrogates are passed through, and reported as unknown characters.
             return self.encode_points(code_points(text, "surrogatepass"))
         try:
             return np.frombuffer(text.encode("utf-8"), np.uint8)
@@ -104,17 +104,17 @@ class Vocabulary:
             raise _unknown(ord(text[error.start]), error.start) from error
 
     def encode_points(self, points: np.ndarray) -> np.ndarray:
-        """Turn code points into ids; the fast path for long texts.
+        """Turns code points into ids. This is the fast path for long texts.
 
         Args:
-          points: ``[N]`` unsigned integers: code points, or for bytes the bytes. As
-            uint8, where that is possible, they are encoded three times as fast.
+          points: Code points (or for a vocabulary of bytes, bytes), ``[N]`` unsigned
+            integers. uint8 is encoded three times as fast.
 
         Returns:
-          ``[N]`` ids of type ``dtype``.
+          The ids, ``[N]`` of type `dtype`.
 
         Raises:
-          InputError: a code point that is not in the vocabulary.
+          InputError: If a code point is not in the vocabulary.
 
         Example:
           >>> Vocabulary("chars", "abc").encode_points(code_points("cab"))
@@ -125,9 +125,9 @@ class Vocabulary:
         if points.dtype == np.uint8 and len(self) < 256:
             encoded = points.tobytes().translate(self._id_of_byte)
             ids = np.frombuffer(encoded, np.uint8)
-            if ids.max(initial=0) < len(self):  # else to the error below
+            if ids.max(initial=0) < len(self):  # otherwise the error below is raised
                 return ids
-        # Clipping sends every point beyond the table to its last entry, which is -1.
+        # Points beyond the table are clipped to its last entry, which is -1.
         ids = self._id_of_point.take(points, mode="clip")
         if ids.size and ids.min() < 0:
             position = int(np.argmin(ids))
@@ -143,7 +143,10 @@ class Vocabulary:
 
     @cached_property
     def _id_of_byte(self) -> bytes:
-        """For up to 255 symbols: the ids of code points below 256, or 255."""
+        """The ids of all code points below 256, or 255 if unknown.
+
+        For vocabularies of up to 255 symbols.
+        """
         ids = self._id_of_point.take(np.arange(256), mode="clip")
         return ids.astype(np.uint8).tobytes()  # -1 becomes 255
 
@@ -152,13 +155,13 @@ class Vocabulary:
         return code_points(self.characters)
 
     def decode(self, ids: ArrayLike) -> str:
-        """Turn ids into text.
+        """Turns ids into text.
 
         Args:
           ids: ``[N]`` integers below ``len(self)``.
 
         Returns:
-          The text; bytes that are not valid UTF-8 become U+FFFD.
+          The text. Bytes that are not valid UTF-8 become U+FFFD.
 
         Example:
           >>> Vocabulary("bytes").decode([195, 169, 255])
@@ -167,11 +170,11 @@ class Vocabulary:
         return self.decoder()(ids, final=True)
 
     def decoder(self) -> StreamDecoder:
-        """Make a decoder that can be given the ids of one text piece by piece.
+        """Creates a decoder that takes the ids of a text in pieces.
 
         Returns:
-          A function ``(ids, final=False) -> str``. A multi-byte character comes out
-          with its last byte; ``final=True`` flushes an incomplete one as U+FFFD.
+          A function ``(ids, final=False) -> str``. It returns a character once it has
+          the last byte of it. ``final=True`` returns an incomplete one as U+FFFD.
 
         Example:
           >>> decode = Vocabulary("bytes").decoder()
@@ -189,14 +192,13 @@ class Vocabulary:
         return decode_bytes if self.kind == "bytes" else decode_characters
 
     def to_bytes(self, ids: ArrayLike) -> bytes:
-        r"""Turn ids into the bytes of the text.
+        r"""Turns ids into the bytes of the text.
 
         Args:
           ids: ``[N]`` integers below ``len(self)``.
 
         Returns:
-          The bytes that the ids are, for a vocabulary of bytes; else the characters in
-          UTF-8.
+          For a vocabulary of bytes, the bytes themselves; otherwise the text in UTF-8.
 
         Example:
           >>> Vocabulary("bytes").to_bytes([99, 233])
@@ -207,7 +209,7 @@ class Vocabulary:
         return self.decode(ids).encode()
 
     def to_json(self) -> dict[str, str]:
-        """Describe the vocabulary in a dict that JSON can hold.
+        """Returns the vocabulary as a dict that can be saved as JSON.
 
         Example:
           >>> Vocabulary("chars", "abc").to_json()
@@ -217,16 +219,16 @@ class Vocabulary:
 
     @classmethod
     def from_json(cls, data: Mapping[str, str]) -> "Vocabulary":
-        """Rebuild a vocabulary from what ``to_json`` returned.
+        """Creates a vocabulary from what `to_json` returned.
 
         Args:
-          data: with the keys ``kind`` and ``characters``.
+          data: A dict with the keys ``kind`` and ``characters``.
 
         Returns:
           An equal vocabulary.
 
         Raises:
-          InputError: a key is missing or its value is not allowed.
+          InputError: If a key is missing or its value is not valid.
 
         Example:
           >>> Vocabulary.from_json({"kind": "bytes", "characters": ""})
@@ -242,11 +244,11 @@ class Vocabulary:
 
 
 def code_points(text: str, errors: str = "strict") -> np.ndarray:
-    """Return the code points of a text.
+    """Returns the code points of a text.
 
     Args:
-      text: any string.
-      errors: how UTF-32 treats surrogates, as in ``str.encode``.
+      text: Any string.
+      errors: How surrogates are treated, as in ``str.encode``.
 
     Returns:
       ``[len(text)]`` uint32.
@@ -259,7 +261,7 @@ def code_points(text: str, errors: str = "strict") -> np.ndarray:
 
 
 def from_code_points(points: np.ndarray) -> str:
-    """Return the text that has these code points.
+    """Returns the text with the given code points.
 
     Args:
       points: ``[N]`` integers.
@@ -280,13 +282,13 @@ def _decode(text: bytes) -> str:
     except UnicodeDecodeError as error:
         raise InputError(
             f"expected UTF-8, got byte 0x{error.object[error.start]:02x} at position "
-            f"{error.start}; convert it, or train with --vocab bytes"
+            f"{error.start}; convert it, or train a model with --vocab bytes"
         ) from error
 
 
 def _unknown(point: int, position: int) -> InputError:
     return InputError(
         f"the character {chr(point)!r} (U+{point:04X}) at position {position} is not "
-        "in the vocabulary; leave it out, or train on a corpus that has it or with "
-        "--vocab bytes"
+        "in the vocabulary; leave it out, or train a model on a corpus that has it or "
+        "with --vocab bytes"
     )

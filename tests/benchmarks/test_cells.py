@@ -5,9 +5,9 @@ import os
 
 import cells
 import pytest
-import report
-import timing
-from workload import Workload, parse_shape
+from contest import report
+from measuring import timing
+from measuring.workload import Workload, parse_shape
 
 from jaxtext.errors import InputError
 

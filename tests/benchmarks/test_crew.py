@@ -3,12 +3,12 @@
 import json
 
 import cells
-import crew
 import jax
 import numpy as np
 import pytest
-from contestants_jax import contestant
-from workload import Workload
+from contest import crew
+from contest.jax_cells import contestant
+from measuring.workload import Workload
 
 from jaxtext.errors import InputError
 

@@ -4,8 +4,8 @@ import json
 import time
 
 import gpu_training
-import jobs
 import pytest
+from measuring import jobs
 
 GOOD = {
     "chars_per_second": 1000.0,

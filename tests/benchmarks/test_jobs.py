@@ -1,6 +1,6 @@
 """jobs.py: what came of a script, whatever became of it."""
 
-import jobs
+from measuring import jobs
 
 SCRIPTS = {
     "good": "print('a word'); print('{\"x\": 1}')",

@@ -3,7 +3,7 @@
 import json
 
 import quality
-import quality_tables
+from studies import tables
 
 from charlm import parse as char_flags
 
@@ -68,11 +68,11 @@ def test_tables_have_means_and_deviations():
             "evaluated": evaluated,
         }
 
-    table = quality_tables.table([line(0, 1.4), line(1, 1.6)])
+    table = tables.table([line(0, 1.4), line(1, 1.6)])
     row = table.splitlines()[-1]
     assert row.startswith("| C | B | 2 | 1,234 | 2.5 ± 0.0 | 1.5000 ± 0.1414 |")
     assert "| 1.4000 ± 0.1414 | 1.250 ± 0.000 | 180 ± 0 | 20,500 ± 707 |" in row
-    row = quality_tables.table([line(0, 1.4, None)]).splitlines()[-1]
+    row = tables.table([line(0, 1.4, None)]).splitlines()[-1]
     assert row.endswith("| 1.250 | – | – |")
 
 

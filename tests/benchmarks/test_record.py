@@ -3,7 +3,7 @@
 import json
 
 import pytest
-import record
+from measuring import record
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-import torch_train
+from loops import torch_train
 
 import jaxtext as jt
 

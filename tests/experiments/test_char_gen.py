@@ -162,7 +162,7 @@ def test_a_signal_in_any_phase_loses_nothing(corpus, tmp_path, capsys, monkeypat
         "charlm.planning.measure",
         "charlm.samples.generate",
         "charlm.run.evaluate",
-        "jaxtext.runs.checkpoint._write",
+        "jaxtext.runs.checkpoint.writer._write",
         "char_gen.result_of",
         "char_gen.print_samples",
     ]

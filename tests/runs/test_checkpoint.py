@@ -14,9 +14,10 @@ import pytest
 
 import jaxtext as jt
 from jaxtext.errors import InputError
-from jaxtext.runs import checkpoint, manifest
+from jaxtext.runs import checkpoint
+from jaxtext.runs.checkpoint import Checkpoints, manifest, writer
+from jaxtext.runs.checkpoint.contents import items_of
 from jaxtext.training import create_state
-from jaxtext.runs.checkpoint import Checkpoints
 
 
 def make_state(step=0):
@@ -111,7 +112,7 @@ def test_states_saved_before_there_was_an_average_are_restored(tmp_path):
     state = make_state(7)
     rest = Before(*state[:-1])._replace(params=())
     items = {"params": state.params, "training": rest}
-    checkpoint._write(tmp_path / "checkpoints" / "latest", 7, items, {}, 2)
+    writer._write(tmp_path / "checkpoints" / "latest", 7, items, {}, 2)
     found = Checkpoints(tmp_path).restore_latest(state).arrays
     assert jax.tree.structure(found) == jax.tree.structure(state)
     assert found.average == ()
@@ -151,8 +152,8 @@ def test_states_saved_when_layers_were_in_a_tuple_are_restored(cell, average, tm
     before = in_tuples(state)
     assert type(before.params["recurrent"]) is tuple
     assert type(before.opt_state[1][0].mu["recurrent"]) is tuple
-    items = checkpoint._items(before)
-    checkpoint._write(tmp_path / "checkpoints" / "latest", 7, items, {}, 2)
+    items = items_of(before)
+    writer._write(tmp_path / "checkpoints" / "latest", 7, items, {}, 2)
     found = Checkpoints(tmp_path).restore_latest(state).arrays
     assert jax.tree.structure(found) == jax.tree.structure(state)
     for a, b in zip(*map(jax.tree.leaves, (found, state)), strict=True):
@@ -293,7 +294,7 @@ def test_other_damage(tmp_path):
     directory = saved(tmp_path, 6, 7)
     manifest.verify(directory / "7", "latest 7")
     (directory / "7" / "params" / "more").write_text("")
-    with pytest.raises(manifest.DamageError, match="params/more is there in addition"):
+    with pytest.raises(manifest.DamageError, match="params/more was added"):
         manifest.verify(directory / "7", "latest 7")
     (directory / "7" / "params" / "more").unlink()
     (directory / "7").rename(directory / "8")
@@ -476,7 +477,7 @@ def test_another_shape_is_told_before_anything_is_read(tmp_path, monkeypatch):
     monkeypatch.setattr(ocp.Checkpointer, "restore", None)
     like = make_state()
     like = like._replace(carry=jax.tree.map(lambda x: x[:1], like.carry))
-    told = r"carry\.0\.c was saved with the shape \(2, 4\), and \(1, 4\) was expected"
+    told = r"carry\.0\.c was saved with the shape \(2, 4\), but \(1, 4\) was expected"
     with pytest.raises(InputError, match=told):
         Checkpoints(tmp_path).restore_latest(like)
 

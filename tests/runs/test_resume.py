@@ -9,8 +9,8 @@ import optax
 import pytest
 
 import jaxtext as jt
-from jaxtext.training import create_state, data_parallel
 from jaxtext.runs.checkpoint import Checkpoints
+from jaxtext.training import create_state, data_parallel
 from jaxtext.training.loop import run
 
 CELLS = {"rnn": jt.rnn, "lstm": jt.lstm, "gru": jt.gru}

@@ -33,8 +33,8 @@ from jax.sharding import SingleDeviceSharding
 import jaxtext as jt
 from jaxtext.errors import InputError
 from jaxtext.runs import distributed
-from jaxtext.training import create_state, data_parallel, evaluate
 from jaxtext.runs.agreement import agreement, of_first
+from jaxtext.training import create_state, data_parallel, evaluate
 from jaxtext.training.loop import run
 
 B, T, V, STEPS, SAVED = 16, 6, 7, 12, 5

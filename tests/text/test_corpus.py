@@ -111,7 +111,7 @@ def test_one_path_need_not_be_in_a_list(file, cache, spec):
 
 def test_what_is_left_out_of_a_folder_is_told(file, tmp_path, cache):
     (tmp_path / ".hidden").touch()
-    with pytest.warns(UserWarning, match=r"left out of .*: hidden \(1\); name"):
+    with pytest.warns(UserWarning, match=r"left out of .*: hidden \(1\); to read"):
         load(tmp_path, cache=cache)
 
 
@@ -174,7 +174,7 @@ def test_a_hundred_characters_are_enough(tmp_path, cache):
     ("options", "message"),
     [
         ({"limit": 0}, "limit of at least 1, got 0"),
-        ({"limit": 99}, "got 99; give a longer corpus or a higher limit"),
+        ({"limit": 99}, "got 99; use a longer corpus or a higher limit"),
         ({"vocab": "words"}, "expected --vocab chars or bytes, got 'words'"),
     ],
 )
@@ -303,7 +303,7 @@ def test_a_cache_that_cannot_be_written(file, tmp_path):
         (lambda path: os.truncate(path, 200), "200 bytes long"),
         (lambda path: os.truncate(path, path.stat().st_size - 1), "bytes long"),
         (lambda path: os.truncate(path, path.stat().st_size + 1), "bytes long"),
-        (lambda path: path.write_bytes(b"\0" * path.stat().st_size), "not those"),
+        (lambda path: path.write_bytes(b"\0" * path.stat().st_size), "hash is wrong"),
         (lambda path: np.save(path, np.zeros(3, np.uint8)), "bytes long"),
     ],
 )
@@ -339,7 +339,7 @@ def test_an_entry_of_another_vocabulary_is_not_taken(file, cache):
     *others, last = corpus.vocabulary.characters
     vocabulary = Vocabulary("chars", "".join([*others, chr(ord(last) + 1)]))
     text = entry.Description(corpus.sha256, vocabulary, len(corpus.ids))
-    with pytest.raises(entry.DamagedEntryError, match="not those that were written"):
+    with pytest.raises(entry.DamagedEntryError, match="its hash is wrong"):
         entry.open_ids(corpus.ids.path, text)
 
 
@@ -366,7 +366,7 @@ def test_a_disk_that_keeps_nothing_is_an_error(file, cache, monkeypatch):
         link(source, target)
 
     monkeypatch.setattr(os, "link", lose)
-    with pytest.raises(InputError, match=r"written and is damaged already .*disk"):
+    with pytest.raises(InputError, match=r"just written and is damaged already .*disk"):
         load([str(file)], cache=cache)
 
 

@@ -72,7 +72,7 @@ def test_what_is_unknown_is_named(tmp_path, text, said):
 
 def test_a_model_without_new_lines_reads_one_file_at_a_time(tmp_path):
     vocabulary = Vocabulary("chars", "abc")
-    with pytest.raises(InputError, match=r"'\\n' .*; between two files there is one"):
+    with pytest.raises(InputError, match=r"'\\n' .*; a newline is added between files"):
         encoded(tmp_path, "ab", "ca", vocabulary=vocabulary)
 
 

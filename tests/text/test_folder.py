@@ -35,7 +35,7 @@ def make_run(directory):
 
 
 TEXTS = ["a.txt", "b.txt"]
-SAID = "left out of {}: {}; name what you want to have read"
+SAID = "left out of {}: {}; to read any of it, give its path"
 
 
 def test_texts_alone_are_read_without_a_word(folder):
@@ -86,7 +86,7 @@ def test_what_a_shell_makes_of_a_star(folder):
     paths, said = found(*sorted(os.listdir()))
     assert paths == TEXTS
     assert len(said) == 2
-    with pytest.raises(InputError, match="there are only runs in mine, which are no"):
+    with pytest.raises(InputError, match="there are only runs in mine, which are not"):
         found("mine")
 
 

@@ -111,17 +111,17 @@ def test_a_python_without_the_module(file, monkeypatch):
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"\x28\xb5\x2f\xfd text", "zstd, and not read so; unpack it first: zstd -d"),
+        (b"\x28\xb5\x2f\xfd text", "zstd; unpack it first: zstd -d"),
         (archive("zip"), r"ZIP .*unzip"),
-        (archive("tar"), r"tar, .*tar -xf"),
-        (gzipped(archive("tar")), r"tar, .*tar -xf"),
-        (bz2.compress(gzipped(b"text")), r"gzip, .*gzip -d"),
+        (archive("tar"), r"tar; .*tar -xf"),
+        (gzipped(archive("tar")), r"tar; .*tar -xf"),
+        (bz2.compress(gzipped(b"text")), r"gzip; .*gzip -d"),
     ],
 )
 def test_other_archives_are_named_with_what_unpacks_them(file, kind, data, said):
     file.write_bytes(data)
     with pytest.raises(
-        InputError, match=rf"{file} is packed, by its first bytes {said}"
+        InputError, match=rf"{file} is packed: its first bytes are those of {said}"
     ):
         read(file, kind)
 
@@ -252,7 +252,7 @@ def test_a_disk_that_fails_amid_a_packed_file_is_no_damage(file, monkeypatch):
 def test_what_is_wrong_with_standard_input_is_said_of_it(tmp_path, monkeypatch):
     stdin = SimpleNamespace(buffer=io.BytesIO(archive("zip")))
     monkeypatch.setattr(sys, "stdin", stdin)
-    with pytest.raises(InputError, match=r"^standard input is packed, .*unzip"):
+    with pytest.raises(InputError, match=r"^standard input is packed: .*unzip"):
         load("-", cache=tmp_path)
 
 

@@ -1,0 +1,1 @@
+"""Cells of jaxtext and of other libraries, each in a process, timed in turns."""

@@ -1,0 +1,1 @@
+"""Training loops that are timed side by side: ours, and those of other libraries."""

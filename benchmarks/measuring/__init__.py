@@ -1,0 +1,1 @@
+"""What every measurement shares: what is timed, how, and what is recorded of it."""

@@ -1,0 +1,1 @@
+"""Presets with their variants, and the tables of their results."""

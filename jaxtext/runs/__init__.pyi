@@ -1,0 +1,13 @@
+"""The public modules. `jaxtext/runs/__init__.py` loads each when it is first used."""
+
+from . import agreement, checkpoint, distributed, interrupt, log, supervise, workdir
+
+__all__ = [
+    "agreement",
+    "checkpoint",
+    "distributed",
+    "interrupt",
+    "log",
+    "supervise",
+    "workdir",
+]

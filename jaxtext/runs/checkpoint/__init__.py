@@ -1,0 +1,54 @@
+"""Checkpoints of a run: what they contain, how they are saved, and how they are read.
+
+A run keeps two series under ``checkpoints/`` in its directory:
+
+- ``latest``: the whole training state, from which training continues exactly.
+- ``best``: the parameters with the best validation loss so far.
+
+Every checkpoint also contains `about`: plain JSON, such as the configuration and the
+vocabulary, so that nothing else is needed to use it. Arrays are saved and restored with
+Orbax.
+
+**Saving.** Orbax writes to ``saving-STEP``. When the disk has all of it, a manifest
+with the SHA-256 of every file is added, and the directory is renamed to ``STEP``. So a
+numbered directory is always a complete checkpoint, whenever the process was killed. If
+it is damaged later, the manifest detects it.
+
+**Restoring.** The manifest is checked first. A run that finds a damaged checkpoint
+moves it to ``checkpoints/damaged`` and uses the one before.
+
+- `Checkpoints` is for the run itself, which alone saves: `Checkpoints.save_latest`,
+  `Checkpoints.save_best`, `Checkpoints.restore_latest`.
+- `read_about` and `restore_params` are for other programs, which change nothing.
+
+Example:
+  >>> import tempfile, jax, optax, jaxtext as jt
+  >>> model, optimizer = jt.LanguageModel(jt.gru(8), vocab_size=5), optax.sgd(0.1)
+  >>> state = jt.training.create_state(model, optimizer, jax.random.key(0), 2)
+  >>> workdir = tempfile.mkdtemp()
+  >>> checkpoints = Checkpoints(workdir)
+  >>> checkpoints.save_latest(state, {"vocabulary": "abcde"})
+  >>> checkpoints.finish()
+  >>> read_about(workdir).about
+  {'vocabulary': 'abcde'}
+  >>> params = restore_params(workdir, like=state.params).arrays
+
+The modules, from the bottom up: `manifest`, `errors`, `by_path` and `shapes` are
+helpers. `arrays` reads and writes one checkpoint with Orbax. `series` knows the
+directories, and `contents` how a training state is stored. `writer` and `reader` have
+the names above.
+"""
+
+from jaxtext.runs.checkpoint.contents import Checkpoint
+from jaxtext.runs.checkpoint.reader import Which, read_about, restore_params
+from jaxtext.runs.checkpoint.series import Series
+from jaxtext.runs.checkpoint.writer import Checkpoints
+
+__all__ = [
+    "Checkpoint",
+    "Checkpoints",
+    "Series",
+    "Which",
+    "read_about",
+    "restore_params",
+]

@@ -1,0 +1,226 @@
+"""Saving the checkpoints of a run, and restoring them when it continues."""
+
+import contextlib
+import copy
+import errno
+import warnings
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jaxtext.errors import InputError
+from jaxtext.runs.agreement import of_first, together
+from jaxtext.runs.checkpoint import arrays, series
+from jaxtext.runs.checkpoint.contents import Checkpoint, items_of, state_of
+from jaxtext.runs.checkpoint.errors import as_os_error
+from jaxtext.runs.checkpoint.manifest import DamageError
+from jaxtext.training.state import TrainState
+from jaxtext.types import Params
+
+_NONE = -1  # no step
+
+
+class Checkpoints:
+    """The checkpoints of a run, for the run itself.
+
+    Creating it removes unfinished saves left by a killed process.
+
+    Saving happens in a thread: a save copies the state and returns.
+
+    If several processes train together, all of them save and restore at the same
+    steps. Each writes its share of the arrays, to a file system that they share, and
+    process 0 does everything else.
+
+    Args:
+      workdir: The run's directory. No other run may use it; see `workdir.claim`.
+      keep: How many checkpoints of the series ``latest`` to keep. At least two, since
+        one may be damaged.
+      warn: Called with a sentence when something goes wrong that does not stop the run,
+        such as a save that fails or a checkpoint that is damaged.
+
+    Raises:
+      InputError: If the checkpoints are behind a symbolic link, or `keep` is below 2.
+
+    Example:
+      >>> import tempfile, optax, jaxtext as jt
+      >>> model, optimizer = jt.LanguageModel(jt.gru(8), vocab_size=5), optax.sgd(0.1)
+      >>> state = jt.training.create_state(model, optimizer, jax.random.key(0), 2)
+      >>> checkpoints = Checkpoints(Path(tempfile.mkdtemp()))
+      >>> checkpoints.save_latest(state, {"vocabulary": "abcde"})
+      >>> checkpoints.finish()
+      >>> checkpoints.restore_latest(like=state).about
+      {'vocabulary': 'abcde'}
+    """
+
+    def __init__(
+        self,
+        workdir: Path | str,
+        *,
+        keep: int = 2,
+        warn: Callable[[str], None] = warnings.warn,
+    ):
+        self._root = Path(workdir) / "checkpoints"
+        if keep < 2:
+            raise InputError(f"expected to keep at least 2 checkpoints, got {keep}")
+        self._keep = keep
+        self._warn = warn
+        self._writer = ThreadPoolExecutor(1, "checkpoint")
+        self._pending: dict[str, Future[None]] = {}  # by series, the newest last
+        if jax.process_index() > 0:
+            return
+        Path(workdir).mkdir(parents=True, exist_ok=True)
+        for path in (self._root, *self._root.glob("*")):
+            # Removing checkpoints must not touch anything outside the directory.
+            if path.is_symlink():
+                raise InputError(
+                    f"{path} is a symbolic link; expected a directory. To use another "
+                    "disk, choose a --workdir there"
+                )
+        for name in ("latest", "best"):
+            series.recover(self._root / name)
+
+    def steps(self, name: series.Series) -> list[int]:
+        """Returns the steps of a series' checkpoints, in ascending order."""
+        return series.steps(self._root / name)
+
+    def save_latest(self, state: TrainState, about: dict[str, Any]) -> None:
+        """Saves the whole training state. The disk has it when `finish` returns.
+
+        Args:
+          state: The state, its carry ``[B, …]`` as `DataParallel.collect` returns it.
+            It is copied, so you can go on with it at once.
+          about: JSON to save with it.
+        """
+        self._save("latest", int(state.step), items_of(state), about, self._keep)
+
+    def save_best(self, step: int, params: Params, about: dict[str, Any]) -> None:
+        """Saves parameters as the best so far, and removes the best before them."""
+        self._save("best", step, {"params": params}, about, keep=1)
+
+    def forget_after(self, step: int) -> None:
+        """Removes states with more steps than that, when a run goes back."""
+        self._settle_all()
+        if jax.process_index() == 0:
+            for other, path in series.newest_first(self._root / "latest"):
+                if other > step:
+                    series.remove(path)
+
+    def finish(self) -> None:
+        """Waits until all saves are on the disk.
+
+        Raises:
+          OSError: If the last save failed. Earlier checkpoints are unchanged.
+        """
+        saves = list(self._pending.values())
+        self._pending.clear()
+        for save in saves[:-1]:
+            _settle(save)
+        for save in saves[-1:]:
+            save.result()
+
+    def restore_latest(
+        self, like: TrainState, *, up_to: int | None = None
+    ) -> Checkpoint | None:
+        """Restores the newest training state that is undamaged.
+
+        Damaged ones are moved to ``checkpoints/damaged``, with a warning.
+
+        Args:
+          like: A state of the same structure, or its shapes (``jax.eval_shape``).
+          up_to: If given, states with more steps are ignored.
+
+        Returns:
+          The checkpoint, its arrays being a `TrainState`; ``None`` if there is none.
+
+        Raises:
+          InputError: If all checkpoints are damaged, or if the newest is of another
+            model.
+        """
+        self._settle_all()
+        items = items_of(like)
+        while True:
+            step = _NONE
+            with together():
+                if jax.process_index() == 0:
+                    step = self._newest_undamaged(up_to)
+            step = int(of_first(step))
+            if step == _NONE:
+                return None
+            path = self._root / "latest" / str(step)
+            try:
+                found = arrays.restore(path, items)
+            except OSError as error:  # the disk failed after the check
+                if jax.process_count() > 1 or error.errno != errno.EIO:
+                    raise
+                self._set_aside(path, error)
+                continue
+            return found._replace(arrays=state_of(found.arrays))
+
+    def _settle_all(self):
+        for save in self._pending.values():
+            _settle(save)
+
+    def _newest_undamaged(self, up_to):
+        for step, path in series.newest_first(self._root / "latest"):
+            if up_to is not None and step > up_to:
+                continue
+            try:
+                series.verify(path)
+            except DamageError as damage:
+                self._set_aside(path, damage)
+            else:
+                return step
+        damaged = self._root / "damaged"
+        if any(damaged.glob("latest-*")):
+            raise InputError(
+                f"every checkpoint of this run is damaged; they are in {damaged}. "
+                "Restore the directory from a copy, or remove it to start again"
+            )
+        return _NONE
+
+    def _set_aside(self, path, damage):
+        aside = series.set_aside(path, self._root / "damaged")
+        self._warn(
+            f"the checkpoint {path} is damaged: {damage}; it was moved to {aside}, "
+            "and the one before it is used"
+        )
+
+    def _save(self, name, step, items, about, keep):
+        # The next training step reuses the buffers of the state.
+        items, about = jax.tree.map(lambda x: x.copy(), items), copy.deepcopy(about)
+        if name in self._pending:  # at most one save waits, however slow the disk is
+            _settle(self._pending.pop(name))
+
+        def write():
+            try:
+                _write(self._root / name, step, items, about, keep)
+            except Exception as error:
+                error = as_os_error(error)
+                self._warn(
+                    f"step {step} could not be saved as {name} in {self._root} "
+                    f"({error.strerror or error}); earlier checkpoints are good, and "
+                    "the next save tries again"
+                )
+                raise error from None
+
+        self._pending[name] = self._writer.submit(write)
+
+
+def _settle(save: Future[None]) -> None:
+    """Waits for a save. If it failed, a warning has said so."""
+    with contextlib.suppress(OSError):
+        save.result()
+
+
+def _write(directory, step, items, about, keep):
+    """Saves a checkpoint and removes those that it supersedes."""
+    try:
+        arrays.save(series.saving(directory, step), items, about)
+        if jax.process_index() == 0:
+            series.commit(directory, step, keep)
+    finally:
+        if jax.process_index() == 0:
+            series.discard(directory, step)

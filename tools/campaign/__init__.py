@@ -1,0 +1,1 @@
+"""The families of faults that ``tools/faults.py`` tries, and what they share."""

@@ -1,0 +1,191 @@
+"""How long one step of a recurrent layer takes on a TPU, read from its schedule.
+
+    python tools/tpu_schedule.py
+    python tools/tpu_schedule.py --backends scan,fused --hidden 512 --chips v6e
+    python tools/tpu_schedule.py --out benchmarks/results/tpu-schedule.json
+
+Needs ``pip install libtpu`` and no TPU. What is counted, and what is not, is told in
+``benchmarks/README.md``. The last line on standard output is one JSON object; all else
+goes to standard error.
+
+Exit status: 0 finished; 1 something did not compile; 2 bad input.
+"""
+
+import jaxtext.needs_experiments  # noqa: F401 (first)
+
+import checkout  # noqa: F401 (first)
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+from measuring import record
+from measuring.workload import DIRECTIONS, Workload
+from schedules.compiler import CHIPS, Layer, compiled_all
+from schedules.layers import asked
+
+from jaxtext.errors import InputError
+from jaxtext.streams import script
+
+SCAN = "scan"
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Config:
+    """Read from its schedule how long one step of a layer takes on a TPU.
+
+    Lists may be given with commas.
+    """
+
+    cells: tuple[str, ...] = ("lstm", "gru")
+    """Cells: rnn, lstm, gru."""
+    hidden: tuple[str, ...] = ("512", "1024")
+    """Widths of the layer, and of its input."""
+    batch: tuple[str, ...] = ("128",)
+    """Sequences side by side."""
+    time: int = 128
+    """Steps of each."""
+    chips: tuple[str, ...] = ("v5e", "v6e")
+    """Chips: v5e, v6e."""
+    directions: tuple[str, ...] = DIRECTIONS
+    """Directions: forward, forward_backward."""
+    backends: tuple[str, ...] = ("scan", "fused")
+    """Backends of jaxtext; all others are compared with scan."""
+    dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    """Type of the computation and the inputs; parameters are float32."""
+    jobs: int = 1
+    """Compile so many at once."""
+    out: Path | None = None
+    """Also write the JSON to this file; one of the same versions is added to."""
+
+
+def parse(argv: Sequence[str] | None = None) -> tuple[Config, list[Layer]]:
+    """Reads the command line.
+
+    Raises:
+      InputError: If a value is not one that is known, or libtpu is not installed.
+    """
+    config = tyro.cli(Config, args=argv)
+    return config, asked(config, config.backends)
+
+
+def measure(config: Config, works: list[Layer]) -> dict[str, Any]:
+    """Compiles every layer, and says what became of it on the way."""
+    versions = record.versions()
+    rows = earlier(config.out, versions, works)
+
+    def show(layer, found):
+        told = _told(_row(layer, found))
+        print(f"{layer.name()}: {told}", file=sys.stderr, flush=True)
+
+    found = compiled_all(works, schedule=True, jobs=config.jobs, show=show)
+    rows += [_row(*pair) for pair in zip(works, found, strict=True)]
+    return {"rows": rows, "versions": versions}
+
+
+def earlier(
+    path: Path | None, versions: dict[str, str], works: Sequence[Layer]
+) -> list[Row]:
+    """The rows that a file holds, if there is one, without those of `works`.
+
+    Raises:
+      InputError: If they come from other versions.
+    """
+    if path is None or not path.exists():
+        return []
+    found = json.loads(path.read_text("utf-8"))
+    if found["versions"] != versions:
+        raise InputError(f"--out: {path} is of other versions; take another file")
+    anew = [_row(layer, {}) for layer in works]
+    return [row for row in found["rows"] if not any(row | new == row for new in anew)]
+
+
+def _row(layer: Layer, found: dict[str, Any]) -> Row:
+    work, chip = layer.work, CHIPS[layer.chip]
+    row = {"chip": layer.chip, "backend": layer.backend, "direction": layer.direction}
+    row |= work._asdict() | found
+    if "steps" in found:
+        total = found["steps"]["total"]
+        least = max(
+            total["slots"] / chip.clock, total["hbm_bytes"] / chip.bytes_per_second
+        )
+        row["microseconds_at_least"] = 1e6 * least
+        if work.dtype == "bfloat16":
+            ideal = work.flops(layer.direction) / work.time / chip.flops_per_slot
+            row["fraction_of_matmul"] = ideal / total["slots"]
+    return row
+
+
+def _told(row):
+    for failure in ("failed", "unknown"):
+        if failure in row:
+            return f"{failure}: {row[failure]}"
+    total = row["steps"]["total"]
+    return (
+        f"{_slots(row, 'total')} slots a step, {_slots(row, 'loop')} in the loop; "
+        f"HBM {total['hbm_bytes'] / 1024:,.0f} KiB"
+    )
+
+
+def _slots(row, part):
+    """Slots, marked where more than a few of them may in fact be jumped over."""
+    share, total = row["steps"][part], row["steps"]["total"]
+    most = "≤ " * (200 * share["assumed"] > total["slots"])
+    return f"{most}{share['slots']:,.0f}"
+
+
+def table(rows: list[Row]) -> str:
+    """The table for ``benchmarks/README.md``: slots a step, and scan's beside ours."""
+    lines = [
+        "| chip, direction, cell BxTxH | backend | loop | outside | slots a step "
+        "| bundles | of matmul | HBM, KiB | waits | µs at least | scan / this |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    scans = {_place(row): row for row in rows if row["backend"] == SCAN}
+    for row in rows:
+        size = f"{row['batch']}x{row['time']}x{row['hidden']}"
+        direction = row["direction"].replace("_", "+")
+        head = f"{row['chip']}, {direction}, {row['cell']} {size}"
+        if "steps" not in row:
+            lines.append(f"| {head} | {row['backend']} | {_told(row)} |" + " |" * 8)
+            continue
+        total = row["steps"]["total"]
+        scan = scans.get(_place(row), {}).get("steps")
+        fraction = row.get("fraction_of_matmul")
+        cells = [
+            head,
+            row["backend"],
+            *(_slots(row, part) for part in ("loop", "outside", "total")),
+            f"{total['bundles']:,.0f}",
+            "" if fraction is None else f"{fraction:.0%}",
+            f"{'≥ ' * (total['unsized'] > 0)}{total['hbm_bytes'] / 1024:,.0f}",
+            f"{total['waits']:.1f}",
+            f"{row['microseconds_at_least']:.2f}",
+            "" if scan is None else f"{scan['total']['slots'] / total['slots']:.2f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _place(row):
+    """What two backends have to share to be compared."""
+    return row["chip"], row["direction"], *(row[name] for name in Workload._fields)
+
+
+@script
+def main(argv: Sequence[str] | None = None) -> int:
+    """Compiles, and prints the result as the last line."""
+    config, works = parse(argv)
+    result = measure(config, works)
+    print(table(result["rows"]), file=sys.stderr)
+    record.print_last_line(result, config.out)
+    return int(any("failed" in row for row in result["rows"]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
