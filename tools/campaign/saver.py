@@ -26,17 +26,31 @@ _warnings: list[str] = []
 
 @functools.cache
 def _first() -> TrainState:
+    """A state without its key, drawn by NumPy so that nothing has to be compiled."""
     model = jt.LanguageModel(jt.stack(jt.lstm(8), jt.dropout(0.2)), 17)
-    return create_state(model, optax.adam(1e-3), jax.random.key(0), 4)
+    shapes = jax.eval_shape(
+        lambda key: create_state(model, optax.adam(1e-3), key, 4), jax.random.key(0)
+    )
+    draw = np.random.default_rng(0)
+
+    def drawn(x):
+        if jnp.issubdtype(x.dtype, jnp.floating):
+            return draw.standard_normal(x.shape, x.dtype)
+        return np.zeros(x.shape, x.dtype)
+
+    return jax.tree.map(drawn, shapes._replace(key=None))
 
 
 def state_of(step: int) -> TrainState:
-    """A state whose every number tells the step."""
+    """A state in which every number depends on the step."""
 
     def moved(x):
-        return x + step * 0.001 if jnp.issubdtype(x.dtype, jnp.floating) else x
+        if jnp.issubdtype(x.dtype, jnp.floating):
+            x = x + x.dtype.type(step * 0.001)
+        return jnp.asarray(x)
 
-    return jax.tree.map(moved, _first())._replace(step=jnp.int32(step))
+    state = jax.tree.map(moved, _first())
+    return state._replace(key=jax.random.key(0), step=jnp.int32(step))
 
 
 def fingerprint(state: TrainState) -> str:
