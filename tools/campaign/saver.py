@@ -1,7 +1,7 @@
-"""A small process that saves and restores what it is told to, line by line.
+"""A small process that saves and restores on order, one line each.
 
-The state of a step is a function of the step, so that what is restored can be told from
-what was saved without keeping it. Orders and answers are JSON.
+The state of a step is a function of the step, so that a restored state can be compared
+with the saved one without keeping it. Orders and answers are JSON.
 """
 
 import functools
@@ -22,6 +22,7 @@ from jaxtext.runs.checkpoint import Checkpoints, restore_params
 from jaxtext.training.state import TrainState, create_state
 
 _warnings: list[str] = []
+_opened: dict[str, Checkpoints] = {}
 
 
 @functools.cache
@@ -62,14 +63,15 @@ def fingerprint(state: TrainState) -> str:
     return digest.hexdigest()
 
 
-@functools.cache
-def _checkpoints(workdir: str) -> Checkpoints:
-    """Those of a directory, as the one process that writes them has them."""
-    return Checkpoints(Path(workdir), warn=_warnings.append)
+def _checkpoints(workdir: str, *, anew: bool = False) -> Checkpoints:
+    """The checkpoints of a directory; `anew` as in a process that has just begun."""
+    if anew or workdir not in _opened:
+        _opened[workdir] = Checkpoints(Path(workdir), warn=_warnings.append)
+    return _opened[workdir]
 
 
 def save(workdir: str, step: int, best: bool = False) -> dict[str, Any]:
-    """Saves the state of a step, or its parameters, and waits until it is written."""
+    """Saves the state of a step, or its parameters, and waits for the disk."""
     _warnings.clear()
     checkpoints = _checkpoints(workdir)
     about = {"saved": step}
@@ -82,11 +84,14 @@ def save(workdir: str, step: int, best: bool = False) -> dict[str, Any]:
 
 
 def restore(workdir: str, again: bool = False) -> dict[str, Any]:
-    """Restores the newest state that is good, and compares it with that of its step."""
+    """Restores the newest good state, and compares it with that of its step.
+
+    Args:
+      workdir: The run.
+      again: Whether the process goes on, and does not act as one that has just begun.
+    """
     _warnings.clear()
-    if not again:  # a run that has just begun
-        _checkpoints.cache_clear()
-    found = _checkpoints(workdir).restore_latest(state_of(0))
+    found = _checkpoints(workdir, anew=not again).restore_latest(state_of(0))
     if found is None:
         return {"step": None, "equal": True, "warnings": [*_warnings]}
     equal = fingerprint(found.arrays) == fingerprint(state_of(found.step))
@@ -95,7 +100,7 @@ def restore(workdir: str, again: bool = False) -> dict[str, Any]:
 
 
 def read(workdir: str) -> dict[str, Any]:
-    """Restores the best parameters, as another process than the one that saves."""
+    """Restores the best parameters, as a process does that never saves."""
     warnings: list[str] = []
     found = restore_params(Path(workdir), state_of(0).params, warn=warnings.append)
     same = jax.tree.map(np.array_equal, found.arrays, state_of(found.step).params)
