@@ -1,9 +1,9 @@
 """Agreement between the processes of a run, before training and after each step.
 
-Before training, the processes compare by messages what they are about to do (`together`,
-`check_alike`, `told_by_all`). If one of them cannot take part, or differs, all of them
-report it and stop. During training, `agreement` and `of_first` let them decide the same
-where a decision depends on the time or on a signal.
+Before training, the processes compare by messages what they are about to do
+(`together`, `check_alike`, `told_by_all`). If one of them cannot take part, or differs,
+all of them report it and stop. During training, `agreement` and `of_first` let them
+decide the same where a decision depends on the time or on a signal.
 """
 
 import contextlib
