@@ -32,7 +32,7 @@ test-versions: $(VENV)/installed-test
 
 ## Builds the documentation site in docs/_build. Needs no network; warnings are errors.
 docs: $(VENV)/installed-docs
-	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build
+	$(BIN)/sphinx-build -E -W --keep-going -q -b html docs docs/_build
 	@echo "The site is in docs/_build/index.html"
 
 ## Builds the wheel and the source distribution, and tries the wheel outside the checkout.
