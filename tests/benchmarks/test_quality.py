@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 import quality
 from charlm import parse as char_flags
 from studies import tables
@@ -10,6 +11,7 @@ TEXT = "the quick brown fox jumps over the lazy dog. (what a day!)\n" * 60
 SMALL = "--hidden 8 --batch-size 8 --seq-len 8 --minutes 1 --eval-every 5"
 
 
+@pytest.mark.thorough
 def test_a_study_goes_on_where_it_stopped(tmp_path, capsys, monkeypatch):
     (tmp_path / "text").write_text(TEXT)
     variants = (quality.Variant("A", SMALL),)
