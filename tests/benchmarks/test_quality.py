@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 import quality
 from studies import tables
 from studies.variants import Study, Variant
@@ -12,6 +13,7 @@ TEXT = "the quick brown fox jumps over the lazy dog. (what a day!)\n" * 60
 SMALL = "--hidden 8 --batch-size 8 --seq-len 8 --minutes 1 --eval-every 5"
 
 
+@pytest.mark.thorough
 def test_a_study_goes_on_where_it_stopped(tmp_path, capsys, monkeypatch):
     (tmp_path / "text").write_text(TEXT)
     variants = (Variant("A", SMALL),)
