@@ -6,6 +6,7 @@ batch is handed to a training step.
 
 from jaxtext.text.batches import Batch, Streams, Windows, fit, split
 from jaxtext.text.corpus import Corpus, load
+from jaxtext.text.documents import pad_documents
 from jaxtext.text.file_array import FileArray, Ids
 from jaxtext.text.vocabulary import Vocabulary
 
@@ -19,5 +20,6 @@ __all__ = [
     "Windows",
     "fit",
     "load",
+    "pad_documents",
     "split",
 ]
