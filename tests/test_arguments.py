@@ -366,7 +366,7 @@ WRONG = {
     ),
     "more predictions than symbols": (
         lambda: MODEL.apply(OF_MODEL, None, [[1, 2]], last=3),
-        "last: expected at most as many as there are ids, got 3 of int32[1,2]",
+        "last: expected at most the number of positions in ids, got 3 for int32[1,2]",
     ),
     "vectors for ids": (
         lambda: MODEL.apply(OF_MODEL, None, [[1.0, 2.0]]),
