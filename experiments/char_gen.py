@@ -4,13 +4,12 @@
     python experiments/char_gen.py --cell gru --corpus my.txt --steps 10000
     python experiments/char_gen.py --preset tutorial --epochs 2
 
-The same command again goes on where the run stopped, or prints the result again if it
-is finished. So does ``--workdir DIR`` alone: the run remembers the flags that it was
-given. Ctrl-C saves and stops. The run's directory holds what the run is
-(``config.json``), the flags that it was given (``flags.json``), metrics
-(``metrics.jsonl``), loss curve (``curve.png``), checkpoints and, when it is finished,
-its result (``result.json``): the JSON object that is printed where standard output is
-no terminal.
+Give the same command again to continue a run that was stopped, or to print the result
+of a finished one. ``--workdir DIR`` alone is enough: a run remembers its flags. Ctrl-C
+saves and stops. The run's directory holds what the run is (``config.json``), its flags
+(``flags.json``), metrics (``metrics.jsonl``), the loss curve (``curve.png``),
+checkpoints and, when it is finished, its result (``result.json``). The result is also
+printed as a JSON object if standard output is not a terminal.
 
 Exit status:
   0        finished
@@ -37,24 +36,22 @@ import jaxtext.needs_experiments  # noqa: F401 (first)
 import logging
 import sys
 from collections.abc import Sequence
-from functools import partial
 
 import jax
+
 from charlm.config import Config
 from charlm.open import open_run
 from charlm.parse import parse
-from charlm.plan import say_how_it_ended
-from charlm.result import commands, result_of, summary
-from charlm.run import Clock, DivergedError, GoneError
+from charlm.result import Result, commands, result_of, summary
+from charlm.run import Clock, Run
 from charlm.samples import print_samples
-from charlm.train import train
-from common.screen import Screen, print_result, screen
-
-from jaxtext.errors import InputError
-from jaxtext.runs import distributed
-from jaxtext.runs.interrupt import Request, Stopped, requests_to_stop
+from charlm.status import in_all_processes
+from charlm.training import open_training
+from common.screen import Screen, print_result
+from jaxtext.runs.interrupt import Request
 from jaxtext.runs.workdir import write_json
-from jaxtext.streams import say, script
+from jaxtext.streams import script
+from jaxtext.training.loop import run as run_steps
 
 
 def since_start() -> float:
@@ -73,67 +70,52 @@ def main(argv: Sequence[str] | None = None, clock: Clock = since_start) -> int:
     # What Orbax logs as errors, and at length, reaches us as exceptions too.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
     config = parse(argv, about=__doc__)
-    work = partial(attempt, config, clock)
-    if not config.distributed:
-        return work()
-    return distributed.run(
-        work,
-        config.coordinator,
-        config.num_processes,
-        config.process_id,
-        heartbeat_seconds=config.heartbeat_seconds,
-    )
 
+    def work(display, stop):
+        experiment(config, display, stop, clock)
 
-def attempt(config: Config, clock: Clock) -> int:
-    """Runs the experiment, says what ended it, and returns the exit status."""
-    try:
-        with requests_to_stop() as stop, screen(jax.process_index() > 0) as display:
-            experiment(config, display, stop, clock)
-    except Stopped as stopped:
-        (number,) = stopped.args
-        say(f"stopped by signal {number}; the same command goes on from what is saved")
-        return 128 + number
-    except (InputError, GoneError) as error:
-        say(f"error: {error}")
-        return 2
-    except OSError as error:  # in a process that does not hold the directory
-        say(f"error: {error}; what was saved is good")
-        return 2
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        say(
-            f"error: out of memory ({str(error).splitlines()[0]}); give a smaller "
-            "--batch-size, or --slices or --remat, which need less; what was saved is "
-            "good"
-        )
-        return 2
-    except DivergedError as error:
-        say(f"error: {error}")
-        return 3
-    return 0
+    return in_all_processes(config, work)
 
 
 def experiment(config: Config, display: Screen, stop: Request, clock: Clock) -> None:
-    """Opens the run, takes it to its end or to a signal, and reports."""
-    with open_run(config, display, clock, stop) as run:
-        if run.result is None:
+    """Opens the run, trains it to its end or until a signal, and reports the result."""
+    with open_run(config, display, clock, stop) as (run, result):
+        if result is None:
             train(run, display)
-            if config.sample_every != 0:
-                print_samples(run, display)
-            say_how_it_ended(run, display)
-            run.result = result_of(run, display)
-            if jax.process_index() == 0:
-                write_json(run.workdir / "result.json", run.result)
+            result = finish(run, display)
         else:
             display.say("this run is finished; here is its result again")
         display.stop()
         if jax.process_index() == 0:
-            display.tell(summary(run.result))
-            display.say(f"what to type next:\n{commands(run)}", verbatim=True)
+            display.tell(summary(result, len(run.validation)))
+            display.say(f"what to type next:\n{commands(run, result)}", verbatim=True)
     if jax.process_index() == 0:
-        print_result(run.result, run.workdir / "result.json")
+        print_result(result, run.workdir / "result.json")
+
+
+def train(run: Run, display: Screen) -> None:
+    """Trains until the plan or the time is used up, and saves the state."""
+    with open_training(run, display) as training:
+        over = training.before_step()
+        while not over:
+            now, end = run.progress, run.plan.steps
+            steps = run_steps(run.parallel, now.state, run.batch, now.step, end)
+            for step in steps:
+                training.after_step(step)
+                over = training.before_step()
+                if over or run.progress.state is not step.state:
+                    break  # the run went back, or its schedule was planned anew
+
+
+def finish(run: Run, display: Screen) -> Result:
+    """Prints a last sample, evaluates the best parameters, and writes the result."""
+    if run.config.sample_every != 0:
+        print_samples(run, display)
+    run.plan.tell_end(run.progress.step, display)
+    result = result_of(run, display)
+    if jax.process_index() == 0:
+        write_json(run.workdir / "result.json", result)
+    return result
 
 
 if __name__ == "__main__":

@@ -37,6 +37,10 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+import jaxtext as jt
 from charlm.build import build_model
 from charlm.parse import parse
 from common.few import FEW
@@ -45,10 +49,6 @@ from common.flags import read
 from common.names import no_flag
 from common.screen import print_result, screen
 from common.values import Count, Directory, Positive, Seed
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
-
-import jaxtext as jt
 from jaxtext.errors import InputError
 from jaxtext.streams import say, script
 

@@ -41,16 +41,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+
 from charlm import config as char_config
 from charlm import parse as char_flags
-from charlm.options import TwoOrMore
+from charlm.config import TwoOrMore
 from common.screen import Screen, print_result, screen
+from jaxtext.streams import script
+from jaxtext.types import Device
 from tpu_step.chips import find_slice
 from tpu_step.program import DoesNotFitError, backends, compile_step
 from tpu_step.report import bound, heading, report, shortage
-
-from jaxtext.streams import script
-from jaxtext.types import Device
 
 DOES_NOT_FIT = 3
 

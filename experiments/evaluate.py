@@ -30,6 +30,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+
+import jaxtext as jt
 from charlm.build import restore
 from charlm.checkpoints import Which, described
 from charlm.config import WINDOWS
@@ -39,8 +41,6 @@ from common.screen import Screen, print_result, screen
 from common.values import Count, NotNegative, Positive, Whole
 from evaluation import page as eval_page
 from evaluation import text as eval_text
-
-import jaxtext as jt
 from jaxtext.errors import InputError
 from jaxtext.runs import checkpoint
 from jaxtext.streams import script

@@ -31,21 +31,21 @@ from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
+from matplotlib.figure import Figure
+
+import jaxtext as jt
 from common.few import FEW
 from common.figures import COLOURS, NAMES, save
 from common.flags import read
 from common.screen import Screen, print_result, screen
 from common.values import Directory, Seed, at_least
-from matplotlib.figure import Figure
+from jaxtext.cells.affine import affine
+from jaxtext.streams import script
+from jaxtext.types import Array, Params
 from recall.learn import begin, losses
 from recall.run import Run, trained
 from recall.suite import PROBLEMS, build
 from recall.tasks import TASKS, Task
-
-import jaxtext as jt
-from jaxtext.cells.affine import affine
-from jaxtext.streams import script
-from jaxtext.types import Array, Params
 
 Curves = dict[str, Array]
 

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+
 from charlm.build import restore
 from charlm.checkpoints import Which, described
 from common.flags import read
@@ -35,7 +36,6 @@ from evaluation import text as eval_text
 from inside.page import Finding, page
 from inside.properties import properties
 from inside.units import Units, watch
-
 from jaxtext.errors import InputError
 from jaxtext.runs import checkpoint
 from jaxtext.streams import script

@@ -36,14 +36,13 @@ from common.few import FEW
 from common.flags import read
 from common.screen import Screen, print_result, screen
 from common.values import Count, Directory, Seed
-from recall.pictures import draw, summary
-from recall.run import Line, Run, another, make, same
-from recall.suite import PROBLEMS
-
 from jaxtext.errors import InputError
 from jaxtext.files import write_durably
 from jaxtext.streams import say, script
 from jaxtext.versions import with_flags
+from recall.pictures import draw, summary
+from recall.run import Line, Run, another, make, same
+from recall.suite import PROBLEMS
 
 
 def _cores() -> int:

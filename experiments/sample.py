@@ -26,12 +26,12 @@ from typing import Annotated, TypeAlias
 
 import jax
 import numpy as np
+
 from charlm.build import restore
 from charlm.checkpoints import Which, described
 from charlm.samples import neutral_prompt
 from common.flags import read
 from common.values import Bound, Directory, Seed, Whole
-
 from jaxtext.errors import InputError
 from jaxtext.generation import generate
 from jaxtext.generation.sampling import HOTTEST

@@ -6,10 +6,10 @@ import shlex
 from pathlib import Path
 
 import pytest
-from charlm import parse as char_flags
-from common.flags import read
 
 import jaxtext
+from charlm import parse as char_flags
+from common.flags import read
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [

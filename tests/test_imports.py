@@ -1,7 +1,16 @@
-"""Imports run downwards only: a module may import what stands before it here."""
+"""Imports run downwards only.
+
+In the library a module may import what stands before it in a list. In experiments/,
+benchmarks/ and tools/ the rules follow from the files: there are no cycles, and nothing
+imports a script.
+"""
 
 import ast
+import graphlib
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 import jaxtext
 
@@ -39,45 +48,124 @@ LAYERS = [
 APART = {("training", "generation"), ("generation", "training"), ("runs", "generation")}
 # What `text`, which does without JAX, may import.
 ALONE = "text", "errors", "locks", "files", "quantities"
-ROOT = Path(jaxtext.__file__).parent
+LIBRARY = Path(jaxtext.__file__).parent
+ROOT = LIBRARY.parent
+# Folders that are searched for modules by name. Each may import from those before it.
+FOLDERS = ("experiments", "benchmarks", "tools")
 
 
-def imported(path):
-    """The parts of jaxtext that a file imports, by their first name."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
-            "jaxtext"
-        ):
-            inner = node.module.split(".")[1:]
-            yield from inner[:1] or [alias.name for alias in node.names]
+def imported(path: Path) -> Iterator[tuple[str, str]]:
+    """What a file imports: a module, and the name that it takes from there, if any."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield from ((node.module, alias.name) for alias in node.names)
         if isinstance(node, ast.Import):
-            yield from (
-                alias.name.partition(".")[2].split(".")[0]
-                for alias in node.names
-                if alias.name.startswith("jaxtext.")
-            )
+            yield from ((alias.name, "") for alias in node.names)
+
+
+def tops(path: Path) -> set[str]:
+    """The packages that a file imports from."""
+    return {module.split(".")[0] for module, _ in imported(path)}
+
+
+def modules(folder: Path) -> dict[str, Path]:
+    """The modules in a folder that is searched for them, by their whole names."""
+    found = {}
+    for path in sorted(folder.rglob("*.py")):
+        parts = path.relative_to(folder).with_suffix("").parts
+        found[".".join(parts).removesuffix(".__init__")] = path
+    return found
+
+
+def is_script(path: Path) -> bool:
+    """Whether a file is a program that one starts by its name."""
+    begins = 'if __name__ == "__main__":\n    sys.exit('
+    return path.parent.name in FOLDERS and begins in path.read_text("utf-8")
+
+
+# Scripts that are still imported: their parts have to move to a file of their own.
+STILL = {
+    ("benchmarks/ingredients.py", "train"),
+    ("benchmarks/ingredients.py", "quality"),
+    ("benchmarks/largest_batch.py", "remat"),
+    ("tools/version_matrix.py", "pythons"),
+}
+PROGRAMS = {folder: modules(ROOT / folder) for folder in FOLDERS}
+ALL = {name: path for found in PROGRAMS.values() for name, path in found.items()}
+
+
+def uses(path: Path) -> set[str]:
+    """The modules of `ALL` that a file imports; of a package, those that are named."""
+    inner = [(f"{module}.{name}", module) for module, name in imported(path)]
+    return {x if x in ALL else module for x, module in inner} & ALL.keys()
 
 
 def test_imports_run_downwards():
     checked = 0
-    for path in ROOT.rglob("*.py"):
-        own = path.relative_to(ROOT).parts[0].removesuffix(".py")
+    for path in LIBRARY.rglob("*.py"):
+        own = path.relative_to(LIBRARY).parts[0].removesuffix(".py")
         if own == "__init__":
             continue
         below = LAYERS[: LAYERS.index(own) + 1]
-        for name in imported(path):
+        for module, name in imported(path):
+            parts = f"{module}.{name}".split(".")
+            if parts[0] != "jaxtext" or parts[1] not in LAYERS:
+                continue
             checked += 1
-            assert name in below, f"{path} imports {name}, which stands above {own}"
-            assert (own, name) not in APART, f"{path} imports {name}"
-            assert own != "text" or name in ALONE, f"{path} imports {name}"
+            room = parts[1]
+            assert room in below, f"{path} imports {room}, which stands above {own}"
+            assert (own, room) not in APART, f"{path} imports {room}"
+            assert own != "text" or room in ALONE, f"{path} imports {room}"
     assert checked > 50
 
 
+def test_the_library_imports_no_program():
+    programs = {name.split(".")[0] for name in ALL}
+    for path in LIBRARY.rglob("*.py"):
+        assert not tops(path) & programs, path
+
+
+def test_names_of_parts_are_unique():
+    """Since all folders are searched for them."""
+    found = [
+        {name.split(".")[0] for name, path in each.items() if not is_script(path)}
+        for each in PROGRAMS.values()
+    ]
+    assert len(set().union(*found)) == sum(map(len, found))
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_programs_import_from_the_folders_before(folder):
+    above = FOLDERS[FOLDERS.index(folder) + 1 :]
+    for path in PROGRAMS[folder].values():
+        for name in uses(path):
+            assert ALL[name].relative_to(ROOT).parts[0] not in above, (
+                f"{path} imports {name}"
+            )
+
+
+def test_no_script_is_imported():
+    """Neither by parts nor by other scripts."""
+    found = {
+        (str(path.relative_to(ROOT)), name)
+        for path in ALL.values()
+        for name in uses(path)
+        if is_script(ALL[name])
+    }
+    assert found <= STILL
+
+
+def test_programs_have_no_cycles():
+    graph = {name: uses(path) - {name} for name, path in ALL.items()}
+    assert sum(map(len, graph.values())) > 50
+    list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError
+
+
 def test_text_knows_no_jax():
-    for path in (ROOT / "text").glob("*.py"):
-        assert "import jax\n" not in path.read_text()
+    for path in (LIBRARY / "text").glob("*.py"):
+        assert "jax" not in tops(path), path
 
 
 def test_pmap_is_said_in_one_file():
-    saying = [p.name for p in ROOT.rglob("*.py") if "jax.pmap(" in p.read_text()]
+    saying = [p.name for p in LIBRARY.rglob("*.py") if "jax.pmap(" in p.read_text()]
     assert saying == ["parallel.py"]

@@ -2,9 +2,8 @@
 
 from typing import Literal, TypeAlias
 
+from charlm.progress import PassLoss
 from common.values import Whole
-
-from charlm.loss import PassLoss
 from jaxtext.runs.checkpoint import Checkpoint
 
 # What --checkpoint takes.

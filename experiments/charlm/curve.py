@@ -4,9 +4,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-from common.figures import save
 from matplotlib.figure import Figure
 
+from common.figures import save
 from jaxtext.errors import one_line
 from jaxtext.runs.log import Record
 

@@ -1,4 +1,4 @@
-"""The flags of ``char_gen.py``: to a configuration, and what no run could have."""
+"""From a command line, a preset and what a run remembers to a configuration."""
 
 import re
 from collections.abc import Sequence
@@ -6,50 +6,37 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from common.flags import Typed, build, flag, off, spelled, typed
+from charlm.config import BUDGETS, TEXTS, Config
+from charlm.remembered import FILE, IDENTITY, check_texts, of_identity, remembered
+from common.flags import build, flag, off, spelled, typed
 from common.names import command
-from presets import PRESETS
-
-from charlm.config import Config
-from charlm.remembered import (
-    FILE,
-    IDENTITY,
-    TEXTS,
-    check_texts,
-    of_identity,
-    remembered,
-)
+from common.rules import check
 from jaxtext.errors import InputError, one_line
 from jaxtext.streams import say
-from jaxtext.versions import lacking
+from presets import PRESETS
 
 C = TypeVar("C", bound=Config)
-
-BUDGETS = ("steps", "epochs", "minutes")
-_OF_LAYERS = "residual dropout_between"
-_OF_ADAMW = "schedule warmup_steps weight_decay clip"
-_OF_PROCESSES = "coordinator num_processes process_id heartbeat_seconds"
-_OF_VALIDATION = "eval_characters eval_protocol"
 
 
 def parse(
     argv: Sequence[str] | None = None, kind: type[C] = Config, about: str | None = None
 ) -> C:
-    """Reads the command line. What was not typed is as the run or the preset has it.
+    """Reads the command line. Flags that were not typed come from the run or a preset.
 
-    The run is the one in ``--workdir``, if there is one; then ``--preset`` decides. Of
-    a run with another preset, the texts alone are taken over. What is taken over is
-    said in a line. A budget (``--steps``, ``--epochs``, ``--minutes``) takes the place
-    of all of theirs.
+    The run is the one in ``--workdir``, if there is one. ``--preset`` has the values
+    that neither the command line nor the run sets. If another preset is typed than the
+    run has, only the run's texts are taken over. A line says what was taken over. A
+    budget (``--steps``, ``--epochs``, ``--minutes``) that is typed replaces all budgets
+    of the run and the preset.
 
     Args:
       argv: The words. Default: those of this process.
-      kind: `Config`, or what adds flags with defaults to it.
-      about: The script's docstring, which ``--help`` tells.
+      kind: `Config`, or a subclass that adds flags with defaults.
+      about: The script's docstring, which ``--help`` shows.
 
     Raises:
-      InputError: If a value is out of range, a flag is unknown, or one that was typed
-        would do nothing.
+      InputError: If a value is out of range, a flag is unknown, flags do not go
+        together, or a flag that was typed would have no effect.
     """
     words = typed(kind, argv, about)
     workdir = Path((words.get("workdir") or [""])[-1])
@@ -89,7 +76,7 @@ def _taken_over(workdir, words):
 
 
 def _untyped(config, words, preset):
-    """What is not as the preset has it, though nobody has typed it."""
+    """Values that differ from the preset's, though nobody has typed them."""
     usual = {"preset": "modern"} | PRESETS[preset]
     told = {}
     for field in fields(Config):
@@ -117,91 +104,3 @@ def _with_what_was_taken(error, told, workdir):
     )
     which = " and ".join(map(flag, names))
     return InputError(f"{said} ({which}: remembered from {workdir / where}; {advice})")
-
-
-def check(config: Config, words: Typed) -> None:
-    """Raises `InputError` for values that do not go together.
-
-    Args:
-      config: The configuration.
-      words: Which flags were typed.
-    """
-    _check_model(config)
-    _check_batches(config)
-    _check_effect(config, words)
-    for extra in ("tensorboard", "wandb"):
-        lack = lacking(extra) if getattr(config, extra) else None
-        if lack is not None:
-            raise InputError(f"--{extra}: {lack}")
-
-
-def _check_model(config):
-    """Raises for ingredients that do not go together, or not with the cell."""
-    if config.dropout_input and not (config.embedding or config.tied):
-        raise InputError(
-            "--dropout-input: expected an embedding to drop from; add --tied or "
-            "--embedding WIDTH"
-        )
-    if config.tied and config.embedding not in (None, config.hidden):
-        raise InputError(
-            f"--tied: expected an embedding as wide as a layer, {config.hidden}, got "
-            f"{config.embedding}; leave --embedding out"
-        )
-    for name in ("dropout_hidden", "zoneout_hidden"):
-        if getattr(config, name) and config.cell != "lstm":
-            raise InputError(
-                f"{flag(name)}: expected --cell lstm, which has a memory beside its "
-                f"hidden state, got {config.cell}; --zoneout and --weight-drop go with "
-                "every cell"
-            )
-
-
-def _check_effect(config, words):
-    """Raises for a flag that was typed, and would do nothing.
-
-    What a preset sets is not typed: another flag may take its effect away.
-    """
-    adamw = config.optimizer == "adamw"
-    drops = config.dropout or (config.layers > 1 and config.dropout_between)
-    validates = config.val_fraction or config.val_corpus
-    for names, needed, expected in (
-        (_OF_ADAMW, adamw, "--optimizer adamw, for rmsprop has none"),
-        (_OF_LAYERS, config.layers > 1, "--layers 2 or more, for it is between layers"),
-        (_OF_PROCESSES, config.distributed, "--distributed with it"),
-        ("variational", drops, "--dropout above 0, whose masks it is about"),
-        ("val_fraction", not config.val_corpus, "no --val-corpus, read in its place"),
-        (_OF_VALIDATION, validates, "--val-fraction above 0, or --val-corpus"),
-    ):
-        for name in () if needed else names.split():
-            value = getattr(config, name)
-            if name in words and _asks_for_something(value):
-                raise InputError(
-                    f"{flag(name)}: expected {expected}, got {value}; give that, or "
-                    f"leave {flag(name)} out"
-                )
-
-
-def _asks_for_something(value):
-    """Whether a value does not turn its flag off, as a rate of 0 does."""
-    off = value is None or value is False or (isinstance(value, float) and value == 0)
-    return not off
-
-
-def _check_batches(config):
-    """Raises for batches that cannot be."""
-    if config.batch_size % config.slices:
-        raise InputError(
-            f"--slices: expected a divisor of the batch size {config.batch_size}, got "
-            f"{config.slices}"
-        )
-    if config.stride is None:
-        return
-    if not isinstance(config.seq_len, int):
-        raise InputError(
-            f"--seq-len: expected one number with --stride, got {config.seq_len}"
-        )
-    if config.reset_probability:
-        raise InputError(
-            "--reset-probability: expected streams that carry on, but windows "
-            "(--stride) all begin from the zero state; leave one of them out"
-        )

@@ -1,8 +1,7 @@
-"""The configuration of a run, kept in its directory for those that come later.
+"""The flags of a run, kept in its directory for the commands that come later.
 
-So ``--workdir`` alone names a run: who trains on, or evaluates it, need not type again
-what it is, nor where its text lies. What makes it the run that it is lies beside it, in
-``config.json``, and in each checkpoint.
+So ``--workdir`` alone names a run: to train it on, or to evaluate it, you need not type
+again what it is, nor where its text is.
 """
 
 import dataclasses
@@ -13,9 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from charlm.config import TEXTS, Config
 from common.flags import check_value, flag
-
-from charlm.config import Config
+from common.rules import fields_without
 from jaxtext.errors import InputError
 from jaxtext.runs.workdir import write_json
 from jaxtext.streams import say
@@ -23,17 +22,7 @@ from jaxtext.text.download import DATASETS
 
 FILE = "flags.json"
 IDENTITY = "config.json"
-TEXTS = ("corpus", "val_corpus")
 _NO_PATHS = ("stdlib", "-", *DATASETS)
-# Where a process is, and how it finds the others, is its own affair.
-_NOT_KEPT = {
-    "workdir",
-    "distributed",
-    "coordinator",
-    "num_processes",
-    "process_id",
-    "heartbeat_seconds",
-}
 
 
 def remembered(workdir: Path) -> dict[str, Any]:
@@ -84,10 +73,10 @@ def is_there(spec: str) -> bool:
 
 def remember(config: Config, workdir: Path) -> None:
     """Keeps a configuration. Its paths are kept whole: others begin elsewhere."""
-    kept = dataclasses.asdict(config)
+    kept, not_kept = dataclasses.asdict(config), fields_without(Config, "kept")
     for name in TEXTS:
         kept[name] = tuple(map(_whole, kept[name]))
-    kept = {name: value for name, value in kept.items() if name not in _NOT_KEPT}
+    kept = {name: value for name, value in kept.items() if name not in not_kept}
     kept = json.loads(json.dumps(kept))  # as it will be read
     if kept != _read(workdir / FILE):
         write_json(workdir / FILE, kept)
@@ -117,7 +106,8 @@ def _read(path) -> dict[str, Any]:
 
 
 def _usable(kept, path):
-    names = {field.name for field in dataclasses.fields(Config)} - _NOT_KEPT
+    names = {field.name for field in dataclasses.fields(Config)}
+    names -= fields_without(Config, "kept")
     values = {}
     for name in (name for name in kept if name in names):
         value = kept[name]

@@ -1,6 +1,7 @@
-"""What a finished run came to: as JSON, and as a person reads it."""
+"""The result of a finished run: as JSON, and as a person reads it."""
 
 import hashlib
+import json
 import math
 import resource
 import sys
@@ -9,55 +10,83 @@ from typing import Any
 
 import jax
 import numpy as np
+
+from charlm.run import Run
 from common.names import as_typed, command, this_python
 from common.screen import Screen
-
-from charlm.plan import minutes_for_more
-from charlm.run import Run
 from jaxtext.runs.agreement import of_first
 from jaxtext.runs.checkpoint import restore_params
+from jaxtext.runs.workdir import write_json
 
 Result = dict[str, Any]
 
 
 def result_of(run: Run, display: Screen) -> Result:
-    """What the run came to. Each checkpoint that it names is there."""
-    params = run.parallel.params(run.state)
+    """The result of a run at its end. Each checkpoint that it names exists."""
+    progress, speed = run.progress, run.speed
+    params = run.parallel.params(progress.state)
     val, best_step = _validated(run, params, display)
     rss_unit = 1 if sys.platform == "darwin" else 1024
     rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * rss_unit
     return {
         "cell": run.config.cell,
-        "steps": run.step,
-        "epochs": run.step / run.batches.batches_per_epoch,
+        "steps": progress.step,
+        "epochs": progress.step / run.batches.batches_per_epoch,
         "parameters": sum(x.size for x in jax.tree.leaves(params)),
         "val_nats_per_char": val,
         "val_bits_per_char": val and val / math.log(2),
         "best_step": best_step,
-        "train_nats_per_char": run.pass_loss.mean,
-        "train_nats_of_steps": run.pass_loss.steps,
-        "chars_per_second": run.chars_per_second(),
-        "chars_per_second_of_steps": run.steps_taken,
-        "compile_seconds": run.compile_seconds,
+        "train_nats_per_char": progress.pass_loss.mean,
+        "train_nats_of_steps": progress.pass_loss.steps,
+        "chars_per_second": speed.chars_per_second(),
+        "chars_per_second_of_steps": speed.steps,
+        "compile_seconds": speed.compile_seconds,
         "devices": run.devices,
         "processes": jax.process_count(),
         "workdir": str(run.workdir),
         "corpus": run.corpus.name,
         "corpus_sha256": run.corpus.sha256,
         "vocabulary": len(run.corpus.vocabulary),
-        "resumed_from_step": run.resumed_from_step,
-        "skipped_steps": int(run.state.skipped.in_all),
-        "rollbacks": len(run.rollbacks),
+        "resumed_from_step": progress.resumed_from_step,
+        "skipped_steps": int(progress.state.skipped.in_all),
+        "rollbacks": len(progress.rollbacks),
         "parameters_sha256": _fingerprint(params),
         "peak_memory_mb": rss / 2**20,
         # Used up, so that the same command has nothing left to do.
-        "minutes": None if run.step == run.asked_steps else run.config.minutes,
+        "minutes": None if progress.step == run.plan.asked else run.config.minutes,
         "seconds": run.seconds(),
     }
 
 
-def summary(result: Result) -> dict[str, str]:
-    """Six lines about a result."""
+def finished_result(run: Run) -> Result | None:
+    """The result in a run's directory, if the run has done what is asked already."""
+    path = run.workdir / "result.json"
+    try:
+        result: Any = json.loads(path.read_text("utf-8"))
+    except (FileNotFoundError, ValueError):  # a damaged one can be made again
+        return None
+    if not (isinstance(result, dict) and {"steps", "minutes"} <= result.keys()):
+        return None
+    # Older results do not say on how many steps their numbers stand.
+    for name in ("train_nats_of_steps", "chars_per_second_of_steps"):
+        result.setdefault(name, None)
+    if result.get("workdir") != str(run.workdir):  # it was moved, or is a copy
+        result["workdir"] = str(run.workdir)
+        if jax.process_index() == 0:
+            write_json(path, result)
+    minutes, asked = run.plan.minutes, run.plan.asked
+    enough_steps = asked is not None and result["steps"] >= asked
+    enough_time = minutes is not None and (result["minutes"] or 0) >= minutes
+    return result if enough_steps or enough_time else None
+
+
+def summary(result: Result, validated: int) -> dict[str, str]:
+    """Six lines about a result.
+
+    Args:
+      result: The result.
+      validated: How many characters there are to validate on.
+    """
     passes = f"{result['epochs']:.1f} passes over {result['corpus']}"
     parameters, symbols = result["parameters"], result["vocabulary"]
     cell = result["cell"].upper()
@@ -69,12 +98,12 @@ def summary(result: Result) -> dict[str, str]:
         "model": f"{cell}, {parameters:,} parameters, {symbols:,} symbols",
         "trained": trained,
         "training": _training_loss(result),
-        "validation": _validation_loss(result),
+        "validation": _validation_loss(result, validated),
         "speed": _speed(result),
     }
 
 
-def commands(run: Run) -> str:
+def commands(run: Run, result: Result) -> str:
     """Three lines: what to type to have it write, measure it, and train it on."""
     folder, of = Path(__file__).parents[1], ("--workdir", as_typed(run.workdir))
 
@@ -84,10 +113,9 @@ def commands(run: Run) -> str:
     # A text that was piped in is nowhere any more: it has to be piped in again.
     piped = "-" in (run.config.val_corpus or run.config.corpus)
     text = ("--corpus", "-") if piped else ()
-    result = run.result or {}
     if run.config.minutes:
         used = max(run.config.minutes, result["minutes"] or 0)
-        more = "--minutes", f"{max(2 * used, minutes_for_more(run)):g}"
+        more = "--minutes", f"{max(2 * used, run.plan.minutes_for_more()):g}"
     else:
         more = "--steps", str(2 * result["steps"])
     again = ("--corpus", "-") if "-" in run.config.corpus else ()
@@ -116,12 +144,15 @@ def _training_loss(result):
     return f"{loss:.4f} nats per character, mean of the {of}"
 
 
-def _validation_loss(result):
+def _validation_loss(result, validated):
     loss, bits = result["val_nats_per_char"], result["val_bits_per_char"]
     if loss is None:
         return "none: no text was kept for it"
     step = result["best_step"]
-    return f"{loss:.4f} nats, {bits:.4f} bits per character, at step {step:,}"
+    return (
+        f"{loss:.4f} nats, {bits:.4f} bits per character (all {validated:,}), at step "
+        f"{step:,}"
+    )
 
 
 def _speed(result):
@@ -133,19 +164,20 @@ def _speed(result):
 
 
 def _validated(run, params, display):
-    """What the best checkpoint comes to on the whole validation text, and its step."""
+    """The loss of the best checkpoint on the whole validation text, and its step."""
+    best, last = run.progress.best, run.progress.step
     if not len(run.validation):
         return None, None
-    step = run.best.get("step", run.step)
-    if run.best and of_first(step not in run.checkpoints.steps("best")):
+    step = best.get("step", last)
+    if best and of_first(step not in run.checkpoints.steps("best")):
         display.say(
-            f"note: the best checkpoint, of step {step}, is not there any more; told "
-            f"is what the last one comes to, of step {run.step}"
+            f"note: the best checkpoint, of step {step}, is not there any more; the "
+            f"result is that of the last one, of step {last}"
         )
-        return run.evaluate(params, run.validation), run.step
-    if run.best and len(run.validation) <= run.config.eval_characters:
-        return run.best["val_nats_per_char"], step  # it has been read to its end
-    if step != run.step:
+        return run.evaluate(params, run.validation), last
+    if best and len(run.validation) <= run.config.eval_characters:
+        return best["val_nats_per_char"], step  # it has been read to its end
+    if step != last:
         found = restore_params(run.workdir, params, warn=display.say)
         params, step = found.arrays, found.step
     return run.evaluate(params, run.validation), step

@@ -1,6 +1,5 @@
-"""One run of a character-level language model: what it is, and what it came to."""
+"""A run that is open: its parts, its progress, its plan, its speed."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,14 +7,13 @@ from typing import Any, TypeAlias
 
 import jaxtext as jt
 from charlm.config import WINDOWS, Config
-from charlm.loss import PassLoss
-from jaxtext.runs.checkpoint import Checkpoint, Checkpoints
+from charlm.plan import Plan
+from charlm.progress import Progress
+from jaxtext.runs.checkpoint import Checkpoints
 from jaxtext.runs.interrupt import Request
 from jaxtext.runs.workdir import Claim
 from jaxtext.training import DataParallel, evaluate
 from jaxtext.types import Params
-
-DEFAULT_STEPS = 5000
 
 Clock: TypeAlias = Callable[[], float]  # seconds since the process began
 
@@ -29,8 +27,35 @@ class GoneError(Exception):
 
 
 @dataclass
+class Speed:
+    """What this process has measured of its steps.
+
+    Attributes:
+      compile_seconds: How long the training step took to compile.
+      began: The moment at which training began.
+      steps: Steps taken.
+      characters: Characters read in them.
+      seconds: Time that they took: validation, samples and saving left out.
+    """
+
+    compile_seconds: float = 0.0
+    began: float = 0.0
+    steps: int = 0
+    characters: int = 0
+    seconds: float = 0.0
+
+    def seconds_a_step(self, now: float) -> float:
+        """Mean time of a step, with all that came between them."""
+        return (now - self.began) / max(1, self.steps)
+
+    def chars_per_second(self) -> float | None:
+        """Training speed, ``None`` before a second step: one has nothing to compare."""
+        return self.characters / self.seconds if self.steps > 1 else None
+
+
+@dataclass
 class Run:
-    """What a run is made of, and how far it has come."""
+    """What a run is made of. The last three parts change while it trains."""
 
     config: Config
     identity: dict[str, Any]
@@ -44,36 +69,10 @@ class Run:
     checkpoints: Checkpoints
     clock: Clock
     stop: Request
-    claim: Claim | None  # of the directory; process 0 has it
-    result: dict[str, Any] | None = None  # once it is finished
-
-    # The state is placed on the devices; what follows belongs to it, and is saved.
-    state: Any = None  # a TrainState
-    step: int = 0
-    steps: int = 0  # the plan
-    seconds_before: float = 0.0  # spent by earlier processes
-    best: dict[str, Any] = field(default_factory=dict)  # step, val_nats_per_char
-    validated_step: int = 0
-    recorded: int = 0  # records in the metrics log
-    losses: list[float] = field(default_factory=list)  # of the steps since the last
-    pass_loss: PassLoss = field(default_factory=PassLoss)
-    rollbacks: list[dict[str, Any]] = field(default_factory=list)
-
-    # Of this process alone.
-    saved_step: int | None = None
-    resumed_from_step: int = 0
-    deadline: float = math.inf
-    validations: int = 8  # evenly over the run, unless the configuration says how often
-    compile_seconds: float = 0.0
-    step_seconds: float = 0.0  # as measured at the start; 0 if it was not
-    start_seconds: float = 0.0  # until it was planned
-    enough_minutes: float = 0.0  # for a hundred steps
-    told_steps: int = 0  # the plan as it was last said
-    told_few: bool = False  # whether it was said that there will be few
-    steps_taken: int = 0
-    characters_read: int = 0
-    training_seconds: float = 0.0
-    records: list[dict[str, Any]] = field(default_factory=list)
+    claim: Claim | None  # on the directory; process 0 has it
+    plan: Plan
+    progress: Progress = field(default_factory=Progress)
+    speed: Speed = field(default_factory=Speed)
 
     def batch(self, k: int) -> jt.text.Batch:
         """This process's rows of batch `k` of the run."""
@@ -87,16 +86,7 @@ class Run:
 
     def seconds(self) -> float:
         """Wall-clock seconds of this run, those of earlier processes included."""
-        return self.seconds_before + self.clock()
-
-    def chars_per_second(self) -> float | None:
-        """Training speed of this process: compilation, validation, saving left out.
-
-        A single step tells none: ``None``.
-        """
-        if self.steps_taken < 2:
-            return None
-        return self.characters_read / self.training_seconds
+        return self.progress.seconds_before + self.clock()
 
     def is_gone(self) -> bool:
         """Whether the directory was removed, moved or replaced; process 0 knows."""
@@ -108,40 +98,13 @@ class Run:
             "identity": self.identity,
             "corpus": {"name": self.corpus.name, "sha256": self.corpus.sha256},
             "vocabulary": self.corpus.vocabulary.to_json(),
-            "plan": {"steps": self.steps, "minutes": self.config.minutes},
+            "plan": {"steps": self.plan.steps, "minutes": self.config.minutes},
             "seconds": self.seconds(),
-            "best": self.best,
-            "validated_step": self.validated_step,
-            "recorded": self.recorded,
-            "losses": self.losses,
-            "pass_loss": self.pass_loss,
-            "rollbacks": self.rollbacks,
+            **self.progress.about(),
         }
-
-    def take_over(self, found: Checkpoint) -> None:
-        """Takes over what a checkpoint says of the state that it holds."""
-        self.step = self.saved_step = found.step
-        self.validated_step = found.about["validated_step"]
-        self.recorded = found.about["recorded"]
-        self.losses = found.about["losses"]
-        # Checkpoints of before there was this sum have none.
-        self.pass_loss = PassLoss(*found.about.get("pass_loss", ()))
-
-    @property
-    def asked_steps(self) -> int | None:
-        """How many steps the configuration asks for; ``None``: it gives a time alone.
-
-        Of several budgets the one that is used up first ends the run.
-        """
-        config = self.config
-        asked = [config.steps] if config.steps is not None else []
-        if config.epochs is not None:
-            asked.append(max(1, round(config.epochs * self.batches.batches_per_epoch)))
-        if asked:
-            return min(asked)
-        return None if config.minutes is not None else DEFAULT_STEPS
 
     def save(self) -> None:
         """Saves the whole state as the latest checkpoint."""
-        self.checkpoints.save_latest(self.parallel.collect(self.state), self.about())
-        self.saved_step = self.step
+        state = self.parallel.collect(self.progress.state)
+        self.checkpoints.save_latest(state, self.about())
+        self.progress.saved_step = self.progress.step

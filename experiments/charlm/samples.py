@@ -2,9 +2,9 @@
 
 import jax
 import numpy as np
-from common.screen import Screen
 
 from charlm.run import Run
+from common.screen import Screen
 from jaxtext.generation import generate
 from jaxtext.text import Vocabulary
 
@@ -27,7 +27,9 @@ def print_samples(run: Run, display: Screen) -> None:
         return
     vocabulary = run.corpus.vocabulary
     prompt = vocabulary.encode(neutral_prompt(vocabulary))
-    display.say(f"----- sample at step {run.step}, temperature 0.8", style="bold")
+    display.say(
+        f"----- sample at step {run.progress.step}, temperature 0.8", style="bold"
+    )
     display.say(vocabulary.decode(_continue(run, prompt, 0.8)), verbatim=True)
     display.say("-----", style="bold")
 
@@ -35,7 +37,7 @@ def print_samples(run: Run, display: Screen) -> None:
 def _print_tutorial_samples(run, display):
     """A random stretch of the text, continued at two diversities."""
     ids = run.corpus.ids
-    rng = np.random.default_rng((run.config.seed, run.step))
+    rng = np.random.default_rng((run.config.seed, run.progress.step))
     start = rng.integers(max(1, len(ids) - LENGTH))
     prompt = np.asarray(ids[start : start + LENGTH])
     decode = run.corpus.vocabulary.decode
@@ -49,8 +51,8 @@ def _print_tutorial_samples(run, display):
 
 
 def _continue(run, prompt, temperature):
-    key = jax.random.fold_in(jax.random.key(run.config.seed), run.step)
-    params = run.parallel.params(run.state)
+    key = jax.random.fold_in(jax.random.key(run.config.seed), run.progress.step)
+    params = run.parallel.params(run.progress.state)
     pieces = generate(
         run.model, params, prompt[None], LENGTH, key=key, temperature=temperature
     )

@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-from common.pages import document, name, shown, symbol_of, table, tag
 
+from common.pages import document, name, shown, symbol_of, table, tag
 from jaxtext.text import Vocabulary
 from jaxtext.training import Predicted
 

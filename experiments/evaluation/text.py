@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from charlm.remembered import is_there, remembered
-from common.screen import Screen
 
 import jaxtext as jt
+from charlm.remembered import is_there, remembered
+from common.screen import Screen
 from jaxtext.errors import InputError
 from jaxtext.text import Ids, Vocabulary, cache
 from jaxtext.text.download import DATASETS

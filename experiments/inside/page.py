@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from common.pages import document, name, shown, symbol_of, table, tag
 
+from common.pages import document, name, shown, symbol_of, table, tag
 from jaxtext.text import Vocabulary
 
 SHADES = 7  # on either side of the middle

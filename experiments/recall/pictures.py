@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common.figures import COLOURS, NAMES, save
 from matplotlib.figure import Figure
 
+from common.figures import COLOURS, NAMES, save
 from recall.run import Line
 from recall.suite import PROBLEMS
 

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from charlm.build import build_model, build_trainer
-from charlm.config import Config, identity
 
 import jaxtext as jt
+from charlm.build import build_model, build_trainer
+from charlm.config import Config
+from charlm.identity import identity
 from jaxtext.text.batches import Batch
 from jaxtext.types import Device, Params
 

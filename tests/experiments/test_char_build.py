@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from charlm.build import build_optimizer, planned_for, slowed
 from charlm.parse import parse
 

@@ -5,13 +5,14 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
-from charlm.build import build_model
-from charlm.config import Config, identity
-from charlm.parse import parse
-from presets import PRESETS
 
 import jaxtext as jt
+from charlm.build import build_model
+from charlm.config import Config
+from charlm.identity import identity
+from charlm.parse import parse
 from jaxtext.errors import InputError
+from presets import PRESETS
 
 IDS = np.arange(12).reshape(2, 6) % 5
 

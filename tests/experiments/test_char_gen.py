@@ -18,7 +18,6 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 import sample
-from charlm import train as char_train
 
 import jaxtext as jt
 from jaxtext.errors import InputError
@@ -119,13 +118,14 @@ def test_a_folder_of_texts_is_the_same_with_its_runs_in_it(
     assert last_json(capsys) == result
 
 
+@pytest.mark.everyday(cell=("gru",))
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
 def test_stopped_and_continued_is_as_if_never_stopped(cell, corpus, tmp_path, capsys):
     common = ["--corpus", corpus, "--cell", cell, "--steps", 30, *SMALL]
     gen(*common, "--workdir", tmp_path / "whole")
     whole = last_json(capsys)
 
-    run_steps = char_train.run_steps
+    run_steps = char_gen.run_steps
 
     def interrupted(*args):
         for progress in run_steps(*args):
@@ -134,7 +134,7 @@ def test_stopped_and_continued_is_as_if_never_stopped(cell, corpus, tmp_path, ca
             yield progress
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(char_train, "run_steps", interrupted)
+        patch.setattr(char_gen, "run_steps", interrupted)
         assert gen(*common, "--workdir", tmp_path / "parts") == 130
     capsys.readouterr()
     assert gen(*common, "--workdir", tmp_path / "parts") == 0
@@ -154,10 +154,13 @@ def test_a_signal_in_any_phase_loses_nothing(corpus, tmp_path, capsys, monkeypat
     common += ["--sample-every", 10]
     common += ["--eval-characters", 100]  # so that the end reads more
     gen(*common, "--workdir", tmp_path / "whole")
-    whole = last_json(capsys)
+    captured = capsys.readouterr()
+    whole = json.loads(captured.out)
+    assert captured.err.count(" nats per character (first 100 characters), ") == 3
+    assert f"bits per character (all {len(TEXT) // 10}), at step" in captured.err
     phases = [
         "jaxtext.text.load",
-        "charlm.plan._measure",
+        "charlm.planning.measure",
         "charlm.samples.generate",
         "charlm.run.evaluate",
         "jaxtext.runs.checkpoint.writer._write",
@@ -226,6 +229,7 @@ def test_a_finished_run_says_its_result_again(corpus, tmp_path, capsys):
     assert gen(*command, 20) == 0
     captured = capsys.readouterr()
     assert "planned anew: 20 steps, not 10" in captured.err
+    assert "nats per character, " in captured.err  # all of the text: no part is named
     more = json.loads(captured.out)
     assert (more["resumed_from_step"], more["steps"]) == (10, 20)
 
@@ -270,9 +274,9 @@ def test_a_plan_follows_the_speed(corpus, tmp_path, capsys, monkeypatch):
     """The speed was measured wrong: the schedule ends with the budget all the same."""
 
     def measured(run, *rest):
-        run.step_seconds = 1e-5
+        run.plan.step_seconds = 1e-5
 
-    monkeypatch.setattr("charlm.plan._measure", measured)
+    monkeypatch.setattr("charlm.planning.measure", measured)
     command = ["--corpus", corpus, "--workdir", tmp_path / "run", *SMALL]
     assert gen(*command, "--minutes", 0.2, clock=Clock()) == 0
     captured = capsys.readouterr()
@@ -291,7 +295,7 @@ def test_validating_takes_a_tenth_of_the_minutes_at_most(
     def validation_seconds(run, state):
         return takes, takes
 
-    monkeypatch.setattr("charlm.plan._validation_seconds", validation_seconds)
+    monkeypatch.setattr("charlm.planning.validation_seconds", validation_seconds)
     sizes = [x for x in SMALL if x not in ("--eval-every", 10)]
     command = ["--corpus", corpus, "--workdir", tmp_path / "run", *sizes]
     assert gen(*command, "--steps", 48, "--minutes", 5, clock=Clock()) == 0

@@ -5,8 +5,11 @@ from unittest.mock import Mock
 
 import numpy as np
 import pytest
-from charlm.plan import _measure
 
+from charlm.plan import Plan
+from charlm.planning import measure
+from charlm.progress import Progress
+from charlm.run import Speed
 from jaxtext.text import Streams
 
 COMPILING = 100.0
@@ -28,7 +31,7 @@ class Device:
         assert len(self.under_way) <= 2
         return state, len(self.taken)
 
-    def wait(self, metrics):
+    def fetch(self, metrics):
         while metrics in self.under_way:
             self.now += self.taken[self.under_way.pop(0) - 1]
 
@@ -37,11 +40,13 @@ class Device:
 @pytest.mark.parametrize("start", [0, 1, 2, 50])
 def test_a_step_takes_the_mean_over_a_cycle(seq_len, start, monkeypatch):
     device = Device()
-    monkeypatch.setattr("charlm.plan.jax.block_until_ready", device.wait)
+    monkeypatch.setattr("jaxtext.training.loop._fetch", device.fetch)
     streams = Streams(np.arange(1000), 2, seq_len)
     run = SimpleNamespace(
         clock=lambda: device.now,
-        step=start,
+        plan=Plan(),
+        progress=Progress(step=start),
+        speed=Speed(),
         batches=streams,
         batch=lambda k: streams.batch(0, k),
         stop=SimpleNamespace(check=lambda: None),
@@ -49,11 +54,11 @@ def test_a_step_takes_the_mean_over_a_cycle(seq_len, start, monkeypatch):
             place=lambda x: x, shard=lambda x: x, step=device.step
         ),
     )
-    _measure(run, None, 1000.0, Mock())
+    measure(run, None, 1000.0, Mock())
     lengths = streams.lengths
-    assert run.compile_seconds >= COMPILING * len(set(lengths))
-    assert run.step_seconds == np.mean(lengths)
-    assert 0 < len(device.taken) - 1000 / run.step_seconds < 6 * len(lengths) + 6
+    assert run.speed.compile_seconds >= COMPILING * len(set(lengths))
+    assert run.plan.step_seconds == np.mean(lengths)
+    assert 0 < len(device.taken) - 1000 / run.plan.step_seconds < 6 * len(lengths) + 6
     taken = len(device.taken)
-    _measure(run, None, None, Mock())  # steps are compiled alone
+    measure(run, None, None, Mock())  # steps are compiled alone
     assert len(set(lengths)) <= len(device.taken) - taken < 2 * len(lengths)

@@ -15,12 +15,13 @@ import pytest
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 from jax.extend.core import jaxprs_in_params
+
+import jaxtext as jt
+from charlm.identity import identity
+from jaxtext.training import create_state, data_parallel, make_train_step
 from tpu_step import chips as tpu_chips
 from tpu_step import program as tpu_program
 from tpu_step.program import Collective, DoesNotFitError
-
-import jaxtext as jt
-from jaxtext.training import create_state, data_parallel, make_train_step
 
 needs_libtpu = pytest.mark.skipif(
     importlib.util.find_spec("libtpu") is None,
@@ -266,8 +267,8 @@ def test_what_is_short_is_read_from_the_message(message, sizes):
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
 def test_operations_are_those_of_the_traced_step(cell):
     config = compile_tpu.Config(cell=cell, layers=2, hidden=8, batch_size=4, seq_len=5)
-    identity = compile_tpu.char_config.identity(config, "")
-    model = tpu_program.build_model(identity, 7, backend="scan")
+    of = identity(config, "")
+    model = tpu_program.build_model(of, 7, backend="scan")
     state = create_state(model, optax.sgd(0.1), jax.random.key(0), 4)
     batch = jt.text.Streams(np.arange(100) % 7, 4, 5).batch(0, 0)
     step = make_train_step(model, optax.sgd(0.1))

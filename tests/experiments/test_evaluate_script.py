@@ -13,9 +13,9 @@ import evaluate
 import jax
 import numpy as np
 import pytest
+
 from charlm.build import build_model
 from evaluation import page as eval_page
-
 from jaxtext.runs import checkpoint
 from jaxtext.text import Vocabulary, split
 from jaxtext.training import Predicted

@@ -7,6 +7,7 @@ import look_inside
 import memory
 import pytest
 import sample
+
 from charlm.parse import parse
 from common.flags import read as read_flags
 

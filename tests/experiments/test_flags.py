@@ -12,13 +12,13 @@ import look_inside
 import memory
 import pytest
 import sample
+
 from charlm import config as char_config
 from charlm.parse import parse
 from common import flags
 from common.values import value_of
-from presets import PRESETS
-
 from jaxtext.errors import InputError
+from presets import PRESETS
 
 CONFIGS = {
     module.__name__: module.Config
@@ -52,7 +52,7 @@ def test_a_value_outside_the_set_is_refused_with_the_nearest_first(kind, name, c
 
 def test_there_are_sets():
     found = [case.id for case in with_a_set()]
-    for name in ("char_config preset", "memory cell", "evaluate part"):
+    for name in ("charlm.config preset", "memory cell", "evaluate part"):
         assert name in found
     assert len(found) > 20
 

@@ -13,7 +13,9 @@ import jax
 import look_inside
 import pytest
 import sample
-from charlm import parse as char_flags
+
+from charlm import config
+from charlm.parse import parse
 from common import names
 
 SENTENCE = "the quick brown fox jumps over the lazy dog. "
@@ -250,7 +252,7 @@ WHERE = "remembered from RUN/flags.json"
 def test_an_error_says_what_was_not_typed(
     kept, typed, said, tmp_path, call, monkeypatch
 ):
-    monkeypatch.setattr(char_flags, "lacking", lambda extra: "is missing")
+    monkeypatch.setattr(config, "lacking", lambda extra: "is missing")
     (tmp_path / "a").touch()
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "RUN" / "flags.json"
@@ -267,7 +269,7 @@ def test_an_error_says_what_was_not_typed(
 )
 def test_what_is_damaged_is_passed_over_and_told(damage, tmp_path, capsys):
     (tmp_path / "flags.json").write_text(damage)
-    config = char_flags.parse(["--workdir", str(tmp_path)])
+    config = parse(["--workdir", str(tmp_path)])
     said = capsys.readouterr().err
     assert f"note: {tmp_path / 'flags.json'} is " in said
     assert (config.hidden, config.tied) == (256, False)

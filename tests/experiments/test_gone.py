@@ -5,7 +5,6 @@ import shutil
 
 import char_gen
 import pytest
-from charlm import train as char_train
 
 from jaxtext.runs.log import read_metrics
 
@@ -30,7 +29,7 @@ def at(monkeypatch):
     """``at(step, do)``: something is done when that step has been taken."""
 
     def when(step, do):
-        run_steps = char_train.run_steps
+        run_steps = char_gen.run_steps
 
         def stepping(*args):
             for progress in run_steps(*args):
@@ -38,7 +37,7 @@ def at(monkeypatch):
                 if progress.step == step:
                     do()
 
-        monkeypatch.setattr(char_train, "run_steps", stepping)
+        monkeypatch.setattr(char_gen, "run_steps", stepping)
 
     return when
 

@@ -13,6 +13,7 @@ import look_inside
 import memory
 import pytest
 import sample
+
 from charlm.config import Config
 from common import flags
 from common.help import documentation
@@ -104,7 +105,7 @@ def test_whole_words_alone_ask_for_help(word, capsys):
 
 def test_flags_are_in_groups(capsys, monkeypatch):
     said = told("char_gen", capsys, monkeypatch)
-    found = re.findall(r"^(\S.*):$", said[: said.index("The same command")], re.M)
+    found = re.findall(r"^(\S.*):$", said[: said.index("Give the same command")], re.M)
     assert found == GROUPS
     common = said[said.index("common flags:") : said.index("\ntext:")]
     for flag in ("preset", "corpus", "cell", "hidden", "minutes", "steps", "workdir"):

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import look_inside
 import numpy as np
 import pytest
+
 from charlm.build import build_model
 from inside import units as look_units
 from inside.properties import properties

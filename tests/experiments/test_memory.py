@@ -18,13 +18,13 @@ import numpy as np
 import optax
 import psutil
 import pytest
+
+import jaxtext as jt
+from jaxtext.errors import InputError
 from recall import learn as memory_train
 from recall import run as memory_run
 from recall.suite import PROBLEMS, build
 from recall.tasks import TASKS
-
-import jaxtext as jt
-from jaxtext.errors import InputError
 
 LONGEST = 13
 SIZES = np.arange(2, LONGEST + 1)

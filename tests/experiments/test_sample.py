@@ -12,8 +12,8 @@ import jax
 import numpy as np
 import pytest
 import sample
-from charlm.build import restore
 
+from charlm.build import restore
 from jaxtext.generation import generate
 from jaxtext.runs import checkpoint
 from jaxtext.runs.log import read_metrics

@@ -5,8 +5,8 @@ import json
 import char_gen
 import numpy as np
 import pytest
-from charlm import train as char_train
 
+from charlm.training import Training
 from jaxtext.runs.log import read_metrics
 
 pytest.importorskip("tensorboardX")
@@ -66,7 +66,7 @@ class KilledError(BaseException):
 
 
 def killed_at(step, monkeypatch):
-    run_steps = char_train.run_steps
+    run_steps = char_gen.run_steps
 
     def stepping(*args):
         for progress in run_steps(*args):
@@ -74,7 +74,7 @@ def killed_at(step, monkeypatch):
             if progress.step == step:
                 raise KilledError
 
-    monkeypatch.setattr(char_train, "run_steps", stepping)
+    monkeypatch.setattr(char_gen, "run_steps", stepping)
 
 
 @pytest.mark.parametrize("save_every", [20, 1000])
@@ -100,15 +100,16 @@ def test_a_run_that_was_resumed_twice(gen, tmp_path):
 def test_a_run_that_went_back(gen, tmp_path, monkeypatch):
     """After steps that were skipped, as it thinks."""
     with monkeypatch.context() as patch:
-        take_in, undone = char_train._Training.take_in, []
+        take_in, undone = Training.take_in, []
 
         def bad_news(self, arrived):
             take_in(self, arrived)
-            if self.run.step == 37 and not undone:
-                undone.append(self.run.step)
-                self.in_a_row = self.run.config.max_skips
+            step = self.run.progress.step
+            if step == 37 and not undone:
+                undone.append(step)
+                self.skips.in_a_row = self.run.config.max_skips
 
-        patch.setattr(char_train._Training, "take_in", bad_news)
+        patch.setattr(Training, "take_in", bad_news)
         gen("--steps", 60, "--save-steps", 20)
     assert undone
     went_back = shown(tmp_path / "run")["rolled_back_from"]

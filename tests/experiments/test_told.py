@@ -5,18 +5,17 @@ import os
 import re
 import signal
 import types
-from types import SimpleNamespace
-from typing import Any
 
 import char_gen
 import jax
 import numpy as np
 import pytest
-from charlm import plan as char_plan
+
 from charlm import samples as char_samples
-from charlm import train as char_train
-from charlm.loss import PassLoss
+from charlm.plan import Plan
+from charlm.progress import PassLoss
 from charlm.run import Run
+from charlm.training import Training
 from common import screen as watch
 
 SMALL = ["--hidden", "8", "--batch-size", "8", "--seq-len", "8", "--eval-every", "10"]
@@ -62,13 +61,13 @@ def test_a_pass_begins_at_zero():
 def test_the_training_loss_is_the_mean_of_the_last_pass(steps, gen, monkeypatch):
     """Whatever lies between two records of the log."""
     seen = {}
-    take_in = char_train._Training.take_in
+    take_in = Training.take_in
 
     def spy(self, arrived):
         seen.update({step: metrics.loss for step, metrics in arrived})
         take_in(self, arrived)
 
-    monkeypatch.setattr(char_train._Training, "take_in", spy)
+    monkeypatch.setattr(Training, "take_in", spy)
     _, result, _ = gen("--steps", steps, *NEVER)
     assert result["steps"] / result["epochs"] == pytest.approx(BATCHES)
     begin = (steps - 1) // BATCHES * BATCHES
@@ -83,7 +82,7 @@ def test_a_run_in_parts_reports_the_same_training_loss(
 ):
     words = ("--steps", 19, *NEVER)
     whole = gen(*words, "--workdir", tmp_path / "whole")[1]
-    run_steps = char_train.run_steps
+    run_steps = char_gen.run_steps
 
     def interrupted(*args):
         for progress in run_steps(*args):
@@ -92,7 +91,7 @@ def test_a_run_in_parts_reports_the_same_training_loss(
             yield progress
 
     with monkeypatch.context() as patch:
-        patch.setattr(char_train, "run_steps", interrupted)
+        patch.setattr(char_gen, "run_steps", interrupted)
         assert gen(*words)[0] == 128 + signal.SIGTERM
     parts = gen(*words)[1]
     assert parts["resumed_from_step"] == stop
@@ -190,8 +189,7 @@ def test_few_steps_are_told_once_and_before_training(gen, tmp_path):
 
 def test_minutes_to_go_on_with_are_for_one_more_start():
     """The first one has used up its own, and a second one is to come."""
-    run: Any = SimpleNamespace(enough_minutes=0.74, start_seconds=10)
-    assert char_plan.minutes_for_more(run) == 0.91
+    assert Plan(enough_minutes=0.74, start_seconds=10).minutes_for_more() == 0.91
 
 
 def test_a_run_that_has_no_time_left_ends_and_says_so(gen):
@@ -261,7 +259,7 @@ def test_memory_that_runs_out_is_told_in_a_line(gen, monkeypatch):
     def short(*args):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory\nmore")
 
-    monkeypatch.setattr("charlm.plan._measure", short)
+    monkeypatch.setattr("charlm.planning.measure", short)
     status, _, said = gen("--steps", 3)
     assert status == 2
     assert "error: out of memory (RESOURCE_EXHAUSTED: Out of memory); give" in said

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from tpu_step import chips as tpu_chips
 
 import jaxtext as jt
+from tpu_step import chips as tpu_chips
 
 pytestmark = pytest.mark.skipif(
     find_spec("libtpu") is None,

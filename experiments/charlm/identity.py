@@ -1,0 +1,35 @@
+"""What tells one run from another."""
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from charlm.config import Config
+from common.rules import fields_without
+from jaxtext.text.folder import RUNS
+
+
+def identity(
+    config: Config, corpus_sha256: str, val_sha256: str | None = None
+) -> dict[str, Any]:
+    """What makes a run the run that it is. A text's hash stands for its name."""
+    outside = fields_without(Config, "identity")
+    fields = dataclasses.asdict(config)
+    kept = {k: v for k, v in fields.items() if k not in outside}
+    kept |= {"corpus": corpus_sha256, "val_corpus": val_sha256}
+    return json.loads(json.dumps(kept))  # as it will be read
+
+
+def default_workdir(corpus_name: str, identity: dict[str, Any]) -> Path:
+    """``runs/{corpus}-{cell}-{hash of the configuration}``.
+
+    If the text had another name when its run began, that run's directory is returned:
+    the hash is the same.
+    """
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    what = f"-{identity['cell']}-{digest[:8]}"
+    path = RUNS / f"{corpus_name}{what}"
+    found = sorted(RUNS.glob(f"*{what}/config.json"))
+    return path if path.exists() or not found else found[0].parent

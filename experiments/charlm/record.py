@@ -1,0 +1,105 @@
+"""What a run records while it trains: its losses, in its log and elsewhere."""
+
+import jax
+
+from charlm.run import Run
+from charlm.trackers import Trackers
+from common.screen import Screen
+from jaxtext.runs.log import MetricsLog
+from jaxtext.training import Metrics
+
+LOG_EVERY = 10  # steps
+
+
+class Recorder:
+    """Adds up the losses of a run, and writes records. Process 0 keeps the log.
+
+    Args:
+      run: The run. Its log is opened as long as its progress says.
+      display: Shows the loss, and what cannot be written.
+    """
+
+    def __init__(self, run: Run, display: Screen):
+        self._run, self._display = run, display
+        self._log, trackers = None, []
+        if jax.process_index() == 0:
+            self._log = MetricsLog(run.workdir, run.progress.recorded)
+            trackers = [x for x in ("tensorboard", "wandb") if getattr(run.config, x)]
+        saved_step = run.progress.saved_step
+        self._trackers = Trackers(run.workdir, trackers, saved_step, display.say)
+        self._last: tuple[int, Metrics] | None = None  # step of this process
+        self._log_fails = False
+
+    def take_in(self, step: int, metrics: Metrics) -> None:
+        """Counts the metrics of a step; every tenth step, its mean loss is recorded."""
+        run, progress = self._run, self._run.progress
+        if not metrics.skipped.in_a_row:
+            loss = float(metrics.loss)
+            progress.losses.append(loss)
+            number = (step - 1) // run.batches.batches_per_epoch
+            progress.pass_loss = progress.pass_loss.add(loss, number)
+        self._last = step, metrics
+        if progress.losses:
+            mean = sum(progress.losses) / len(progress.losses)
+            speed = run.speed.chars_per_second()
+            note = f"loss {mean:.3f}"
+            note += "" if speed is None else f"  {speed:,.0f} chars/s"
+            self._display.advance(step, run.plan.steps, note)
+        if step % LOG_EVERY == 0:
+            self.record_losses()
+
+    def record_losses(self) -> None:
+        """Records the mean of the losses since the last record, if there are any."""
+        run, progress = self._run, self._run.progress
+        if not progress.losses or self._last is None:
+            return
+        step, metrics = self._last
+        loss, progress.losses = sum(progress.losses) / len(progress.losses), []
+        self.record(
+            step=step,
+            loss=loss,
+            gradient_norm=None if metrics.skipped.in_a_row else metrics.gradient_norm,
+            skipped_steps=metrics.skipped.in_all,
+            chars_per_second=run.speed.chars_per_second(),
+        )
+
+    def record(self, **values) -> None:
+        """Writes a record; one that cannot be written is tried again with the next."""
+        if self._log is None:  # another process keeps it
+            return
+        try:
+            self._log.append(values)
+            self._log_fails = False
+        except OSError as error:
+            # Said once, and not for each record until it is mended.
+            if not (self._log_fails or self._run.is_gone()):
+                self._display.say(
+                    f"step {values['step']} could not be written to {self._log.path} "
+                    f"({error.strerror}); training goes on, and it is tried again"
+                )
+            self._log_fails = True
+        self._run.progress.recorded = len(self._log.records)
+        self._trackers.write(values)
+
+    def go_back(self) -> None:
+        """Drops the records after the step that the run has gone back to."""
+        progress = self._run.progress
+        if self._log is not None:
+            self._log.rewind(progress.recorded)
+        self._trackers.go_back(progress.step)
+        self.record(step=progress.step, rolled_back_from=progress.rollbacks[-1]["from"])
+
+    def flush(self) -> None:
+        """Writes what could not be written before, or raises `OSError`."""
+        if self._log is not None:
+            self._log.flush()
+
+    def finish(self) -> None:
+        """Closes the trackers, and draws the loss curve."""
+        self._trackers.close()
+        if self._log is not None and not self._run.is_gone():
+            from charlm.curve import draw_curve  # Matplotlib takes a second to import
+
+            workdir = self._run.workdir
+            name = workdir.resolve().name  # also of "."
+            draw_curve(self._log.records, workdir / "curve.png", name)

@@ -1,0 +1,72 @@
+"""The texts of a run: what it is trained on, and what it is validated on."""
+
+from collections.abc import Callable
+from functools import partial
+
+import jaxtext as jt
+from charlm.config import Config
+from common.screen import Screen
+from jaxtext.runs.interrupt import Request
+from jaxtext.text import cache
+from jaxtext.text.encoded import encode
+from jaxtext.text.sources import resolve
+
+
+def read_corpus(config: Config, display: Screen, stop: Request) -> jt.text.Corpus:
+    """Reads the corpus.
+
+    Raises:
+      InputError: If it cannot be read.
+      Stopped: On a signal.
+    """
+    corpus = jt.text.load(
+        config.corpus,
+        vocab=config.vocab,
+        limit=config.characters,
+        progress=_reading("the corpus", display, stop),
+        warn=display.say,
+    )
+    display.stop()
+    display.say(
+        f"corpus {corpus.name}: {len(corpus.ids):,} characters, "
+        f"{len(corpus.vocabulary)} distinct"
+    )
+    return corpus
+
+
+def divide(
+    config: Config, corpus: jt.text.Corpus, display: Screen, stop: Request
+) -> tuple[jt.text.Ids, jt.text.Ids, str | None]:
+    """Reads or takes off the text to validate on.
+
+    Returns:
+      What to train on, what to validate on, and the hash of the latter if it is another
+      text.
+
+    Raises:
+      InputError: If that text cannot be read, or has characters that the corpus lacks.
+      Stopped: On a signal.
+    """
+    if not config.val_corpus:
+        return *jt.text.split(corpus.ids, config.val_fraction), None
+    progress = _reading("the text to validate on", display, stop)
+    waiting = partial(progress, 0, 1)
+    with resolve(
+        config.val_corpus, cache=cache.root(), waiting=waiting, warn=display.say
+    ) as sources:
+        validation = encode(sources, corpus.vocabulary, progress=progress)
+    display.stop()
+    return corpus.ids, validation.ids, validation.sha256
+
+
+def _reading(
+    what: str, display: Screen, stop: Request
+) -> Callable[[float, float], None]:
+    """Begins a bar; returns what moves it, and ends the reading on a signal."""
+    display.start(f"reading {what}", total=1)
+
+    def progress(done, total):
+        stop.check()
+        display.advance(done, total)
+
+    return progress

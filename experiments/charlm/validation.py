@@ -1,0 +1,49 @@
+"""Validation within a run: when it is due, what it finds, and the best checkpoint."""
+
+import math
+
+from charlm.record import Recorder
+from charlm.run import Run
+from common.screen import Screen
+from jaxtext.runs.agreement import of_first
+from jaxtext.training import predicting
+
+
+class Validation:
+    """Validates a run now and then, and keeps the parameters that did best.
+
+    Attributes:
+      every: After each so many steps.
+    """
+
+    def __init__(self, run: Run):
+        self._run = run
+        evenly = -(-run.plan.steps // run.plan.validations)
+        self.every: int = run.config.eval_every or evenly
+
+    def is_due(self, over: bool) -> bool:
+        """Whether the state is to be validated now; at the end it is in any case."""
+        run, step = self._run, self._run.progress.step
+        due = over or step % self.every == 0
+        return bool(len(run.validation)) and due and step > run.progress.validated_step
+
+    def validate(self, recorder: Recorder, display: Screen) -> None:
+        """Evaluates the parameters, records the loss, and saves them if it is best."""
+        run, progress = self._run, self._run.progress
+        part = run.validation[: run.config.eval_characters]
+        val = run.evaluate(run.parallel.params(progress.state), part)
+        progress.validated_step = progress.step
+        if of_first(not math.isfinite(val)):
+            display.say(f"step {progress.step}: validation is {val}")
+            return
+        recorder.record(step=progress.step, val_nats_per_char=val)
+        whole = len(part) == len(run.validation)
+        read = "" if whole else f" (first {len(part):,} characters)"
+        display.say(
+            f"step {progress.step}/{run.plan.steps}: validation {val:.4f} nats per "
+            f"character{read}, {run.seconds():.0f} s"
+        )
+        if of_first(val < progress.best.get("val_nats_per_char", math.inf)):
+            progress.best = {"step": progress.step, "val_nats_per_char": val}
+            params = predicting(run.parallel.collect(progress.state))
+            run.checkpoints.save_best(progress.step, params, run.about())
