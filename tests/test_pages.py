@@ -50,7 +50,7 @@ def test_the_notebook_is_the_page():
     spec.loader.exec_module(made)
     page = (DOCS / "tutorial.md").read_text("utf-8")
     kept = (DOCS / "tutorial.ipynb").read_text("utf-8")
-    assert kept == made.notebook(page), "run python docs/notebook.py"
+    assert kept == made.notebook(page), "run make notebook"
 
 
 def _in_reference():
