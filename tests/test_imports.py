@@ -22,6 +22,7 @@ LAYERS = [
     "constructor",
     "cells",
     "noise",
+    "dropout",
     "dispatch",
     "walk",
     "unroll",
