@@ -84,7 +84,7 @@ format: $(VENV)/installed-test
 	$(BIN)/ruff format
 
 clean:
-	rm -rf $(VENV) dist .pytest_cache .ruff_cache .hypothesis .coverage*
+	rm -rf $(VENV) dist docs/_build .pytest_cache .ruff_cache .hypothesis .coverage*
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
