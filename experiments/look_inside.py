@@ -31,11 +31,11 @@ from charlm.checkpoints import Which, described
 from common.flags import read
 from common.pages import check_page, page_in, write_page
 from common.screen import Screen, print_result, screen
-from common.values import Directory, at_least, nearest_first
+from common.values import Directory, at_least
 from evaluation import text as eval_text
-from inside.page import Finding, page
-from inside.properties import properties
-from inside.units import Units, watch
+from inside.compare import compare, given, measures
+from inside.page import page
+from inside.units import watch
 from jaxtext.errors import InputError
 from jaxtext.runs import checkpoint
 from jaxtext.streams import script
@@ -43,7 +43,6 @@ from jaxtext.text import Vocabulary
 
 SHOWN = 3000  # characters, of each unit
 LEAST = 100  # characters that can tell anything
-BEFORE = 10_000_000  # characters before a part, to know what is quoted where it begins
 
 
 @dataclass(frozen=True)
@@ -99,8 +98,8 @@ def look(config: Config, display: Screen) -> dict[str, Any]:
     model, found = restore(config.workdir, about, which=which, warn=display.say)
     display.say(f"reading by the checkpoint of {described(found)}")
     units = watch(model, found.arrays, ids, about["identity"])
-    findings = compare(units, _measures(text, vocabulary, len(ids)))
-    findings += [_given(units, name) for name in config.unit]
+    findings = compare(units, measures(text, vocabulary, len(ids)))
+    findings += [given(units, name) for name in config.unit]
     if not findings:
         raise InputError(
             "--corpus: nothing of what is looked for is now so and now not in this text"
@@ -127,75 +126,6 @@ def look(config: Config, display: Screen) -> dict[str, Any]:
         "step": found.step,
         "page": written,
     }
-
-
-def _measures(text, vocabulary, count):
-    """Properties of the first `count` symbols of the part that is read."""
-    # From the beginning of the whole: within a text nobody can say what is quoted.
-    before = len(text.corpus.ids) - len(text.ids) if text.part == "validation" else 0
-    begin = max(0, before - BEFORE)
-    ids = np.asarray(text.corpus.ids[begin : before + count])
-    if vocabulary.kind == "bytes":
-        read = bytes(ids.astype(np.uint8)).decode("latin-1")  # a character a byte
-    else:
-        read = vocabulary.decode(ids)
-    return {name: measure[-count:] for name, measure in properties(read).items()}
-
-
-def compare(units: Units, measures: dict[str, np.ndarray]) -> list[Finding]:
-    """For each property the unit that goes with it most, on the first half of a text.
-
-    Args:
-      units: Of the whole text, ``[n, U]``.
-      measures: Of the whole text, ``[n]`` each. What is the same all over either half
-        is left out: nothing correlates with it.
-    """
-    half = len(units.values) // 2
-    halves = slice(0, half), slice(half, None)
-    names = [
-        name
-        for name, measure in measures.items()
-        if all(np.ptp(measure[of_half]) > 0 for of_half in halves)
-    ]
-    if not names:
-        return []
-    table = np.stack([measures[name] for name in names], 1)
-    first, second = (correlations(units.values[x], table[x]) for x in halves)
-    findings = []
-    for k, name in enumerate(names):
-        best = int(np.abs(first[:, k]).argmax())
-        chosen, held_out = float(first[best, k]), float(second[best, k])
-        values = units.values[:, best]
-        findings.append(Finding(name, units.names[best], chosen, held_out, values))
-    return sorted(findings, key=lambda f: -abs(f.held_out or 0.0))
-
-
-def correlations(values: np.ndarray, measures: np.ndarray) -> np.ndarray:
-    """Pearson's correlation of units with measures; 0 for a unit that is constant.
-
-    Args:
-      values: ``[n, U]``.
-      measures: ``[n, M]``, none of them constant.
-
-    Returns:
-      ``[U, M]``.
-    """
-    centred = [x - x.mean(0, dtype=np.float64) for x in (values, measures)]
-    scales = [np.sqrt((x**2).sum(0)) for x in centred]
-    scale = np.outer(*scales)
-    product = centred[0].T @ centred[1]
-    return np.divide(product, scale, out=np.zeros(scale.shape), where=scale > 0)
-
-
-def _given(units, name):
-    if name not in units.names:
-        first, last = units.names[0], units.names[-1]
-        near = nearest_first(name, units.names)[0]
-        raise InputError(
-            f"--unit: expected one of {first} … {last}, got {name}; did you mean {near}"
-        )
-    values = units.values[:, units.names.index(name)]
-    return Finding("as asked for", name, None, None, values)
 
 
 if __name__ == "__main__":

@@ -18,14 +18,10 @@ stopped by Ctrl-C.
 
 import jaxtext.needs_experiments  # noqa: F401 (first)
 
-import concurrent.futures
 import dataclasses
 import json
-import multiprocessing
 import os
-import signal
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -34,14 +30,13 @@ from typing import Any, Literal
 
 from common.few import FEW
 from common.flags import read
-from common.screen import Screen, print_result, screen
+from common.screen import print_result, screen
 from common.values import Count, Directory, Seed
 from jaxtext.errors import InputError
-from jaxtext.files import write_durably
 from jaxtext.streams import say, script
-from jaxtext.versions import with_flags
 from recall.pictures import draw, summary
-from recall.run import Line, Run, another, make, same
+from recall.pool import make_all
+from recall.run import Line, Run, another, same
 from recall.suite import PROBLEMS
 
 
@@ -97,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         missing = [run for run in asked if not _done(run, out)]
         try:
             with screen() as display:
-                _make_all(missing, len(asked), out, config.jobs, display)
+                make_all(missing, len(asked), out, config.jobs, display)
         finally:
             kept = dict(_kept(out, config))
             pictures = _pictures(list(kept.values()), out)
@@ -180,57 +175,6 @@ def _read(path: Path) -> Line:
         return json.loads(path.read_text("utf-8"))
     except ValueError as error:
         raise InputError(f"{path} is damaged ({error}): delete it") from error
-
-
-def _make_all(missing, count, out, jobs, display: Screen):
-    """Makes runs side by side, and keeps what each came to as it ends."""
-    if not missing:
-        return
-    done = count - len(missing)
-    display.start("runs", total=count, done=done)
-    pool = concurrent.futures.ProcessPoolExecutor(
-        min(jobs, len(missing)),
-        multiprocessing.get_context("spawn"),  # JAX's threads do not survive a fork
-        _begin_worker,
-    )
-    try:
-        # Workers begin here, and inherit it: this process alone hears Ctrl-C, and what
-        # comes meanwhile, afterwards.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            under_way = {pool.submit(make, run, out): run.name for run in missing}
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        while under_way:
-            # Not for ever, as a Ctrl-C that reached another thread wakes nobody.
-            ended, _ = concurrent.futures.wait(under_way, 1, "FIRST_COMPLETED")
-            for future in ended:
-                line, name = future.result(), under_way.pop(future)
-                text = json.dumps(line, indent=1, allow_nan=False) + "\n"
-                write_durably(out / f"{name}.json", text.encode())
-                done += 1
-                display.advance(done)
-                display.say(f"{name}: {line['measure']} {line['score']}")
-    except BaseException:
-        for child in multiprocessing.active_children():
-            child.terminate()  # where its training is has been kept
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _begin_worker():
-    """Ends with the process that began it; has one core."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def follow():
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
-    # Products of this size gain nothing from two. Read when JAX first computes.
-    os.environ["XLA_FLAGS"] = with_flags("--xla_cpu_multi_thread_eigen=false")
 
 
 if __name__ == "__main__":

@@ -92,6 +92,17 @@ def read(
     return Text(corpus, own, part, ids, train)
 
 
+def say_what_is_read(text: Text, about: dict[str, Any], display: Screen) -> None:
+    """Says if the run was trained on the text, or if only its beginning is read."""
+    if text.own and text.part == "all":
+        display.say("note: the run was trained on this text, or on most of it")
+    if text.own and about["identity"]["characters"] is not None:
+        display.say(
+            f"note: the run's corpus is the first {len(text.corpus.ids):,} characters "
+            "of this text; what follows them is not read"
+        )
+
+
 def _validated_on(workdir, about):
     """Where the run's own text is: what it validated on, if that is another one."""
     name, kept = about["corpus"]["name"], remembered(workdir)
