@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test smoke contracts resume test-peers test-tpu test-cuda test-versions docs dist format clean
+.PHONY: demo test test-thorough smoke contracts test-peers test-tpu test-cuda test-versions docs dist format clean
 
 ## Train an LSTM on Python's own source for three minutes, and let it write.
 demo: $(VENV)/installed
@@ -12,12 +12,17 @@ demo: $(VENV)/installed
 	@echo "These commands work as they are. To type python instead of $(BIN)/python:"
 	@echo "    source $(BIN)/activate"
 
-## Lint, types, and the whole suite with its coverage.
+## Lint, types, and the everyday tests with their coverage: each rule once.
 test: $(VENV)/installed-test
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
 	$(BIN)/python -m pytest -n 2 --dist worksteal --cov=jaxtext
+
+## The cases that `make test` leaves out: each cell by each backend in each mode, runs that
+## are killed after any step, long campaigns. tests/everyday.py tells how they are chosen.
+test-thorough: $(VENV)/installed-test
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m thorough
 
 ## The part that shows in minutes whether an environment works: what is imported, the
 ## contract of every cell but by kernels, the main job, a run that is killed and goes on.
@@ -26,13 +31,13 @@ smoke: $(VENV)/installed-test
 		tests/test_imports.py tests/test_versions.py tests/test_contracts.py \
 		tests/experiments/test_char_gen.py tests/runs/test_resume.py
 
-## The suite on every Python here, with the newest packages and with the oldest allowed.
+## The whole suite on every Python here, with the newest packages and with the oldest allowed.
 test-versions: $(VENV)/installed-test
 	$(BIN)/python tools/version_matrix.py
 
 ## Builds the documentation site in docs/_build. Needs no network; warnings are errors.
 docs: $(VENV)/installed-docs
-	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build
+	$(BIN)/sphinx-build -E -W --keep-going -q -b html docs docs/_build
 	@echo "The site is in docs/_build/index.html"
 
 ## Builds the wheel and the source distribution, and tries the wheel outside the checkout.
@@ -41,11 +46,8 @@ dist: $(VENV)/installed-test
 
 ## What every cell keeps to, in ten drawn cases each instead of one.
 contracts: $(VENV)/installed-test
-	$(BIN)/python -m pytest -n 2 --hypothesis-profile=thorough tests/test_contracts.py
-
-## Killed after any step and gone on: each cell, on one device and eight, both strategies.
-resume: $(VENV)/installed-test
-	$(BIN)/python -m pytest -n 2 --hypothesis-profile=thorough tests/runs/test_resume.py
+	$(BIN)/python -m pytest -n 2 -m '' --hypothesis-profile=thorough \
+		tests/test_contracts.py
 
 ## Weights to and from other libraries, which this installs: torch, Keras, Haiku, Equinox
 ## (Flax is there anyway), and that none of them is imported before it is asked for; and
@@ -55,7 +57,7 @@ resume: $(VENV)/installed-test
 TORCH ?= torch==2.13.0
 PEERS := torch keras haiku equinox
 test-peers: $(VENV)/installed-peers
-	$(BIN)/python -m pytest -n 2 --dist worksteal tests/interop/test_layers.py \
+	$(BIN)/python -m pytest -m '' -n 2 --dist worksteal tests/interop/test_layers.py \
 		$(PEERS:%=tests/interop/test_%.py) $(PEERS:%=jaxtext/interop/%.py) \
 		'tests/test_pages.py::test_the_code_of_a_page_prints_what_it_shows[docs/guides/weights.md]' \
 		tests/experiments/test_tensorboard.py \
@@ -63,14 +65,14 @@ test-peers: $(VENV)/installed-peers
 
 ## Training steps compiled for TPUs, without one, by the compiler that this installs.
 test-tpu: $(VENV)/installed-tpu
-	$(BIN)/python -m pytest -n 2 --dist worksteal tests/experiments/test_compile_tpu.py \
+	$(BIN)/python -m pytest -m '' -n 2 --dist worksteal tests/experiments/test_compile_tpu.py \
 		tests/kernels/test_mosaic_compiled.py tests/tools/test_tpu_schedule.py \
 		tests/benchmarks/test_scaling.py
 
 ## The kernels for GPU compiled to machine code, without one, by what this installs: some
 ## gigabytes. Wants JAX 0.11, which needs Python 3.12.
 test-cuda: $(VENV)/installed-cuda
-	$(BIN)/python -m pytest tests/kernels/test_mosaic_gpu.py \
+	$(BIN)/python -m pytest -m '' tests/kernels/test_mosaic_gpu.py \
 		tests/tools/test_gpu_compiled.py
 
 format: $(VENV)/installed-test

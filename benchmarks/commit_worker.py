@@ -1,7 +1,7 @@
-"""What `commits.py` times, by whichever jaxtext is on the path of this process.
+"""Times programs for `commits.py`, with the jaxtext that is on this process's path.
 
-Each line on standard input is ``[[cell, B, T, D, H, program], runs]``; the answer is
-how many seconds a run took.
+Each line on standard input is ``[[cell, B, T, D, H, program], runs]``. The answer is
+the seconds that a run took.
 """
 
 import functools
@@ -17,7 +17,7 @@ import jaxtext as jt
 
 @functools.cache
 def made(name, batch, length, width, hidden, program):
-    """A compiled program, and what it takes."""
+    """A compiled program and its arguments."""
     cell = getattr(jt, name)(hidden)
     params = cell.init(jax.random.key(0), width)
     state, key = cell.initial_state((batch,)), jax.random.key(1)

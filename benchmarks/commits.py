@@ -1,12 +1,12 @@
-"""One commit beside another: the same cells by two checkouts, in turn.
+"""The speed of one commit beside another: the same programs by two checkouts, in turn.
 
     git worktree add /tmp/before main
     python benchmarks/commits.py /tmp/before --out benchmarks/results/before-after.json
 
-Two versions of jaxtext cannot be in one process, so each has one of its own, in the
-environment of this one. They take turns, round by round, and what is told is the
-median of the rounds' ratios: above 1, this checkout is slower. The last line on
-standard output is one JSON object; all else goes to standard error.
+Two versions of jaxtext cannot share a process, so each has its own, with the packages
+of this one. They take turns, round by round. The result is the median of the rounds'
+ratios: above 1, this checkout is slower. The last line on standard output is one JSON
+object; everything else goes to standard error.
 """
 
 import jaxtext.needs_experiments  # noqa: F401 (first)
@@ -16,7 +16,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import geometric_mean, median
@@ -24,11 +24,12 @@ from typing import Any, Literal
 
 import tyro
 from measuring import record
+from measuring.command import command
+from measuring.jobs import CHECKOUT
 from measuring.workload import parse_shape
 
-from jaxtext.streams import say, script
+from jaxtext.streams import say
 
-ROOT = Path(__file__).parents[1]
 WORKER = Path(__file__).with_name("commit_worker.py")
 
 
@@ -39,7 +40,7 @@ class Config:
     before: tyro.conf.Positional[Path]
     """The other checkout. Ratios are to it."""
     cells: tuple[str, ...] = ("lstm", "gru")
-    """Cells, by the names of their constructors."""
+    """Names of the cells' constructors."""
     shapes: tuple[str, ...] = ("16x128x128", "64x100x128", "64x100x256", "1x1000x256")
     """Shapes of the cells, as for cells.py."""
     programs: tuple[Literal["forward", "gradient", "symbols"], ...] = (
@@ -47,18 +48,18 @@ class Config:
         "gradient",
         "symbols",
     )
-    """The pass forwards, with gradients of everything, or those of symbols' cells."""
+    """The forward pass, the gradient, or the gradient with symbols as inputs."""
     rounds: int = 15
-    """How often each takes its turn."""
+    """Number of rounds: turns of each checkout."""
     seconds: float = 0.12
-    """How long a turn is."""
+    """Length of a turn."""
     out: Path | None = None
     """Also write the JSON to this file."""
 
 
 @contextlib.contextmanager
 def worker(checkout: Path) -> Iterator[Callable[[list[Any], int], float]]:
-    """A process with a checkout's jaxtext: ``(program, runs) -> seconds a run``."""
+    """Starts a process that times a checkout: ``(program, runs) -> seconds a run``."""
     process = subprocess.Popen(
         [sys.executable, str(WORKER)],
         stdin=subprocess.PIPE,
@@ -80,9 +81,9 @@ def worker(checkout: Path) -> Iterator[Callable[[list[Any], int], float]]:
 
 
 def measure(config: Config) -> dict[str, Any]:
-    """Runs everything in turns, and returns the result."""
+    """Times all programs in turns, and returns the result."""
     rows = []
-    with worker(config.before) as before, worker(ROOT) as after:
+    with worker(config.before) as before, worker(CHECKOUT) as after:
         for cell in config.cells:
             for shape in map(parse_shape, config.shapes):
                 for kind in config.programs:
@@ -112,15 +113,12 @@ def _compare(program, before, after, config):
     }
 
 
-@script
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measures, and prints the result as the last line."""
-    config = tyro.cli(Config, args=argv)
-    result = measure(config)
-    say(f"geometric mean {result['geometric_mean']:.3f}")
-    record.print_last_line(result, config.out)
-    return 0
+def told(result: dict[str, Any]) -> str:
+    """The result in words."""
+    return f"geometric mean {result['geometric_mean']:.3f}"
 
+
+main = command(Config, measure, table=told)
 
 if __name__ == "__main__":
     sys.exit(main())

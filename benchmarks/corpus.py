@@ -1,14 +1,14 @@
-"""A large text beside a tiny one: time to prepare it, and resident memory throughout.
+"""A large text beside a tiny one: time to prepare it, and resident memory.
 
     python benchmarks/corpus.py --out benchmarks/results/corpus.json
     python benchmarks/corpus.py --megabytes 100
 
-Texts are made from the standard library's source, in random pieces, in a temporary
-directory. Each is prepared twice, the second time finding it in the cache, and then a
-small language model is trained on batches from all over it: three processes of their
-own, whose resident memory is read from /proc (Linux). Then batches are timed
-beside the same batches from a memory map. The last line on standard output is one JSON
-object.
+The texts are random pieces of the standard library's source, in a temporary directory.
+Each text is prepared twice; the second time it is found in the cache. Then a small
+language model trains on batches from all over it. Each of the three is a process of its
+own, whose resident memory is read from /proc (Linux). At the end batches from the file
+are timed beside the same batches from a memory map. The last line on standard output is
+one JSON object.
 """
 
 import jaxtext.needs_experiments
@@ -18,19 +18,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import jax
 import numpy as np
 import optax
-import tyro
 from measuring import record
+from measuring.command import command
 from measuring.timing import spread
 
 import jaxtext as jt
-from jaxtext.streams import script
+from jaxtext.streams import say
 from jaxtext.text import Ids, Streams, Windows, fit
 
 PIECE = 1 << 16  # characters
@@ -62,12 +61,12 @@ def write_text(path: Path, size: int, mark: str) -> None:
         while (missing := size - file.tell()) > 0:
             start = rng.integers(len(text) - PIECE)
             piece = f"{mark}{text[start : start + PIECE]}".encode()
-            # What is cut off at the end may be part of a character.
+            # The end of the piece may cut a character in two.
             file.write(piece[:missing].decode(errors="ignore").encode() or b"\n")
 
 
 def prepare(text: Path, cache: Path) -> dict:
-    """Prepares a text, or finds it in the cache."""
+    """Prepares a text, or reads it from the cache."""
     start_mb = _resident_mb("VmHWM")
     begin = time.monotonic()
     corpus = jt.text.load([str(text)], cache=cache)
@@ -82,10 +81,9 @@ def prepare(text: Path, cache: Path) -> dict:
 
 
 def train(text: Path, cache: Path, steps: int) -> dict:
-    """Trains on streams, taking batches from all over an epoch.
+    """Trains on streams, with batches from all over an epoch.
 
-    Memory is looked at after a tenth of the steps, when the compiler is done, and
-    at the end.
+    Memory is read after a tenth of the steps, when compilation is over, and at the end.
     """
     corpus = jt.text.load([str(text)], cache=cache)
     size, length = fit(len(corpus.ids), 16, 64)
@@ -137,14 +135,14 @@ def _times(source: Streams | Windows, count: int) -> list[float]:
 def _resident_mb(which: str = "VmRSS") -> float:
     """This process's resident memory now, or its peak (VmHWM), in 10**6 bytes.
 
-    From /proc, because what `getrusage` says begins, in a child, with the parent's.
+    From /proc: in a child process, `getrusage` starts with the peak of the parent.
     """
     status = Path("/proc/self/status").read_text()
     return int(status.split(f"{which}:")[1].split()[0]) * 1024 / 1e6
 
 
 def measure(config: Config) -> dict:
-    """Makes the texts, has them measured, and returns the result."""
+    """Makes the texts and measures each, and returns the result."""
     size = round(config.megabytes * 1e6)
     texts = {
         "ASCII": (size, ""),
@@ -177,13 +175,12 @@ def measure(config: Config) -> dict:
                     "training_end_mb": training["end_mb"],
                 }
             )
-            _say(rows[-1])
+            say(told(rows[-1]))
             text.unlink()
     for row in batches:
-        print(
+        say(
             f"{row['kind']} {row['batch']} from {row['source']}: "
-            f"{1e3 * row['median_ms']:.0f} µs",
-            file=sys.stderr,
+            f"{1e3 * row['median_ms']:.0f} µs"
         )
     return {"rows": rows, "batches": batches, **record.environment()}
 
@@ -195,29 +192,23 @@ def _in_a_process(*call: object) -> dict:
 
 
 def _one(name: str, text: str, cache: str, *numbers: str) -> None:
-    """What a process of `_in_a_process` does."""
+    """What a process started by `_in_a_process` does."""
     function = {"prepare": prepare, "train": train}[name]
     print(json.dumps(function(Path(text), Path(cache), *map(int, numbers))))
 
 
-def _say(row: dict) -> None:
-    print(
+def told(row: dict) -> str:
+    """A row of the result as a sentence."""
+    return (
         f"{row['text']:6} {row['bytes'] / 1e6:8,.1f} MB: prepared in "
-        f"{row['first_seconds']:.2f} s, found again in {row['second_seconds']:.2f} s; "
+        f"{row['first_seconds']:.2f} s, again in {row['second_seconds']:.2f} s; "
         f"resident {row['before_preparing_mb']:.0f} MB before, "
         f"{row['preparing_peak_mb']:.0f} MB preparing, {row['training_early_mb']:.0f} "
-        f"to {row['training_end_mb']:.0f} MB training",
-        file=sys.stderr,
+        f"to {row['training_end_mb']:.0f} MB training"
     )
 
 
-@script
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measures, and prints the result as the last line."""
-    config = tyro.cli(Config, args=argv)
-    record.print_last_line(measure(config), config.out)
-    return 0
-
+main = command(Config, measure)
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--one"]:

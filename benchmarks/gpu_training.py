@@ -1,18 +1,19 @@
-"""The training of char_gen.py by each backend, beside the same steps on torch's cuDNN.
+"""Training speed of char_gen.py with each backend, beside torch's cuDNN.
 
     python benchmarks/gpu_training.py --ways mosaic_gpu/bfloat16,torch/bfloat16
 
-Each way is a process of `experiments/char_gen.py`, or of `torch_train.py`, that has so
-many seconds, start and compilation included. The shape is that of the preset
-``shakespeare``, without the layer norm and the noise that cuDNN does not have, so that
-the model is the same for all. What is compared is ``chars_per_second``, the speed of
-the steps alone. The losses are after different numbers of steps, given as ``steps``: a
-faster way takes more of them, and `char_gen.py` keeps some of its seconds for
-validation, where `torch_train.py` validates when they are over. ``scan+graphs`` is the
-scan with XLA's loops captured as CUDA graphs. The last line on standard output is one
-JSON object.
+Each way to train is a process of `experiments/char_gen.py` or of
+`loops/torch_train.py`. It has a number of seconds, including its start and compilation.
+The model is that of the preset ``shakespeare`` without layer norm and noise, which
+cuDNN does not have, so that it is the same for all.
 
-Exit status: 0 done; 1 a way failed. One that a backend cannot go is left out.
+Compare ``chars_per_second``, the speed of the steps alone. Do not compare the losses:
+they are after different numbers of ``steps``. A faster way takes more steps, and
+`char_gen.py` validates within its seconds, `torch_train.py` after them.
+``scan+graphs`` is the scan with XLA's loops captured as CUDA graphs. The last line on
+standard output is one JSON object.
+
+Exit status: 0 done; 1 a way failed. A way that its backend refuses is left out.
 """
 
 import jaxtext.needs_experiments  # noqa: F401 (first)
@@ -22,57 +23,56 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tyro
 from measuring import jobs, record
+from measuring.command import chosen, command
 from measuring.graphs import GRAPHS, with_graphs
 from measuring.workload import listed
 
-from jaxtext.streams import script
+from jaxtext.streams import say
 
 CHAR_GEN = "experiments/char_gen.py"
-# What torch_train.py has as well; with the preset's width, batch and length.
+# Only what torch_train.py has as well.
 SAME = (
     *("--preset", "shakespeare", "--no-layer-norm", "--weight-drop", 0),
     *("--dropout", 0, "--reset-probability", 0, "--learning-rate", 4e-3),
     *("--sample-every", 0, "--save-minutes", 60),
 )
-REFUSED = 2  # char_gen.py's exit status for what it, or a backend, cannot do
+REFUSED = 2  # the exit status of char_gen.py if a backend cannot do it
 MEASURED = ("chars_per_second", "train_nats_per_char", "val_nats_per_char", "steps")
 
 
 @dataclass(frozen=True)
 class Config:
-    """Train by each backend for a while, beside torch."""
+    """Train for a while with each backend, and with torch."""
 
     ways: tuple[str, ...] = ("fused/float32", "scan/float32", "torch/float32")
-    """BACKEND/DTYPE, of jaxtext or torch; BACKEND+graphs for CUDA graphs."""
+    """BACKEND/DTYPE; torch/DTYPE for torch; BACKEND+graphs/DTYPE for CUDA graphs."""
     seconds: float = 20.0
-    """How long each may take."""
+    """Time for each way."""
     total: float = math.inf
-    """Begin none that could not end within so many seconds; it is left out."""
+    """Leave out a way that could not end within so many seconds from the start."""
     cell: str = "lstm"
-    """The cell."""
+    """Cell."""
     hidden: int = 512
     """Width of the layer."""
     batch_size: int = 32
-    """Streams read side by side."""
+    """Streams in a batch."""
     seq_len: int = 64
     """Characters of each stream in a batch."""
     corpus: str = "stdlib"
     """Text to train on, as for char_gen.py."""
     characters: int = 1_000_000
-    """Use only so many characters from its beginning."""
+    """Use only so many characters from the beginning of the text."""
     out: Path | None = None
-    """Also write the JSON to this file, which grows on the way."""
+    """Also write the JSON to this file, after each way."""
 
 
-def command(config: Config, way: str, scratch: Path) -> list[Any]:
-    """What is run for a way."""
+def words(config: Config, way: str, scratch: Path) -> list[Any]:
+    """The command of a way: a script and its flags."""
     backend, dtype = way.split("/")
     sizes = [
         *("--cell", config.cell, "--dtype", dtype, "--hidden", config.hidden),
@@ -89,8 +89,8 @@ def command(config: Config, way: str, scratch: Path) -> list[Any]:
 def measure(config: Config) -> dict[str, Any]:
     """Trains one way after the other, and returns the result."""
     rows, left_out, failed = [], {}, {}
-    names = ("cell", "hidden", "batch_size", "seq_len", "corpus", "characters")
-    shape = {name: getattr(config, name) for name in names}
+    shape = chosen(config, "cell", "hidden", "batch_size", "seq_len")
+    shape |= chosen(config, "corpus", "characters")
     result = {"rows": rows, "left_out": left_out, "failed": failed, **shape}
     result |= record.environment()
     end = time.monotonic() + config.total
@@ -104,7 +104,7 @@ def measure(config: Config) -> dict[str, Any]:
                 left_out[way] = "no time was left"
                 continue
             done = jobs.run(
-                *command(config, way, Path(scratch)),
+                *words(config, way, Path(scratch)),
                 seconds=2 * config.seconds + 15,
                 log=config.out and config.out.with_suffix(".log"),
                 environment={**os.environ, "XLA_FLAGS": flags},
@@ -115,14 +115,14 @@ def measure(config: Config) -> dict[str, Any]:
             else:
                 refused = done.status == REFUSED
                 (left_out if refused else failed)[way] = done.reason
-            print(f"{way}: {done.reason or told(rows[-1])}", file=sys.stderr)
+            say(f"{way}: {done.reason or told(rows[-1])}")
             if config.out is not None:
                 record.write(result, config.out)
     return result
 
 
 def told(row: dict[str, Any]) -> str:
-    """A row in words."""
+    """A row of the result as a sentence."""
     return (
         f"{row['chars_per_second']:,.0f} chars/s, {row['steps']} steps, "
         f"{row['train_nats_per_char']:.3f} nats/char, "
@@ -130,14 +130,7 @@ def told(row: dict[str, Any]) -> str:
     )
 
 
-@script
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measures, and prints the result as the last line."""
-    config = tyro.cli(Config, args=argv)
-    result = measure(config)
-    record.print_last_line(result, config.out)
-    return 1 if result["failed"] else 0
-
+main = command(Config, measure, failed=lambda result: bool(result["failed"]))
 
 if __name__ == "__main__":
     sys.exit(main())

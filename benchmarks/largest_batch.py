@@ -2,31 +2,30 @@
 
     python benchmarks/largest_batch.py --hidden 512 --seq-len 1024
 
-XLA says what a compiled step needs before it runs. Two small batches give what a
-sequence costs, that gives the largest batch, and the step is run at it and at one at
-least a tenth larger, which should not fit. The last line on standard output is one JSON
-object.
+XLA reports the memory that a compiled step needs. Two small batches give the memory of
+one sequence, and that predicts the largest batch. The step then runs at this batch, and
+at one that is a tenth larger, which should not fit. The last line on standard output is
+one JSON object.
 """
 
 import jaxtext.needs_experiments  # noqa: F401 (first)
 
 import math
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import jax
-import remat as steps
-import tyro
+from loops import one_step
 from measuring import record
+from measuring.command import chosen, command
 
 from jaxtext.errors import InputError
-from jaxtext.streams import script
+from jaxtext.streams import say
 from jaxtext.types import BackendName
 
-STEP = 8  # what is tried is a multiple of it
+STEP = 8  # batches that are tried are multiples of it
 
 
 @dataclass(frozen=True)
@@ -34,59 +33,59 @@ class Config:
     """Find the largest batch that fits."""
 
     cell: Literal["rnn", "lstm", "gru"] = "lstm"
-    """Which cell."""
+    """Cell."""
     hidden: int = 512
     """Width of the layer."""
     seq_len: int = 1024
     """Characters of each sequence."""
     remat: tuple[str, ...] = ("none", "gates", "32")
-    """What is computed again: none, gates, or all but the state at every so many
+    """Values of `remat`: none, gates, or a number: keep the state once in so many
     steps."""
     backend: BackendName = "auto"
     """Backend of jaxtext."""
     small: int = 64
-    """The smaller one of the batches that are compiled first; the other is twice it."""
+    """The smaller of the two batches that are compiled first. The other is twice it."""
     memory_gib: float | None = None
-    """Memory of the device. Default: what it says itself."""
+    """Memory of the device. Default: what the device reports."""
     out: Path | None = None
-    """Also write the JSON to this file, which grows on the way."""
+    """Also write the JSON to this file, after each row."""
 
 
 def device_bytes(config: Config) -> int:
-    """The memory that there is.
+    """The memory of the device.
 
     Raises:
-      InputError: If the device does not say.
+      InputError: If the device does not report it.
     """
     if config.memory_gib is not None:
         return int(config.memory_gib * 2**30)
     found = jax.devices()[0].memory_stats() or {}
     if "bytes_limit" not in found:
-        raise InputError("--memory-gib: expected a number, for this device says none")
+        raise InputError(
+            "--memory-gib: expected a number: this device does not report its memory"
+        )
     return found["bytes_limit"]
 
 
 def needed_bytes(compiled: Any) -> int:
-    """What a compiled step needs: arguments, results and what it keeps meanwhile."""
+    """The memory of a compiled step: arguments, results and temporary buffers."""
     memory = compiled.memory_analysis()
     needed = memory.argument_size_in_bytes + memory.output_size_in_bytes
     return needed + memory.temp_size_in_bytes - memory.alias_size_in_bytes
 
 
 def search(config: Config, remat: str, limit: int) -> dict[str, Any]:
-    """The largest batch by XLA's numbers, and whether it, and a larger one, ran.
+    """Predicts the largest batch, and runs it and a larger one.
 
     Raises:
       InputError: If the numbers do not grow with the batch.
     """
     again = {"none": None, "gates": "gates"}.get(remat, remat)
     again = int(again) if isinstance(again, str) and again.isdecimal() else again
-    base = steps.Config(config.cell, config.hidden, seq_len=config.seq_len)
+    sizes = chosen(config, "cell", "hidden", "seq_len", "backend")
 
     def compiled(batch):
-        return steps.compile_step(
-            replace(base, batch_size=batch), config.backend, again
-        )
+        return one_step.compile_step(**sizes, batch_size=batch, remat=again)
 
     less, more = (
         needed_bytes(compiled(batch)[0]) for batch in (config.small, 2 * config.small)
@@ -116,34 +115,25 @@ def _runs(compiled, batch):
 
 
 def measure(config: Config) -> dict[str, Any]:
-    """Searches for each way, and returns the result."""
+    """Searches for each value of `remat`, and returns the result."""
     limit = device_bytes(config)
     rows = []
-    names = ("cell", "hidden", "seq_len", "backend")
-    result = {"rows": rows, **{name: getattr(config, name) for name in names}}
+    result = {"rows": rows, **chosen(config, "cell", "hidden", "seq_len", "backend")}
     result |= {"memory_gib": limit / 2**30, **record.environment()}
     for remat in config.remat:
         row = search(config, remat, limit)
         rows.append(row)
-        print(
+        say(
             f"remat {remat}: {row['predicted']:,} sequences of {config.seq_len}, "
             f"{row['bytes_a_sequence'] / 2**20:.2f} MiB each; ran: {row['ran']}, "
-            f"{row['too_large']:,}: {row['too_large_ran']}",
-            file=sys.stderr,
-            flush=True,
+            f"{row['too_large']:,}: {row['too_large_ran']}"
         )
         if config.out is not None:
             record.write(result, config.out)
     return result
 
 
-@script
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measures, and prints the result as the last line."""
-    config = tyro.cli(Config, args=argv)
-    record.print_last_line(measure(config), config.out)
-    return 0
-
+main = command(Config, measure)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,30 +1,31 @@
-"""Speed of sampling text: characters a second, at several batch sizes.
+"""Speed of sampling: characters a second, at several batch sizes.
 
     python benchmarks/sample.py --out benchmarks/results/sample.json
 
-Sampling is timed as ``experiments/sample.py`` does it, from a prompt to the characters
-on the host, compilation apart. What the weights are makes no difference to the speed:
-they are drawn and not trained. The last line on standard output is one JSON object.
+A repetition goes from a prompt to the characters on the host, as in
+``experiments/sample.py``, without the time for compiling. The weights are random: their
+values do not change the speed. The last line on standard output is one JSON object.
 """
 
 import jaxtext.needs_experiments
 
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
-import tyro
 from measuring import record
+from measuring.command import chosen, command
 from measuring.ours import CELLS
-from measuring.timing import spread
+from measuring.timing import in_turns
 
 import jaxtext as jt
 from jaxtext.generation import generate
-from jaxtext.streams import script
+from jaxtext.streams import say
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,9 @@ class Config:
     """Time the sampling of text."""
 
     cells: tuple[str, ...] = ("rnn", "lstm", "gru")
-    """Which cells: rnn, lstm, gru."""
+    """Cells: rnn, lstm, gru."""
     batches: tuple[int, ...] = (1, 64)
-    """How many texts are written side by side."""
+    """Batch sizes: how many texts are sampled together."""
     hidden: int = 256
     """Width of the layer."""
     vocab_size: int = 96
@@ -42,13 +43,13 @@ class Config:
     length: int = 2000
     """Characters of each text."""
     rounds: int = 9
-    """How often each is timed, in turns."""
+    """How many times each is timed, in turns."""
     out: Path | None = None
     """Also write the JSON to this file."""
 
 
-def sampler(cell: str, batch: int, config: Config):
-    """A function that writes `batch` texts."""
+def sampler(cell: str, batch: int, config: Config) -> Callable[[], object]:
+    """A function that samples `batch` texts."""
     model = jt.LanguageModel(jt.stack(CELLS[cell](config.hidden)), config.vocab_size)
     prompts = np.zeros((batch, 1), np.int32)
     start = model.initial_state((batch,))
@@ -61,36 +62,22 @@ def sampler(cell: str, batch: int, config: Config):
     return run
 
 
-def measure(config: Config) -> dict:
-    """Times every cell at every batch size, in turns."""
+def measure(config: Config) -> dict[str, Any]:
+    """Times every cell at every batch size, and returns the result."""
     samplers = {
         (c, b): sampler(c, b, config) for c in config.cells for b in config.batches
     }
-    times = {name: [] for name in samplers}
-    for run in samplers.values():
-        run()  # compiles
-    for _ in range(config.rounds):
-        for name, run in samplers.items():
-            begin = time.perf_counter()
-            run()
-            times[name].append(1e3 * (time.perf_counter() - begin))
+    times = in_turns(samplers, visit_seconds=0, seconds=inf, rounds=config.rounds)
     rows = []
-    for (cell, batch), milliseconds in times.items():
-        found = spread(milliseconds)
+    for (cell, batch), found in times.items():
         speed = 1e3 * batch * config.length / found["median_ms"]
         rows.append({"cell": cell, "batch": batch, "chars_per_second": speed, **found})
-        print(f"{cell:5} batch {batch:3} {speed:10,.0f} chars/s", file=sys.stderr)
-    shape = {name: getattr(config, name) for name in ("hidden", "vocab_size", "length")}
-    return {"rows": rows, **shape, **record.environment()}
+        say(f"{cell:5} batch {batch:3} {speed:10,.0f} chars/s")
+    sizes = chosen(config, "hidden", "vocab_size", "length")
+    return {"rows": rows, **sizes, **record.environment()}
 
 
-@script
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measures, and prints the result as the last line."""
-    config = tyro.cli(Config, args=argv)
-    record.print_last_line(measure(config), config.out)
-    return 0
-
+main = command(Config, measure)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,22 +1,23 @@
-"""What data parallelism costs beyond the work, and what slices of TPUs make of it.
+"""What data parallelism costs, and an upper bound on its speed on slices of TPUs.
 
     python benchmarks/scaling.py --out benchmarks/results/scaling-cpu-2-cores.json
     python benchmarks/scaling.py --predict --out benchmarks/results/scaling-tpu.json
 
-Simulated devices share the cores of one machine, so that more of them are no faster:
-what is measured is the step's time on n devices over that of the same batch on one
-device, by plain ``jax.jit``. All are timed in turns. Strong: the batch stays; weak:
-each device has as many streams.
+Simulated devices share the cores of one machine, so more of them are not faster. What
+is measured is the time of a step on n devices, divided by that of the same batch on one
+device with plain ``jax.jit``. All programs are timed in turns. With strong scaling the
+batch stays the same; with weak scaling each device has the same number of streams.
 
-``--predict`` has experiments/compile_tpu.py, which needs libtpu, compile the step for
-slices that are not there: a bound by the chips and the links between them, and no
-measurement. The last line on standard output is one JSON object.
+``--predict`` runs experiments/compile_tpu.py, which needs libtpu. It compiles the step
+for slices that this machine does not have. The result is an upper bound on speed, from
+the chips and the links between them, not a measurement. The last line on standard
+output is one JSON object.
 """
 
 import os
 
-# Before JAX is imported. More threads than cores: devices that wait for one another
-# starve on fewer.
+# Before JAX is imported. Devices that wait for one another need a thread each, even if
+# there are fewer cores.
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "8")
 os.environ.setdefault("NPROC", "32")
 
@@ -25,7 +26,7 @@ import jaxtext.needs_experiments
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from math import prod
@@ -35,12 +36,12 @@ from typing import Any, Literal
 import jax
 import numpy as np
 import optax
-import tyro
 from measuring import record
-from measuring.timing import interleave, spread, visit
+from measuring.command import chosen, command
+from measuring.timing import in_turns
 
 import jaxtext as jt
-from jaxtext.streams import script
+from jaxtext.streams import say
 
 STRATEGIES: tuple[Literal["pmap", "sharded"], ...] = ("pmap", "sharded")
 STEPS = 5  # of one repetition
@@ -48,7 +49,7 @@ MODEL = (
     *("--cell", "lstm", "--layers", "2", "--hidden", "1024"),
     *("--seq-len", "128", "--dtype", "bfloat16"),
 )
-AT_ONCE = 256  # streams of a chip; of more, gradients are added up
+AT_ONCE = 256  # streams of a chip; with more, it accumulates gradients
 COMPILE = Path(__file__).parents[1] / "experiments" / "compile_tpu.py"
 
 
@@ -59,17 +60,17 @@ class Config:
     hidden: int = 256
     """Width of the LSTM."""
     batch_size: int = 64
-    """Streams of the whole batch (strong), and of 8 devices together (weak)."""
+    """Streams of the whole batch (strong scaling), or of 8 devices together (weak)."""
     seq_len: int = 32
     """Characters of each stream in a batch."""
     devices: tuple[int, ...] = (1, 2, 4, 8)
-    """How many simulated devices, of the eight there are."""
+    """Numbers of simulated devices, at most 8."""
     seconds: float = 120.0
-    """How long to time, everybody together."""
+    """Time for all programs together."""
     visit_seconds: float = 0.5
-    """How long one visit to one of them takes."""
+    """Time for a program when its turn comes."""
     predict: bool = False
-    """Predict for TPUs: 256 streams a chip (weak), or 4096 in all (strong)."""
+    """Predict for TPUs, with 256 streams a chip (weak) and 4096 in all (strong)."""
     chip: str = "v5e"
     """Generation to predict for."""
     extents: tuple[str, ...] = ("2x2", "4x4", "16x16")
@@ -79,7 +80,7 @@ class Config:
 
 
 def trainer(config: Config, size: int, n: int, strategy) -> Callable[[], object]:
-    """Takes `STEPS` steps at each call; strategy ``jit`` knows of one device alone."""
+    """A function that takes `STEPS` steps. Strategy ``jit`` uses one device only."""
     model = jt.LanguageModel(jt.stack(jt.lstm(config.hidden)), 65)
     optimizer = optax.adamw(1e-3)
     ids = np.random.default_rng(0).integers(0, 65, 200_000).astype(np.uint8)
@@ -111,8 +112,8 @@ def trainer(config: Config, size: int, n: int, strategy) -> Callable[[], object]
 
 
 def measure(config: Config) -> dict[str, Any]:
-    """Times everybody, and returns the result."""
-    load, _, _ = os.getloadavg()  # of others: nothing has run here yet
+    """Times all programs, and returns the result."""
+    load, _, _ = os.getloadavg()  # from other processes: nothing has run here yet
     each = config.batch_size // max(config.devices)
     sizes = {"strong": lambda n: config.batch_size, "weak": lambda n: n * each}
     wanted = {
@@ -123,17 +124,9 @@ def measure(config: Config) -> dict[str, Any]:
     }
     wanted = {(size, 1 if how == "jit" else n, how) for size, n, how in wanted}
     trainers = {key: trainer(config, *key) for key in sorted(wanted)}
-    for run in trainers.values():
-        run()  # compiles
-    times = interleave(
-        {
-            key: lambda run=run: visit(run, config.visit_seconds)
-            for key, run in trainers.items()
-        },
-        rounds=1000,
-        seconds=config.seconds,
+    found = in_turns(
+        trainers, visit_seconds=config.visit_seconds, seconds=config.seconds
     )
-    found = {key: spread(values) for key, values in times.items()}
     rows = []
     for scaling, size in sizes.items():
         for n in config.devices:
@@ -144,18 +137,16 @@ def measure(config: Config) -> dict[str, Any]:
                 row |= {"batch_size": size(n), "jit_one_device_ms": alone, **one}
                 row["over_jit"] = one["median_ms"] / alone
                 rows.append(row)
-                print(
+                say(
                     f"{scaling:6} {n} devices, {strategy:7} batch {size(n):3}: "
-                    f"{one['median_ms']:8.2f} ms, {row['over_jit']:.2f} x one device",
-                    file=sys.stderr,
+                    f"{one['median_ms']:8.2f} ms, {row['over_jit']:.2f} x one device"
                 )
-    names = ("hidden", "batch_size", "seq_len")
-    shape = {name: getattr(config, name) for name in names}
+    shape = chosen(config, "hidden", "batch_size", "seq_len")
     return {"rows": rows, **shape, "load_before": load, **record.environment()}
 
 
 def predict(config: Config) -> dict[str, Any]:
-    """Compiles for each slice, and returns what bounds a step there."""
+    """Compiles for each slice, and returns the bounds on a step there."""
     rows = []
     for scaling in ("weak", "strong"):
         for extent in config.extents:
@@ -167,25 +158,23 @@ def predict(config: Config) -> dict[str, Any]:
             row |= {name: found[name] for name in ("batch_size", "slices", "backends")}
             row |= {"collectives": found["collectives"], **limits}
             row["characters_per_second"] = found["bound_characters_per_second"]
-            # Beside as many chips with nothing to tell one another: no bound itself,
-            # since slower work makes it larger, and slower links smaller.
+            # Not a bound: slower work makes it larger, slower links make it smaller.
             row["efficiency"] = 1 - row["links_us"] / row["step_us"]
             rows.append(row)
-            print(
+            say(
                 f"{scaling:6} {config.chip}:{extent:5} batch {size:6}: at least "
                 f"{row['step_us']:9,.0f} µs, of them links {row['links_us']:4,.0f}; "
-                f"{row['efficiency']:.1%} of it is work",
-                file=sys.stderr,
+                f"{row['efficiency']:.1%} of it is work"
             )
     return {"rows": rows, "model": MODEL, "versions": record.versions()}
 
 
 @cache
 def compile_for(topology: str, size: int, chips: int) -> dict[str, Any]:
-    """What compile_tpu.py finds of the step on a slice."""
+    """What compile_tpu.py reports about the step on a slice."""
     slices = max(1, size // chips // AT_ONCE)
     flags = ["--topology", topology, "--batch-size", str(size), "--slices", str(slices)]
-    # What XLA_FLAGS say to CPUs would be said to the TPU too.
+    # The compiler for TPUs would read the flags that are meant for CPUs.
     own = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
     done = subprocess.run(
         [sys.executable, str(COMPILE), *MODEL, *flags],
@@ -199,14 +188,12 @@ def compile_for(topology: str, size: int, chips: int) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@script
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measures or predicts, and prints the result as the last line."""
-    config = tyro.cli(Config, args=argv)
-    result = predict(config) if config.predict else measure(config)
-    record.print_last_line(result, config.out)
-    return 0
+def measure_or_predict(config: Config) -> dict[str, Any]:
+    """What the flags ask for."""
+    return predict(config) if config.predict else measure(config)
 
+
+main = command(Config, measure_or_predict)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -3,12 +3,12 @@
     python benchmarks/step_profile.py --flags="--preset shakespeare --backend fused"
     python benchmarks/step_profile.py --trace profile    # keeps it for XProf, Perfetto
 
-The steps are those of char_gen.py with such flags. JAX's profiler records them, and
-the operations that the device ran are added up by name. The last line on standard
-output is one JSON object.
+JAX's profiler records training steps of char_gen.py with these flags. The operations
+that the device ran are added up by name. The last line on standard output is one JSON
+object.
 """
 
-import jaxtext.needs_experiments
+import jaxtext.needs_experiments  # noqa: F401 (first)
 
 import contextlib
 import gzip
@@ -18,23 +18,16 @@ import shlex
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-sys.path.append(str(Path(__file__).parents[1] / "experiments"))
-
 import jax
-import tyro
+from loops.experiment import training
 from measuring import record
+from measuring.command import command
 
-import jaxtext as jt
-from charlm.batches import build_batches, fit
-from charlm.build import build_trainer
-from charlm.parse import parse
-from jaxtext.streams import script
+from jaxtext.streams import say
 from jaxtext.training.loop import run as run_steps
 
 WARM_UP = 5  # steps; the first one compiles
@@ -49,27 +42,21 @@ class Config:
     steps: int = 10
     """How many steps to record."""
     most: int = 25
-    """How many kinds of operations to tell, those that take longest."""
+    """How many kinds of operations to report: those that take longest."""
     trace: Path | None = None
-    """Keep what was recorded in this directory, beside what is there."""
+    """Keep the recording in this directory, beside earlier ones."""
     out: Path | None = None
     """Also write the JSON to this file."""
 
 
 def record_steps(config: Config, folder: Path) -> None:
-    """Takes the steps, and has JAX's profiler write to a directory.
+    """Takes the steps while JAX's profiler writes to a directory.
 
     Raises:
       InputError: If char_gen.py would refuse the flags.
     """
-    of = parse(shlex.split(config.flags))
-    corpus = jt.text.load(of.corpus, limit=of.characters)
-    text, _ = jt.text.split(corpus.ids, of.val_fraction)
-    batches = build_batches(of, text, fit(of, len(text)))
-    trainer = build_trainer(of, len(corpus.vocabulary), batches.batch_size)
-    state = trainer.parallel.place(trainer.create(jax.random.key(of.seed)))
-    last = WARM_UP + config.steps
-    steps = run_steps(trainer.parallel, state, partial(batches.batch, 0), 0, last)
+    of, last = training(shlex.split(config.flags)), WARM_UP + config.steps
+    steps = run_steps(of.parallel, of.parallel.place(of.state), of.batch, 0, last)
     with contextlib.ExitStack() as recording:
         for progress in steps:
             if progress.step == WARM_UP:
@@ -80,9 +67,9 @@ def record_steps(config: Config, folder: Path) -> None:
 
 
 def operations(folder: Path) -> list[tuple[str, float, float]]:
-    """What the device ran: names, beginnings and durations in microseconds.
+    """The operations that the device ran: name, start and duration in microseconds.
 
-    Of several recordings in the directory the newest one counts.
+    If the directory has several recordings, the newest one is read.
     """
     paths = folder.rglob("*.trace.json.gz")
     path = max(paths, key=lambda path: path.stat().st_mtime_ns)
@@ -98,9 +85,9 @@ def operations(folder: Path) -> list[tuple[str, float, float]]:
     def counts(event):
         if event.get("ph") != "X":
             return False
-        if not devices:  # a CPU, whose operations are among the host's threads
+        if not devices:  # on a CPU, operations are among the threads of the host
             return "hlo_op" in event.get("args", {})
-        # Other rows of a device tell the same again, by operation and by module.
+        # Other rows of a device repeat the same time by operation and by module.
         thread = threads.get((event["pid"], event["tid"]), "")
         return event["pid"] in devices and thread.startswith("Stream")
 
@@ -108,7 +95,7 @@ def operations(folder: Path) -> list[tuple[str, float, float]]:
 
 
 def added_up(config: Config, found: list[tuple[str, float, float]]) -> dict[str, Any]:
-    """Time by kind of operation, and for how much of the time there was any."""
+    """Adds up the time of each kind of operation, and the time with any at all."""
     totals, counts = defaultdict(float), defaultdict(int)
     for name, _, duration in found:
         kind = re.sub(r"[._]\d+$", "", name)
@@ -136,32 +123,25 @@ def added_up(config: Config, found: list[tuple[str, float, float]]) -> dict[str,
 
 
 def measure(config: Config) -> dict[str, Any]:
-    """Records and adds up, and returns the result."""
+    """Records the steps and adds up their operations, and returns the result."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = config.trace or Path(scratch)
         record_steps(config, folder)
         result = added_up(config, operations(folder))
     for row in result["rows"]:
-        print(
+        say(
             f"{row['ms_a_step']:10.3f} ms {row['a_step']:8.1f} times  "
-            f"{row['operation'][:80]}",
-            file=sys.stderr,
+            f"{row['operation'][:80]}"
         )
-    print(
-        f"a step takes {result['step_ms']:.3f} ms, in {result['busy_ms']:.3f} of which "
-        f"the device is busy, {result['operations_a_step']:.0f} operations",
-        file=sys.stderr,
+    say(
+        f"a step takes {result['step_ms']:.3f} ms; the device is busy for "
+        f"{result['busy_ms']:.3f} ms of it, with {result['operations_a_step']:.0f} "
+        "operations"
     )
     return {**result, "flags": config.flags, **record.environment()}
 
 
-@script
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measures, and prints the result as the last line."""
-    config = tyro.cli(Config, args=argv)
-    record.print_last_line(measure(config), config.out)
-    return 0
-
+main = command(Config, measure)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,11 +1,11 @@
-"""One JAX beside another: cells and training steps in two environments.
+"""The speed of one JAX beside another: cells and training steps in environments.
 
     python benchmarks/versions.py OLD/bin/python NEW/bin/python \
         --out benchmarks/results/versions-cpu-2-cores.json
 
-Two versions of JAX cannot be in one process. So cells.py and train.py are run in each
+Two versions of JAX cannot share a process. So cells.py and train.py run in each
 environment in turn, round after round, and the medians of the rounds are compared. The
-last line on standard output is one JSON object; all else goes to standard error.
+last line on standard output is one JSON object; everything else goes to standard error.
 """
 
 import jaxtext.needs_experiments  # noqa: F401 (first)
@@ -13,7 +13,6 @@ import jaxtext.needs_experiments  # noqa: F401 (first)
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -21,10 +20,10 @@ from typing import Any
 
 import tyro
 from measuring import record
+from measuring.command import command
+from measuring.jobs import CHECKOUT
 
-from jaxtext.streams import script
-
-HERE = Path(__file__).parent
+from jaxtext.streams import say
 
 
 @dataclass(frozen=True)
@@ -32,32 +31,45 @@ class Config:
     """Compare the speed of jaxtext in several environments."""
 
     pythons: tyro.conf.Positional[tuple[Path, ...]]
-    """The Pythons of the environments. Ratios are to the first one."""
+    """The Python of each environment. Ratios are to the first one."""
     shapes: tuple[str, ...] = ("64x100x128", "64x100x512", "1x1000x256")
     """Shapes of the cells, as for cells.py."""
     rounds: int = 3
-    """How often each is run."""
+    """Number of rounds."""
     seconds: float = 3.0
-    """How long each workload is timed in a round."""
+    """Time for each workload in a round."""
     out: Path | None = None
     """Also write the JSON to this file."""
 
 
 def measure(config: Config) -> dict[str, Any]:
-    """Runs everything in turns, and returns the result."""
+    """Runs both scripts in turns, and returns the result."""
     commands = (
-        ("cells.py", "--backends", "auto", "--libraries", "--shapes", *config.shapes),
-        ("train.py", "--cells", "lstm", "gru"),
+        (
+            "benchmarks/cells.py",
+            "--backends",
+            "auto",
+            "--libraries",
+            "--shapes",
+            *config.shapes,
+        ),
+        ("benchmarks/train.py", "--cells", "lstm", "gru"),
     )
     times: dict[str, list[list[float]]] = {}
     versions: list[dict[str, str]] = [{} for _ in config.pythons]
     for number in range(config.rounds):
         for place, python in enumerate(config.pythons):
-            print(f"round {number + 1}: {python}", file=sys.stderr, flush=True)
+            say(f"round {number + 1}: {python}")
             for program, *flags in commands:
-                command = [python, HERE / program, *flags, "--seconds", config.seconds]
+                words = [
+                    python,
+                    CHECKOUT / program,
+                    *flags,
+                    "--seconds",
+                    config.seconds,
+                ]
                 done = subprocess.run(
-                    [str(word) for word in command],
+                    list(map(str, words)),
                     check=True,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,
@@ -78,7 +90,7 @@ def measure(config: Config) -> dict[str, Any]:
 
 def _times(program, result):
     for row in result["rows"]:
-        if program == "cells.py":
+        if program.endswith("cells.py"):
             sizes = "x".join(str(row[axis]) for axis in ("batch", "time", "hidden"))
             yield f"{row['cell']} {sizes} {row['direction']}", row["median_ms"]
         elif row["library"] == "jaxtext":
@@ -95,15 +107,7 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-@script
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measures, and prints the result as the last line."""
-    config = tyro.cli(Config, args=argv)
-    result = measure(config)
-    print(table(result), file=sys.stderr)
-    record.print_last_line(result, config.out)
-    return 0
-
+main = command(Config, measure, table=table)
 
 if __name__ == "__main__":
     sys.exit(main())

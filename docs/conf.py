@@ -30,14 +30,15 @@ html_theme_options = {
     "source_directory": "docs/",
 }
 html_show_sphinx = False
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 
 # Docstrings write `name` for code. It becomes a link if the reference has the name.
 default_role = "py:obj"
-autodoc_typehints = "none"  # the signature has them, without their modules
+autodoc_typehints = "none"  # docstrings give types and shapes; aliases would expand
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
-python_maximum_signature_line_length = 72
 napoleon_use_ivar = True
 napoleon_use_rtype = False
 toc_object_entries_show_parents = "hide"

@@ -1,18 +1,18 @@
-"""The one exception that is meant for the eyes of whoever typed the command."""
+"""The exception for bad input, whose message is meant for the user."""
 
 import unicodedata
 
-# Control characters, halves of a character, ends of lines and of paragraphs.
+# Control characters, surrogates, line separators and paragraph separators.
 _UNFIT = {"Cc", "Cs", "Zl", "Zp"}
 
 
 class InputError(ValueError):
-    r"""Something the caller gave cannot be used.
+    r"""An argument, file or other input cannot be used.
 
-    The message is one line: what was expected, what came, what to do about it.
-    Experiment scripts print it and exit with status 2; library users catch it as
-    a ``ValueError``. What it names, such as a file, may hold anything; it is told by
-    `one_line`.
+    The message is one line: what was expected, what was found, and what to do. Scripts
+    print it and exit with status 2. Library users can catch it as a ``ValueError``.
+    Names in it, such as that of a file, may have any characters; `one_line` escapes
+    them.
 
     Example:
       >>> print(InputError("expected a text, got a\nb"))
@@ -24,13 +24,13 @@ class InputError(ValueError):
 
 
 def one_line(text: str) -> str:
-    r"""A text as one line that any terminal, page or picture can show.
+    r"""Returns a text as one line that any terminal, page or picture can show.
 
-    Names of files may hold new lines, what moves the cursor, and bytes that are not
-    UTF-8, which are half a character each in Python (``os.fsdecode``).
+    File names may have newlines, characters that move the cursor, and bytes that are
+    not UTF-8, which Python represents by surrogates (``os.fsdecode``).
 
     Returns:
-      The text, such characters being told as in Python's own strings.
+      The text, with such characters escaped as in Python's string literals.
 
     Example:
       >>> import os

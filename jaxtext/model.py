@@ -1,4 +1,4 @@
-"""The language model around a cell: symbols in, logits of the next symbol out."""
+"""The language model: a cell, the embedding before it and the output layer after it."""
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,30 +19,29 @@ from jaxtext.walk import Remat
 
 
 class LanguageModel(nn.Module):
-    """Predicts each symbol of a text from all the symbols before it.
+    """Predicts each symbol of a text from the symbols before it.
 
     ::
 
         h_t = cell(x_t)        x_t = one_hot(s_t), or E[s_t] with an embedding E [V, D]
-        p(s_tp1 | s_1 … s_t) = softmax(h_t W + b)        W = Eᵀ where they are tied
+        p(s_tp1 | s_1 … s_t) = softmax(h_t W + b)        W = Eᵀ if tied
 
-    An ordinary Flax module: ``init`` and ``apply``, parameters in the collection
-    ``params`` (the cell's own under ``recurrent``), noise from the stream ``dropout``
-    and none where that stream is not given.
+    This is a `flax.linen` module. Its parameters are in the collection ``params``, with
+    the cell's own under ``recurrent``. Dropout and other noise draw from the RNG stream
+    ``dropout``; without that stream there is no noise.
 
     Attributes:
       cell: The recurrent part, usually a `jaxtext.stack`.
       vocab_size: ``V``, the number of symbols.
-      dtype: The type of the last product; logits are float32 whatever it is.
-      backend: How the cell is taken over a text, as `jaxtext.unroll` knows it.
-      remat: What is computed again in the backward pass, likewise.
-      embedding: ``D``, the width of vectors that stand for the symbols. ``None``: the
-        cell reads the symbols themselves, as one-hot rows, so that its own input
-        kernel holds a vector for each.
-      tied: Whether the embedding is also the last product's matrix. It is then as wide
-        as the cell's output, and `embedding` need not say so.
-      weight_drop: The rate at which entries of the recurrent kernels are dropped, one
-        mask for all sequences of a call (`jaxtext.weight_drop`).
+      dtype: The type that the output layer computes in. Logits are always float32.
+      backend: How to run the cell over a sequence; see `jaxtext.unroll`.
+      remat: What to recompute in the backward pass; see `jaxtext.unroll`.
+      embedding: ``D``, the width of the embedding. ``None``: there is none, and the
+        cell reads one-hot rows, so its input kernel has a row for each symbol.
+      tied: Whether the output layer uses the embedding as its kernel. The embedding
+        then has the width of the cell's output, and you can leave `embedding` out.
+      weight_drop: The rate at which entries of the recurrent kernels are dropped. All
+        sequences of a call share one mask; see `jaxtext.weight_drop`.
 
     Example:
       >>> import jax
@@ -57,8 +56,10 @@ class LanguageModel(nn.Module):
 
     References:
       Graves, "Generating sequences with recurrent neural networks", 2013, section 2.
-      Tied: Press and Wolf, "Using the output embedding to improve language models",
-      2017; Inan, Khosravi and Socher, "Tying word vectors and word classifiers", 2017.
+
+      Press and Wolf, "Using the output embedding to improve language models", 2017, and
+      Inan, Khosravi and Socher, "Tying word vectors and word classifiers", 2017 (tied
+      embeddings).
     """
 
     cell: Cell
@@ -70,18 +71,18 @@ class LanguageModel(nn.Module):
     tied: bool = False
     weight_drop: float = 0.0
 
-    if TYPE_CHECKING:  # Flax declares unions that no caller can use as they are
+    if TYPE_CHECKING:  # Flax declares unions, which callers could not use directly
         init: ClassVar[Any]
         apply: ClassVar[Any]
 
     def setup(self) -> None:
-        """Declares the parameters, which a pass and a single step share."""
+        """Declares the parameters, which ``__call__`` and `step` share."""
         a_cell("cell", self.cell)
         count("vocab_size", self.vocab_size)
         width = self.input_size
         self.vectors: Array | None = None
         if width is not None:
-            # Rows of length one, so that logits of what is tied are about one.
+            # Rows have length 1, so that tied logits are of order 1.
             normal = nn.initializers.normal(width**-0.5)
             self.vectors = self.param("embedding", normal, (self.vocab_size, width))
         self.recurrent: Params = self.param(
@@ -98,30 +99,42 @@ class LanguageModel(nn.Module):
         state: State,
         ids: Array,
         *,
+        lengths: Array | None = None,
         resets: Array | None = None,
         streams: Array | None = None,
         last: int | None = None,
     ) -> tuple[State, Array]:
-        """Reads a stretch of text.
+        """Reads part of a text.
 
         Args:
-          state: The recurrent state before it, batch axes ``B``.
+          state: The recurrent state before it, with the batch axes ``B``. ``None``: the
+            initial state.
           ids: ``[B, T]`` integers in ``[0, V)``.
+          lengths: ``[B]`` integers, how many symbols of each row are valid; the rest is
+            padding. The state that is returned is that after the last valid symbol.
+            Padding may hold any integers, and its logits mean nothing. ``None``: all
+            symbols are valid.
           resets: ``[B, T]`` booleans, true where a new text starts.
-          streams: ``[B]`` integers that key the noise of each sequence. By default
-            ``0 … B - 1``; where a batch is spread over devices, its share of them.
-          last: Predict after the last `last` symbols only. Default: after each.
+          streams: ``[B]`` integers, the index of each sequence, from which its noise is
+            drawn. Default: ``0 … B - 1``. When a batch is divided between devices, give
+            each device the indices of its own sequences.
+          last: Compute logits for the last `last` of the ``T`` positions only. Default:
+            for all of them.
 
         Returns:
-          The state after it, and logits ``[B, T, V]`` (``[B, last, V]``), float32.
+          The state after it, and logits ``[B, T, V]`` or ``[B, last, V]``, float32.
+
+        Raises:
+          InputError: If an argument has another type or shape, or `last` is above
+            ``T``.
         """
         ids = integers("ids", ids)
         if last is not None:
             last = count("last", last)
             if decided(lambda: last > ids.shape[-1], otherwise=False):
                 raise InputError(
-                    f"last: expected at most as many as there are ids, got {last} of "
-                    f"{shown(ids)}"
+                    f"last: expected at most the number of positions in ids, got "
+                    f"{last} for {shown(ids)}"
                 )
         key = self.make_rng("dropout") if self.has_rng("dropout") else None
         if key is not None and streams is not None:
@@ -133,6 +146,7 @@ class LanguageModel(nn.Module):
             state,
             xs,
             key=key,
+            lengths=lengths,
             resets=resets,
             backend=self.backend,
             remat=self.remat,
@@ -140,7 +154,7 @@ class LanguageModel(nn.Module):
         return state, self._logits(hs if last is None else hs[..., -last:, :])
 
     def step(self, state: State, ids: Array) -> tuple[State, Array]:
-        """Reads one symbol, as when generating.
+        """Reads one symbol, as in generation.
 
         Args:
           state: The recurrent state before it.
@@ -150,45 +164,45 @@ class LanguageModel(nn.Module):
           The state after it, and logits ``[B, V]``, float32.
 
         Raises:
-          ValueError: If the cell has no step, being bidirectional: what it says of a
-            symbol depends on those after it, which generation has yet to write.
+          ValueError: If the cell has no step, as when it is bidirectional: it needs the
+            symbols that come after, which are not generated yet.
         """
         if self.cell.step is None:
             raise ValueError(
-                "expected a cell that reads forwards, to generate with; got one that "
-                "has to see the whole sequence (is part of it bidirectional?)"
+                "cell: expected one with a step, to generate with; got one that needs "
+                "the whole sequence (is part of it bidirectional?)"
             )
         params, x = self._read(self.recurrent, integers("ids", ids))
         state, h = self.cell.step(params, state, x)
         return state, self._logits(h)
 
     def initial_state(self, batch_shape: Shape) -> State:
-        """The recurrent state before any text, for a batch of this shape."""
+        """The recurrent state to start a text with, for this batch shape."""
         return self.cell.initial_state(batch_shape)
 
     @property
     def input_size(self) -> int | None:
-        """``D``, the width of the cell's input; ``None`` where it reads symbols."""
+        """``D``, the width of the cell's input; ``None`` if it reads symbols."""
         if not self.tied:
             return (
                 None if self.embedding is None else count("embedding", self.embedding)
             )
-        # The width of a cell's output does not depend on that of its input, unless it
-        # passes on what it reads; then only a width that is said can be right.
+        # The output of a cell that passes its input on, such as a residual one, is as
+        # wide as that input. Then only a given width can be right.
         guess = self.embedding or 1
         width = output_size(self.cell, guess)
         if self.embedding not in (None, width):
             raise ValueError(
-                f"tied: expected an embedding as wide as the cell's output, {width}, "
-                f"got {self.embedding}; leave it out"
+                "embedding: tied, so expected the width of the cell's output, "
+                f"{width}, got {self.embedding}; leave embedding out"
             )
         return width
 
     def _read(self, params: Params, ids: Array) -> tuple[Params, Array]:
-        """By which parameters the cell reads what.
+        """The parameters and the inputs to run the cell with.
 
-        Where there are more places than symbols, an embedding is multiplied by the
-        first kernel for each symbol once, and not at each place.
+        If there are more positions than symbols, the embedding is multiplied by the
+        cell's first kernel once for each symbol, not once for each position.
         """
         if self.vectors is None:
             return params, ids
@@ -198,7 +212,7 @@ class LanguageModel(nn.Module):
         return params, rows(self.vectors.astype(self.dtype), ids)
 
     def _thinned(self) -> Params:
-        """The cell's parameters, entries dropped where there is noise."""
+        """The cell's parameters, with entries dropped if there is noise."""
         if not (self.weight_drop and self.has_rng("dropout")):
             return self.recurrent
         return weight_drop(

@@ -1,14 +1,14 @@
-"""Standard output and error, which must not cost a run.
+"""Standard output and standard error, whose failures must not end a run.
 
-Whoever reads them may end, as ``head`` does; the disk that they go to may be full; they
-may be closed, or may never have been open. One rule holds for all of that:
+The reader of a stream may end, as ``head`` does. Its disk may be full. A stream may be
+closed, or may never have been open. One rule covers all of these:
 
-* Standard error is for a person. What cannot be said there is left out, and the work
-  goes on.
-* Standard output is for what came of the work. If nobody reads it any more, the work
-  ends quietly, as done. If it cannot be written for another reason, the error is told.
+- Standard error is for people. What cannot be written there is left out, and the
+  program continues.
+- Standard output is for results. If nobody reads it any more, the program ends as if it
+  were done. If it cannot be written for another reason, that is an error.
 
-A library should not decide that for the program that uses it, so only scripts do
+A library must not decide this for the program that uses it, so only scripts do
 (`script`).
 """
 
@@ -31,11 +31,11 @@ class OutputError(Exception):
     """Standard output cannot be written.
 
     Attributes:
-      unread: Nobody wants it: its reader has ended, or it was closed.
+      unread: Whether nobody reads it any more: its reader has ended, or it was closed.
     """
 
     def __init__(self, cause: Exception):
-        # Of a stream that was closed, Python raises a ValueError.
+        # For a closed stream, Python raises a ValueError.
         why = (isinstance(cause, OSError) and cause.strerror) or cause
         super().__init__(f"standard output cannot be written ({why})")
         self.unread: bool = not isinstance(cause, OSError) or cause.errno in (
@@ -45,37 +45,37 @@ class OutputError(Exception):
 
 
 def open_all() -> None:
-    """Opens the null device in place of each standard stream that is closed.
+    """Opens the null device for each standard stream that is closed.
 
-    A script calls this before it opens anything. The next file would otherwise get the
-    number of standard output, and everything that writes to that number would write
-    into the file.
+    A script calls this before it opens any file. Otherwise the next file would get the
+    descriptor of standard output, and output would be written into that file.
     """
     for descriptor in 0, 1, 2:
         try:
             os.fstat(descriptor)
         except OSError:
-            # The lowest number that is free, which is this one.
+            # It gets the lowest free descriptor, which is this one.
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
 
 
 def say(text: str) -> None:
-    """Prints a line on standard error, if that can be written."""
-    if sys.stderr is None:  # print would take standard output instead
+    """Prints a line to standard error, if that can be written."""
+    if sys.stderr is None:  # print would write to standard output instead
         return
     with contextlib.suppress(OSError, ValueError):
         print(text, file=sys.stderr, flush=True)
 
 
 def print_last_line(text: str, kept: Path | None = None) -> None:
-    """Prints what came of a script, its last line on standard output.
+    """Prints the result of a script, its last line on standard output.
 
     Args:
       text: The line.
-      kept: Where else it is. Then it is no error if it cannot be printed.
+      kept: The file that also has the result, if any. Then a line that cannot be
+        printed is not an error.
 
     Raises:
-      OutputError: If it cannot be printed, and is kept nowhere else.
+      OutputError: If the line cannot be printed, and no file has the result.
     """
     try:
         print(text, flush=True)
@@ -83,29 +83,32 @@ def print_last_line(text: str, kept: Path | None = None) -> None:
         if kept is None:
             raise
         if not error.unread:
-            say(f"note: {error}; what came of it is in {kept}")
+            say(f"note: {error}; the result is in {kept}")
 
 
 def lenient(stream: TextIO | None) -> TextIO:
-    """Standard error, say, as a stream that leaves out what cannot be written to it.
+    """Wraps a stream so that writing to it never fails.
 
     Args:
-      stream: The stream, ``None`` if there is none, as in a daemon.
+      stream: The stream; ``None`` if there is none, as in a daemon.
+
+    Returns:
+      A stream that leaves out what cannot be written.
     """
     return cast(TextIO, _Guarded(stream, lambda error: None))
 
 
 def flush_all() -> None:
-    """Writes what was printed, as far as it can be written: `os._exit` would not."""
+    """Flushes both streams, as far as possible. `os._exit` does not do that."""
     for stream in sys.stdout, sys.stderr:
         with contextlib.suppress(AttributeError, OSError, ValueError, OutputError):
-            stream.flush()  # None has no such attribute
+            stream.flush()  # AttributeError if the stream is None
 
 
 def script(main: Callable[P, int]) -> Callable[P, int]:
-    """Makes the main function of a script one that no output stream can harm.
+    """Decorates the main function of a script: handles streams, errors and Ctrl-C.
 
-    It also tells errors in one line. Exit status: what `main` returns; 0 if nobody
+    Errors are printed as one line. The exit status is what `main` returns; 0 if nobody
     reads standard output any more; 2 for an `InputError`, an `OSError`, or standard
     output that cannot be written; 130 for Ctrl-C.
 
@@ -127,7 +130,7 @@ def script(main: Callable[P, int]) -> Callable[P, int]:
             except OutputError as error:
                 if error.unread:
                     return 0
-                say(f"error: {error}; mend that, and give the same command again")
+                say(f"error: {error}; fix that, and run the same command again")
             except (InputError, OSError) as error:
                 say(f"error: {error}")
             except KeyboardInterrupt:
@@ -138,10 +141,10 @@ def script(main: Callable[P, int]) -> Callable[P, int]:
 
 
 def _flushed(main, *args, **kwargs):
-    """Calls `main`; what it has printed is written when this returns."""
+    """Calls `main`, and flushes what it printed."""
     try:
         status = main(*args, **kwargs)
-    except SystemExit:  # after --help, say
+    except SystemExit:  # such as after --help
         sys.stdout.flush()
         raise
     sys.stdout.flush()
@@ -149,7 +152,7 @@ def _flushed(main, *args, **kwargs):
 
 
 class _Nowhere(io.TextIOBase):
-    """What stands for a stream that there is not."""
+    """A stream in place of one that is missing."""
 
     encoding = "utf-8"
 
@@ -162,7 +165,7 @@ class _Nowhere(io.TextIOBase):
 
 
 class _Guarded:
-    """A stream whose failures go to `failed`, and not to whoever writes."""
+    """A stream whose errors are passed to `failed`, not raised to the writer."""
 
     def __init__(self, stream: Any, failed: Callable[[Exception], None]):
         self._stream = _Nowhere() if stream is None else stream
@@ -171,7 +174,7 @@ class _Guarded:
     def write(self, data: Any) -> int:
         try:
             return self._stream.write(data)
-        except UnicodeEncodeError as error:  # of a stream in ASCII, say
+        except UnicodeEncodeError as error:  # such as for a stream in ASCII
             known = data.encode(error.encoding, "backslashreplace")
             return self.write(known.decode(error.encoding))
         except (OSError, ValueError) as error:
@@ -204,9 +207,9 @@ class _Guarded:
 
 @contextlib.contextmanager
 def _guarded() -> Iterator[None]:
-    """Guards both streams, and sees that nothing is left for the interpreter to write.
+    """Guards both streams, and leaves nothing for the interpreter to flush.
 
-    At its end the interpreter flushes both; where it cannot, it prints a traceback, and
+    The interpreter flushes both when it ends. If it cannot, it prints a traceback, and
     the exit status is 120.
     """
     before = sys.stdout, sys.stderr
@@ -225,7 +228,7 @@ def _guarded() -> Iterator[None]:
 
 
 def _leave_nothing(stream: TextIO | None) -> None:
-    """Writes what a stream still holds, or has the process's own one forget it."""
+    """Flushes a stream. If that fails, its data goes to the null device."""
     if stream is None:
         return
     try:

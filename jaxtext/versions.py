@@ -1,22 +1,22 @@
-"""What depends on the versions of installed packages.
+"""Everything that depends on the versions of installed packages.
 
-No other file decides by a version. This one imports no JAX, because XLA reads its flags
-when JAX starts.
+No other file makes a decision by a version. This file does not import JAX, because XLA
+reads its flags when JAX starts.
 
 What differs between the versions that jaxtext supports:
 
 ====== ===================================================================
 JAX    difference
 ====== ===================================================================
-0.11   Needs Python 3.12. Pallas' Mosaic GPU backend infers the layouts of
-       arrays, and can be interpreted: `jaxtext.kernels.mosaic_gpu` needs
+0.11   Requires Python 3.12. Pallas' Mosaic GPU backend infers the layouts
+       of arrays, and has an interpreter: `jaxtext.kernels.mosaic_gpu` needs
        both.
 0.11.1 XLA no longer has the flag ``xla_cpu_use_fusion_emitters``.
-0.12   The axes of an ``AbstractMesh`` are ``Explicit`` unless it is told
-       otherwise. More traces are kept by the function that was traced.
+0.12   The axes of an ``AbstractMesh`` are ``Explicit`` by default. More
+       traces are cached by the function that was traced.
 ====== ===================================================================
 
-On the command line it prints which of some XLA flags are safe to set::
+As a program, it prints those of some XLA flags that are safe to set::
 
     XLA_FLAGS="$(python -m jaxtext.versions --xla_gpu_graph_min_graph_size=1)"
 """
@@ -31,8 +31,8 @@ from typing import Literal, TypeAlias
 Version: TypeAlias = tuple[int, ...]
 Variable: TypeAlias = Literal["XLA_FLAGS", "LIBTPU_INIT_ARGS"]
 
-# The newest release of each package that passed ``make test-versions``, as far as it
-# matters: a later patch of it counts as tried.
+# The newest release of each package that passed ``make test-versions``. A later patch
+# release counts as tried too.
 TRIED: dict[str, Version] = {
     "jax": (0, 12),
     "jaxlib": (0, 12),
@@ -44,11 +44,11 @@ TRIED: dict[str, Version] = {
     "matplotlib": (3, 11),
 }
 
-# Packages of our extras whose module has another name. Installers know no upper case.
+# Packages of our extras whose module has another name. Installers ignore case.
 _MODULES = {"tensorboardx": "tensorboardX", "dm-haiku": "haiku"}
 
-# Every flag that this project sets, with the first version that no longer has it. None:
-# the newest tried version has it.
+# Every flag that this project sets, with the first version without it. None: the newest
+# tried version has it.
 _FLAGS: dict[Variable, tuple[str, dict[str, Version | None]]] = {
     "XLA_FLAGS": (
         "jaxlib",
@@ -70,7 +70,7 @@ _FLAGS: dict[Variable, tuple[str, dict[str, Version | None]]] = {
 
 
 def installed(package: str) -> Version | None:
-    """The release number of an installed package, ``None`` if it is not installed.
+    """Returns the version of an installed package, ``None`` if it is not installed.
 
     Example:
       >>> installed("jax") >= (0, 10)
@@ -87,9 +87,9 @@ def installed(package: str) -> Version | None:
 
 
 def importable(module: str) -> bool:
-    """Whether a module can be imported, however it came to be there.
+    """Whether a module can be imported, installed or not.
 
-    One that lies on PYTHONPATH can, and no installer knows of it.
+    A module found by ``PYTHONPATH`` can be imported, but installers do not know it.
 
     Example:
       >>> importable("jax"), importable("no_such_module")
@@ -98,18 +98,19 @@ def importable(module: str) -> bool:
     if sys.modules.get(module) is not None:
         return True
     found = importlib.util.find_spec(module)
-    # A directory of that name, as wandb makes for its runs, is no package of it.
+    # A plain directory of that name, as wandb creates for its runs, has no origin.
     return found is not None and found.origin is not None
 
 
 def lacking(extra: str) -> str | None:
-    """Says what is missing of one of jaxtext's extras, and what to type.
+    """Says which packages of one of jaxtext's extras are missing.
 
     Args:
-      extra: Its name, such as ``"experiments"``.
+      extra: The name of the extra, such as ``"experiments"``.
 
     Returns:
-      One line, or ``None`` if nothing is missing.
+      A line that names them and the command to install them; ``None`` if nothing is
+      missing.
     """
     try:
         requirements = importlib.metadata.requires("jaxtext") or []
@@ -131,21 +132,20 @@ def lacking(extra: str) -> str | None:
 
 
 def newer_than_tried() -> list[str]:
-    """The packages that are installed in a version newer than any tried one."""
+    """Returns the packages that are newer than any version that was tried."""
     return [package for package in TRIED if _is_newer(package)]
 
 
 def known_flags(*flags: str, variable: Variable = "XLA_FLAGS") -> list[str]:
-    """Leaves out the flags that the installed compiler may not know.
+    """Returns the flags that the installed compiler is known to have.
 
-    XLA and libtpu end the process at a flag that they do not know. A flag is kept if
-    the installed version is known to have it. With a version newer than any tried one,
-    none is kept.
+    XLA and libtpu end the process if they do not know a flag. With a version newer than
+    any tried one, no flag is returned.
 
     Args:
       *flags: Flags that this project sets, such as
         ``"--xla_cpu_multi_thread_eigen=false"``.
-      variable: The environment variable that they are for.
+      variable: The environment variable that will hold them.
 
     Raises:
       KeyError: If a flag is not in the table of this module.
@@ -167,20 +167,20 @@ def known_flags(*flags: str, variable: Variable = "XLA_FLAGS") -> list[str]:
 
 
 def with_flags(*flags: str, variable: Variable = "XLA_FLAGS") -> str:
-    """The value of an environment variable with the known ones of `flags` added.
+    """Returns the value of an environment variable with flags added.
 
-    Set the variable to it before JAX is imported. Arguments and errors are those of
+    Set the variable to it before you import JAX. The arguments and errors are those of
     `known_flags`.
     """
     before = os.environ.get(variable, "")
     ours = " ".join(known_flags(*flags, variable=variable))
     if before and not before.lstrip().startswith("-"):
-        return before  # the name of a file that holds flags, which cannot be added to
+        return before  # the name of a file of flags; nothing can be added to it
     return f"{before} {ours}".strip()
 
 
 def numpy_types_are_known() -> bool:
-    """Whether NumPy's stubs say what a ``dtype`` is of (2.3 and newer)."""
+    """Whether NumPy's type stubs have a parameter for ``dtype`` (2.3 and newer)."""
     version = installed("numpy")
     return version is not None and version >= (2, 3)
 

@@ -1,7 +1,10 @@
 """Eight simulated devices for the whole session, and a cache of its own."""
 
+import contextlib
 import itertools
 import os
+import shutil
+import tempfile
 
 from jaxtext import versions
 
@@ -17,6 +20,14 @@ os.environ["XLA_FLAGS"] = versions.with_flags(
     "--xla_cpu_use_fusion_emitters=false",
     "--xla_cpu_parallel_codegen_split_count=1",
 )
+# What takes long to compile is compiled once a session, for all its processes: most
+# runs of a script have the same training step. The first process makes the directory
+# and removes it. To keep one between sessions, set JAX_COMPILATION_CACHE_DIR yourself.
+_PROGRAMS = None
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    _PROGRAMS = tempfile.mkdtemp(prefix="jaxtext-programs-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _PROGRAMS
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 # Where libtpu is installed, JAX would look for a TPU.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
@@ -25,6 +36,7 @@ from pathlib import Path
 import hypothesis
 import jax
 import pytest
+from everyday import pytest_collection_modifyitems  # noqa: F401 (a hook)
 
 # ``pytest --hypothesis-profile=thorough``: see test_contracts.py.
 hypothesis.settings.register_profile("thorough", print_blob=True)
@@ -40,6 +52,12 @@ def pytest_configure(config):
     if versions.newer_than_tried():
         config.addinivalue_line("filterwarnings", "default")
         config.addinivalue_line("filterwarnings", "error:jaxtext")
+
+
+def pytest_unconfigure():
+    """Removes the compiled programs of this session."""
+    if _PROGRAMS is not None:
+        shutil.rmtree(_PROGRAMS, ignore_errors=True)
 
 
 TINY_SHAKESPEARE = Path(__file__).parents[2] / "shared" / "data" / "tinyshakespeare.txt"
@@ -64,29 +82,38 @@ def _races():
 _ran = itertools.count(1)
 
 
-def pytest_runtest_teardown():
-    """Compiled functions are let go of, since XLA crashes where memory maps run out.
+def _memory_maps():
+    """How many this process has; Linux alone says so, and allows 65530."""
+    maps = Path("/proc/self/maps")
+    return len(maps.read_bytes().splitlines()) if maps.exists() else 65530
 
-    Each takes six or so, a test a hundred, and Linux allows a process 65530.
+
+def pytest_runtest_teardown():
+    """Lets go of compiled functions before memory maps run out, as XLA crashes then.
+
+    A compiled function takes six or so, a test a hundred.
     """
-    if next(_ran) % 100 == 0:
+    if next(_ran) % 50 == 0 and _memory_maps() > 30_000:
         jax.clear_caches()
+
+
+_pretence = jax.make_user_context(None)
 
 
 @pytest.fixture
 def pretend(monkeypatch):
     """``pretend(module, device)``: a module's kernels are traced as for that device.
 
-    JAX keeps traces by the function that was traced and knows nothing of this, so none
-    of before may serve, nor any of these later.
+    JAX keeps a trace by the function that was traced and by the context. A context of
+    its own keeps these traces apart from those for the device that is there.
     """
+    with contextlib.ExitStack() as contexts:
 
-    def traced_for(module, device):
-        monkeypatch.setattr(module, "target", lambda: device)
-        jax.clear_caches()
+        def traced_for(module, device):
+            monkeypatch.setattr(module, "target", lambda: device)
+            contexts.enter_context(_pretence(object()))
 
-    yield traced_for
-    jax.clear_caches()
+        yield traced_for
 
 
 @pytest.fixture

@@ -11,17 +11,17 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from test_contracts import CELLS, MEETINGS
+from test_contracts import CELLS, KINDS, MEETINGS
 
 import jaxtext as jt
 from jaxtext.runs import checkpoint, log, workdir
 
-KINDS = {"dtype": "float32", "param_dtype": "float32"}
+TYPES = {"dtype": "float32", "param_dtype": "float32"}
 CASE = contracts.Case(batch=2, length=4)
 
 
 def made(name, **options):
-    cell = CELLS[name](**KINDS)
+    cell = CELLS[name](**TYPES)
     return cell, *contracts.make(cell, CASE, **options)
 
 
@@ -29,6 +29,7 @@ def run(cell, *operands, **options):
     return jt.unroll(cell, *operands, **options)
 
 
+@pytest.mark.everyday("backend", "dtype")
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "int32"])
 @pytest.mark.parametrize(("name", "backend"), MEETINGS)
 def test_a_state_of_another_type_is_cast_to_the_cells_own(name, backend, dtype):
@@ -42,6 +43,7 @@ def test_a_state_of_another_type_is_cast_to_the_cells_own(name, backend, dtype):
         contracts.assert_close(found, cell.step(params, same, xs[:, 0]))
 
 
+@pytest.mark.everyday(name=KINDS)
 @pytest.mark.parametrize("name", CELLS)
 def test_no_state_is_the_initial_one(name):
     cell, params, _, xs = made(name)
@@ -65,12 +67,17 @@ def test_a_plain_pair_is_no_lstm_state(name, backend):
         cell.step(params, pair, xs[:, 0])
 
 
-@pytest.mark.parametrize("flags", [np.uint8, np.int32, np.float32, list])
+# Numbers become flags before any cell or backend is looked at.
+FLAGS = [(*meeting, np.uint8) for meeting in MEETINGS]
+FLAGS += [
+    (*meeting, flags) for meeting in MEETINGS[:4] for flags in (np.int32, float, list)
+]
+
+
+@pytest.mark.everyday("backend", "lengths", "flags")
 @pytest.mark.parametrize("lengths", [None, [3, 4]])
-@pytest.mark.parametrize(("name", "backend"), MEETINGS)
+@pytest.mark.parametrize(("name", "backend", "flags"), FLAGS)
 def test_whatever_is_not_zero_resets(name, backend, lengths, flags):
-    if flags is not np.uint8 and (name, backend) not in MEETINGS[:4]:
-        pytest.skip("numbers become flags before any cell or backend is looked at")
     cell, params, state, xs = made(name)
     resets = np.array([[0, 2, 0, 255], [0, 0, 128, 0]])
     options = {"lengths": lengths, "backend": backend}
@@ -80,6 +87,7 @@ def test_whatever_is_not_zero_resets(name, backend, lengths, flags):
     contracts.assert_close(found, expected)
 
 
+@pytest.mark.everyday("name", "symbols", name=KINDS)
 @pytest.mark.parametrize("symbols", [False, True])
 @pytest.mark.parametrize("name", CELLS)
 def test_lists_are_arrays(name, symbols):
@@ -142,6 +150,7 @@ def test_paths_may_be_strings(tmp_path):
     assert log.read_metrics(f"{run}/metrics.jsonl") == [{"step": 1}]
 
 
+@pytest.mark.everyday(name=("min_gru", *KINDS))
 @pytest.mark.parametrize("name", CELLS)
 def test_what_is_not_finite_and_cut_off_reaches_no_gradient(name):
     """By a reset before the first step, or by a sequence that has no steps."""
@@ -357,7 +366,7 @@ WRONG = {
     ),
     "more predictions than symbols": (
         lambda: MODEL.apply(OF_MODEL, None, [[1, 2]], last=3),
-        "last: expected at most as many as there are ids, got 3 of int32[1,2]",
+        "last: expected at most the number of positions in ids, got 3 for int32[1,2]",
     ),
     "vectors for ids": (
         lambda: MODEL.apply(OF_MODEL, None, [[1.0, 2.0]]),

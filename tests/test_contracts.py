@@ -77,6 +77,8 @@ if THOROUGH:
 POOL = list(itertools.product(*SIZES, DTYPES))
 
 
+# One of each kind: a cell, cells on top of each other with noise, both directions.
+KINDS = ("lstm", "stack", "bidirectional")
 MEETINGS = [(name, backend) for name in CELLS for backend in BACKENDS[name]]
 
 
@@ -86,6 +88,7 @@ def hold(name, backend, clause, case):
         clause(CELLS[name](dtype=case.dtype, param_dtype=param_dtype), case)
 
 
+@pytest.mark.everyday("backend clause", "name backend")
 @pytest.mark.parametrize(
     ("name", "backend", "clause"),
     [
@@ -112,6 +115,7 @@ def test_contract(name, backend, clause, data):
     hold(name, backend, clause, case)
 
 
+@pytest.mark.everyday("backend")
 @pytest.mark.parametrize(("name", "backend"), MEETINGS)
 def test_one_sequence_of_one_step_of_one_number(name, backend):
     case = contracts.Case(1, 1, 1, "float32", backend)

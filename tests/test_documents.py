@@ -53,6 +53,49 @@ def test_code_that_is_quoted_is_that_of_the_cell(cell):
     assert [line for line in quoted if line not in code] == []
 
 
+# What makes a reader stop, and what to write. The list is short on purpose: each entry
+# was once in these pages.
+PLAIN = {
+    r"\bwhoever\b": "anyone who, or the name of the role",
+    r"\bwho need not\b": "callers do not need to",
+    r"\bwhat (came|becomes) of\b": "the result",
+    r"\bwhat there is to\b": "the noun",
+    r"\bnothing is (said|told)\b": "no message",
+    r"\b(is|are|be) told\b": "reports, or says",
+    r"\btells? apart\b|\btold apart\b": "separates, or distinguishes",
+    r"\b(go|goes|going|went) on\b": "continue",
+    r"\blest\b": "so that … not",
+    r"\bthere(of|in|by)\b": "of it",
+    r"\bby way of\b": "through",
+    r"\bfor ever\b": "forever, or indefinitely",
+    r"\bin order to\b": "to",
+    r"\butili[sz]e": "use",
+}
+MOST_WORDS = 42  # of a sentence
+
+
+def _sentences(text):
+    """The sentences of a page, without code, tables and addresses."""
+    text = re.sub(r"^```.*?^```\n", "\n\n", text, flags=re.M | re.S)
+    text = re.sub(r"^(\||#|>).*\n", "\n\n", text, flags=re.M)
+    text = re.sub(r"`[^`]*`", "code", text)
+    text = re.sub(r"\]\([^)]*\)", "]", text)
+    for paragraph in re.split(r"\n\s*\n|\n *(?:[-*]|\d+\.) ", text):
+        yield from re.split(r"(?<=[.!?:;)]) ", " ".join(paragraph.split()))
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_sentences_are_short_and_plain(name):
+    found = []
+    for sentence in _sentences((ROOT / name).read_text("utf-8")):
+        if (words := len(sentence.split())) > MOST_WORDS:
+            found.append(f"{words} words: {sentence}")
+        for pattern, better in PLAIN.items():
+            if match := re.search(pattern, sentence, re.IGNORECASE):
+                found.append(f"{match[0]!r}, better {better}: {sentence}")
+    assert found == []
+
+
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_what_is_linked_is_there(name):
     text = (ROOT / name).read_text("utf-8")

@@ -65,7 +65,7 @@ def test_products_are_as_many_as_symbols():
 
 
 def test_tied_has_one_width():
-    with pytest.raises(ValueError, match=r"as wide as the cell's output, 4, got 3"):
+    with pytest.raises(ValueError, match=r"the width of the cell's output, 4, got 3"):
         made(jt.lstm(4), tied=True, embedding=3)
 
 
@@ -109,3 +109,19 @@ def test_bfloat16_keeps_parameters_and_logits_float32(options):
     model, variables = made(cell, dtype=jnp.bfloat16, **options)
     assert {x.dtype for x in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
     assert read(model, variables).dtype == jnp.float32
+
+
+@pytest.mark.parametrize("options", [{}, {"embedding": 3}, {"tied": True}])
+def test_a_padded_sequence_is_read_as_it_is_alone(options):
+    model, variables = made(jt.stack(jt.lstm(4), jt.gru(4)), **options)
+    padded = jnp.array([[3, 1, 4, -9, 99], [2, 6, 5, 3, 5]])
+    start = model.initial_state((2,))
+    lengths = jnp.array([3, 5])
+    state, logits = model.apply(variables, start, padded, lengths=lengths)
+    for row, length in enumerate((3, 5)):
+        alone = padded[row : row + 1, :length]
+        expected = model.apply(variables, model.initial_state((1,)), alone)
+        found = jax.tree.map(lambda x, row=row: x[row : row + 1], (state, logits))
+        found = found[0], found[1][:, :length]
+        for a, b in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)

@@ -12,11 +12,11 @@ import pytest
 from jax.experimental import checkify
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
-from test_contracts import CELLS, MEETINGS
+from test_contracts import CELLS, KINDS, MEETINGS
 
 import jaxtext as jt
 
-KINDS = {"dtype": "float32", "param_dtype": "float32"}
+TYPES = {"dtype": "float32", "param_dtype": "float32"}
 CASE = contracts.Case(batch=2)
 CHECKS = checkify.index_checks | checkify.nan_checks | checkify.div_checks
 
@@ -54,27 +54,30 @@ def strictly(backend="scan"):
         yield
 
 
+@pytest.mark.everyday("backend")
 @pytest.mark.parametrize(("name", "backend"), MEETINGS)
 def test_nothing_is_complained_of(name, backend):
-    function, operands = everything(CELLS[name](**KINDS), backend)
+    function, operands = everything(CELLS[name](**TYPES), backend)
     expected = jax.jit(function)(*operands)
     with strictly(backend):
         found = jax.jit(function)(*operands)
     CASE.assert_close(found, expected)
 
 
+@pytest.mark.everyday(name=KINDS)
 @pytest.mark.parametrize("name", CELLS)
 def test_checkify_raises_no_false_alarm(name):
-    function, operands = everything(CELLS[name](**KINDS), "auto")
+    function, operands = everything(CELLS[name](**TYPES), "auto")
     error, found = jax.jit(checkify.checkify(function, CHECKS))(*operands)
     error.throw()
     CASE.assert_close(found, jax.jit(function)(*operands))
 
 
+@pytest.mark.everyday("axes", "name", name=KINDS)
 @pytest.mark.parametrize("axes", [AxisType.Auto, AxisType.Explicit])
 @pytest.mark.parametrize("name", CELLS)
 def test_a_batch_may_be_divided_by_a_mesh(name, axes):
-    function, operands = everything(CELLS[name](**KINDS), "auto")
+    function, operands = everything(CELLS[name](**TYPES), "auto")
     expected = jax.jit(function)(*operands)
     mesh = jax.make_mesh((2,), ("data",), (axes,), devices=jax.devices()[:2])
     everywhere, split = NamedSharding(mesh, P()), NamedSharding(mesh, P("data"))
@@ -96,6 +99,7 @@ MODELS = {
 IDS = np.arange(300) % 7
 
 
+@pytest.mark.everyday("axes", name=("one-hot", "tied"))
 @pytest.mark.parametrize("axes", [AxisType.Auto, AxisType.Explicit])
 @pytest.mark.parametrize("name", MODELS)
 def test_texts_of_a_model_may_be_divided_by_a_mesh(name, axes):
@@ -121,6 +125,7 @@ def test_texts_of_a_model_may_be_divided_by_a_mesh(name, axes):
     CASE.assert_close(found, jax.tree.map(np.asarray, expected), times=10)
 
 
+@pytest.mark.everyday(name=("weight drop",))
 @pytest.mark.parametrize("name", MODELS)
 def test_ranks_are_never_left_to_jax(name):
     """From the first step of training to the text that is written."""
@@ -155,9 +160,10 @@ SYMBOLIC = [
 ]
 
 
+@pytest.mark.everyday("backend")
 @pytest.mark.parametrize(("name", "backend"), SYMBOLIC)
 def test_batch_and_length_of_what_is_exported_are_free(name, backend):
-    cell = CELLS[name](**KINDS)
+    cell = CELLS[name](**TYPES)
     params, *_ = contracts.make(cell, CASE)
 
     def gradient(params, xs, lengths):
@@ -183,6 +189,7 @@ def test_batch_and_length_of_what_is_exported_are_free(name, backend):
         CASE.assert_close(found, expected, times=10)
 
 
+@pytest.mark.everyday(options=[{"embedding": 3}])
 @pytest.mark.parametrize("options", [{}, {"embedding": 3}, {"tied": True}])
 def test_a_model_that_is_exported_reads_any_batch_of_any_length(options):
     model = jt.LanguageModel(jt.stack(jt.lstm(4), jt.gru(4)), 7, **options)
@@ -211,10 +218,11 @@ def test_parallel_needs_a_length_and_says_so():
     export(shapes_of(params), jax.ShapeDtypeStruct((b, 6, 5), "float32"))
 
 
+@pytest.mark.everyday("name", "impl")
 @pytest.mark.parametrize("impl", ["threefry2x32", "rbg", "unsafe_rbg"])
 @pytest.mark.parametrize("name", ["stack", "zoneout", "variational_dropout"])
 def test_noise_belongs_to_a_sequence_by_any_kind_of_key(name, impl):
-    cell = CELLS[name](**KINDS)
+    cell = CELLS[name](**TYPES)
     params, state, xs = contracts.make(cell)
     key = jax.random.key(3, impl=impl)
     together = jt.unroll(cell, params, state, xs, key=key)

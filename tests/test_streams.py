@@ -76,8 +76,8 @@ def test_standard_output_is_missed_only_if_it_is_wanted(way, tmp_path):
     if way == "full":
         assert status == 2
         assert lines == [
-            "error: standard output cannot be written (No space left on device); mend "
-            "that, and give the same command again"
+            "error: standard output cannot be written (No space left on device); fix "
+            "that, and run the same command again"
         ]
     else:
         assert (status, lines) == (0, [])
@@ -170,8 +170,8 @@ def test_a_line_that_is_kept_elsewhere_is_not_missed(tmp_path, capsys, monkeypat
         return 0
 
     assert script(main)(tmp_path) == 0
-    assert f"note: standard output cannot be written (No space left on device); what " \
-        f"came of it is in {tmp_path}" in capsys.readouterr().err  # fmt: skip
+    assert f"note: standard output cannot be written (No space left on device); the " \
+        f"result is in {tmp_path}" in capsys.readouterr().err  # fmt: skip
     assert script(main)(None) == 2
     with contextlib.suppress(OutputError):
         raise OutputError(BrokenPipeError())

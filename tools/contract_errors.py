@@ -1,13 +1,13 @@
-"""The clauses of the cells' contract as errors of one device, not as pass or fail.
+"""How closely backends keep the clauses of the cells' contract on this device.
 
     python tools/contract_errors.py --backends cudnn --cells lstm
     python tools/contract_errors.py --dtype bfloat16 --backends fused
 
-tests/contracts.py says what each backend keeps to: lengths, resets, NaN in padding,
-symbols, ``vmap`` and so on. Here each comparison of a clause is measured: the norm of
-the difference over that of what it should be, the worst array counting. A clause that
-asks for what a backend lacks is left out. The last line on standard output is one JSON
-object; all else goes to standard error.
+The clauses are in tests/contracts.py: lengths, resets, NaN in padding, symbols,
+``vmap`` and so on. This script runs them and measures each comparison: the norm of the
+difference divided by the norm of the expected value. The worst array of a clause
+counts. A clause that needs something the backend does not have is left out. The last
+line on standard output is one JSON object; everything else goes to standard error.
 """
 
 import jaxtext.needs_experiments  # noqa: F401 (first)
@@ -15,7 +15,6 @@ import jaxtext.needs_experiments  # noqa: F401 (first)
 import checkout  # noqa: F401 (first)
 
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,14 +22,14 @@ from typing import Any, Literal
 import contracts
 import jax
 import numpy as np
-import tyro
 from measuring import record
+from measuring.command import command
 from measuring.ours import CELLS, check_backend
 
 from jaxtext.errors import InputError
-from jaxtext.streams import script
+from jaxtext.streams import say
 
-# All but the ones that a kernel has no part in, or that differ in the last digit alone.
+# Without the clauses that no kernel takes part in.
 CLAUSES = (
     contracts.neither_backend_nor_remat_changes_anything,
     contracts.resets_are_separate_sequences,
@@ -57,25 +56,25 @@ class Config:
     cells: tuple[str, ...] = tuple(CELLS)
     """Cells."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Type to compute in; parameters are float32."""
+    """Type of the computation. Parameters are float32."""
     precision: Literal["default", "highest"] = "default"
-    """Of products in float32: as the device does them by default, which on NVIDIA's
-    GPUs is TF32; or in float32 throughout."""
+    """Precision of products in float32: the default of the device, which is TF32 on
+    NVIDIA's GPUs, or float32 throughout."""
     hidden: int = 64
     """Width of the cell."""
     clauses: tuple[str, ...] = tuple(clause.__name__ for clause in CLAUSES)
-    """Which clauses."""
+    """Clauses, by their names in tests/contracts.py."""
     out: Path | None = None
-    """Also write the JSON to this file, which grows on the way."""
+    """Also write the JSON to this file, after each clause."""
 
 
 class Measured(contracts.Case):
-    """A case whose comparisons note how far off they are, and do not fail."""
+    """A case that records how far off each comparison is, and does not fail."""
 
     errors: list[float]
 
     def assert_close(self, a, b, times=1):
-        """Notes the distance; what differs in kind is an error all the same."""
+        """Records the distance. A different structure or type is still an error."""
         del times
         assert jax.tree.structure(a) == jax.tree.structure(b), "structures differ"
         for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
@@ -86,14 +85,14 @@ class Measured(contracts.Case):
 
 
 def allowed(dtype: str, precision: str) -> float:
-    """The error up to which a clause is taken as kept: that of the rounding of sums."""
+    """The largest error that rounding explains: up to it a clause is kept."""
     if dtype == "bfloat16":
         return 3e-2
     return 2e-5 if precision == "highest" else 1e-2
 
 
 def kept(config: Config, backend: str, name: str, clause: Any) -> dict[str, Any]:
-    """What came of one clause: an error, or what a backend lacks, or what broke."""
+    """The row of one clause: its error, what the backend lacks, or what broke."""
     cell = CELLS[name](config.hidden, dtype=config.dtype)
     case = Measured(dtype=config.dtype, backend=backend)
     case.errors = []
@@ -108,7 +107,7 @@ def kept(config: Config, backend: str, name: str, clause: Any) -> dict[str, Any]
     except Exception as error:  # whatever a compiler or a device may raise
         lines = str(error).strip().splitlines() or [""]
         return row | {"outcome": "broken", "why": f"{type(error).__name__}: {lines[0]}"}
-    error = float(np.max(case.errors, initial=0.0))  # NaN beats all numbers
+    error = float(np.max(case.errors, initial=0.0))  # NaN if one is NaN
     if not np.isfinite(error):
         return row | {"outcome": "broken", "why": "no numbers"}
     limit = allowed(config.dtype, config.precision)
@@ -130,24 +129,16 @@ def measure(config: Config) -> dict[str, Any]:
                 row = kept(config, backend, cell, clauses[name])
                 rows.append(row)
                 error = "" if row["error"] is None else f"{row['error']:.1e}"
-                print(
+                say(
                     f"{cell:5}{backend:11}{name:44}{row['outcome']:9}{error:8} "
-                    f"{row['why']}",
-                    file=sys.stderr,
-                    flush=True,
+                    f"{row['why']}"
                 )
                 if config.out is not None:
                     record.write(result, config.out)
     return result
 
 
-@script
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measures, and prints the result as the last line."""
-    config = tyro.cli(Config, args=argv)
-    record.print_last_line(measure(config), config.out)
-    return 0
-
+main = command(Config, measure)
 
 if __name__ == "__main__":
     sys.exit(main())

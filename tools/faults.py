@@ -1,17 +1,19 @@
-"""The fault campaign: whatever is done to a run, nothing is lost and nothing is silent.
+"""The fault campaign: damages runs in many ways, and checks that nothing is lost.
 
     python tools/faults.py
     python tools/faults.py --families kill,bits --kills 1000
     python tools/faults.py --quick
 
-Runs of char_gen.py are killed and stopped at random moments, hundreds of times, and
-have to end with the parameters of one that nothing hurt. One save is killed before each
-of its system calls, and each of them failed. Every file of a checkpoint is damaged in
-every way, bit by bit. Each family says how many trials it made, how many the run
-survived, how many it refused with a clear word, how many steps were lost at most, and
-how often something was wrong and nobody said so: that has to be 0. Evidence of any
-failure is kept in a directory that is named. The last line on standard output is one
-JSON object.
+It kills and stops runs of char_gen.py at random moments, hundreds of times. They must
+end with the same parameters as an undisturbed run. It kills a save before each of its
+system calls, and makes each call fail. It damages every file of a checkpoint in many
+ways, down to single bits.
+
+Each family of faults reports how many trials it made, how many the run survived, how
+many it refused with a clear message, the most steps that were lost, and how often
+something was wrong without a message. That last number must be 0. The evidence of
+failures is kept in a directory (``--kept``). ``tools/README.md`` describes the
+families. The last line on standard output is one JSON object.
 
 Exit status: 0 if nothing failed, else 1.
 """
@@ -55,30 +57,30 @@ FAMILIES += ("pickles", "links", "signals", "cost")
 
 @dataclass(frozen=True)
 class Config:
-    """Try to make a run lose something, or be wrong without a word."""
+    """Try to make a run lose something, or be wrong without a message."""
 
     families: str = ",".join(FAMILIES)
-    """Which families, separated by commas."""
+    """Families of faults, separated by commas."""
     kills: int = 300
-    """SIGKILLs of char_gen.py at random moments."""
+    """Number of SIGKILLs to char_gen.py, at random moments."""
     flips: int = 2000
-    """Bits of a checkpoint to flip."""
+    """Number of bits of a checkpoint to flip."""
     signals: int = 100
-    """SIGTERMs and SIGINTs to char_gen.py in all its phases."""
+    """Number of SIGTERMs and SIGINTs to char_gen.py, in all its phases."""
     quick: bool = False
-    """A few trials of each kind."""
+    """Make only a few trials of each kind."""
     jobs: int = 2
-    """Processes side by side."""
+    """Number of processes at once."""
     seed: int = 0
-    """Of the random moments and places."""
+    """Seed of the random moments and places."""
     kept: Path = Path("faults-found")
-    """Where evidence of failures goes."""
+    """Directory for the evidence of failures."""
     output: Path | None = None
     """Also write the JSON to this file."""
 
 
 def families(config: Config) -> dict[str, Callable[[Setting, Tally], None]]:
-    """What does each family's trials."""
+    """The function that makes the trials of each family."""
     n = {"kills": config.kills, "flips": config.flips, "signals": config.signals}
     if config.quick:
         n = {"kills": 2, "flips": 60, "signals": 2}
@@ -97,7 +99,7 @@ def families(config: Config) -> dict[str, Callable[[Setting, Tally], None]]:
 
 
 def campaign(config: Config, console: Console) -> dict[str, Any]:
-    """Tries all families, and returns what came of them."""
+    """Tries all families, and returns their results."""
     wanted = config.families.split(",")
     known = families(config)
     if unknown := set(wanted) - {*known, "cost"}:
@@ -105,7 +107,7 @@ def campaign(config: Config, console: Console) -> dict[str, Any]:
     scratch = Path(tempfile.mkdtemp(prefix="faults-"))
 
     def end(number, frame):
-        # At once: an exception would wait for threads that start further processes.
+        # An exception would wait for threads, which start more processes.
         del frame
         kill_all()
         shutil.rmtree(scratch, ignore_errors=True)
@@ -129,7 +131,7 @@ def campaign(config: Config, console: Console) -> dict[str, Any]:
                 if name == "cost":
                     continue
                 result["families"][name] = _try(name, known[name], setting, progress)
-                if config.output is not None:  # whatever comes next
+                if config.output is not None:  # in case a later family hangs
                     record.write(result, config.output)
         if "cost" in wanted:
             seconds, rounds, hidden = (0.2, 1, 16) if config.quick else (6.0, 8, 3500)
@@ -161,7 +163,7 @@ def _try(name, family, setting, progress):
     begin = time.monotonic()
     try:
         family(setting, tally)
-    except Exception as error:  # the other families may yet be tried
+    except Exception as error:  # the other families are still tried
         progress.console.print_exception()
         tally.fail(f"the campaign itself: {type(error).__name__}: {error}")
     progress.update(task, total=tally.tried)
@@ -171,7 +173,7 @@ def _try(name, family, setting, progress):
 
 
 def table(result: dict[str, Any]) -> Table:
-    """The counts, one family a row."""
+    """The counts, a row for each family."""
     shown = Table("family")
     names = ("tried", "survived", "refused", "steps lost", "failed", "silently wrong")
     for name in names:

@@ -1,12 +1,12 @@
-"""What the compiler makes of our kernels for Hopper GPUs, without such a GPU.
+"""What the compiler makes of our kernels for Hopper GPUs, without a GPU.
 
     python tools/gpu_compiled.py
     python tools/gpu_compiled.py --cells lstm --shapes 16x1024x768 --masks
     python tools/gpu_compiled.py --out benchmarks/results/gpu-compiled.json
 
-Needs ``pip install 'jaxtext[cuda]'`` and no GPU. Beside it stands how fast each layer
-could be on an H100 (`gpu_limits`). The last line on standard output is one JSON object;
-all else goes to standard error.
+It needs ``pip install 'jaxtext[cuda]'`` and no GPU. The result also has the least time
+that each layer could take on an H100 (`hopper/limits.py`). The last line on standard
+output is one JSON object; everything else goes to standard error.
 
 Exit status: 0 finished; 1 something did not compile; 2 bad input.
 """
@@ -16,24 +16,23 @@ import jaxtext.needs_experiments  # noqa: F401 (first)
 import checkout  # noqa: F401 (first)
 
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
 from hopper import compiler  # before JAX
 from hopper.limits import limits
 from measuring import record
+from measuring.command import command
 from measuring.ours import CELLS
 from measuring.workload import FORWARD_BACKWARD, Workload, listed, parse_shape
 
 from jaxtext.errors import InputError
-from jaxtext.streams import script
+from jaxtext.streams import say
 
 
 @dataclass(frozen=True)
 class Config:
-    """See what the compiler makes of the kernels for Hopper GPUs. Lists take commas."""
+    """Compile the kernels for Hopper GPUs. Lists may be given with commas."""
 
     cells: tuple[str, ...] = ("lstm", "gru")
     """Cells: rnn, lstm, gru."""
@@ -60,7 +59,13 @@ def asked(config: Config) -> list[Workload]:
 
 
 def measure(config: Config) -> dict:
-    """Compiles all layers, and returns the result."""
+    """Compiles all layers, and returns the result.
+
+    Raises:
+      InputError: If something that it needs is not installed.
+    """
+    if (lacking := compiler.lacking()) is not None:
+        raise InputError(lacking)
     rows = []
     for work in asked(config):
         name = f"{work.name()} {work.dtype}"
@@ -71,15 +76,15 @@ def measure(config: Config) -> dict:
             kernels = compiler.kernels(work, FORWARD_BACKWARD, masks=config.masks)
         except InputError as error:
             row["left_out"] = str(error)
-            _say(f"{name}: {error}")
+            say(f"{name}: {error}")
             continue
-        except Exception as error:  # a compiler's, of any kind
+        except Exception as error:  # a compiler may raise anything
             row["failed"] = f"{type(error).__name__}: {error}"
-            _say(f"{name}: {row['failed']}")
+            say(f"{name}: {row['failed']}")
             continue
         row["kernels"] = kernels
         for kernel, of in kernels.items():
-            _say(
+            say(
                 f"{name:32} {kernel:20} "
                 f"{of['registers']:4} registers  {of['spilled_bytes']:4} spilled  "
                 f"{of['shared_bytes'] / 1024:6.1f} KiB shared  "
@@ -89,21 +94,12 @@ def measure(config: Config) -> dict:
     return {"rows": rows, "target": "sm_90a", **record.environment()}
 
 
-@script
-def main(argv: Sequence[str] | None = None) -> int:
-    """Compiles, and prints the result as the last line."""
-    config = tyro.cli(Config, args=argv)
-    lacking = compiler.lacking()
-    if lacking is not None:
-        raise InputError(lacking)
-    result = measure(config)
-    record.print_last_line(result, config.out)
-    return int(any("failed" in row for row in result["rows"]))
+def failed(result: dict) -> bool:
+    """Whether a layer did not compile."""
+    return any("failed" in row for row in result["rows"])
 
 
-def _say(line):
-    print(line, file=sys.stderr, flush=True)
-
+main = command(Config, measure, failed=failed)
 
 if __name__ == "__main__":
     sys.exit(main())

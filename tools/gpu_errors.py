@@ -1,13 +1,13 @@
-"""Whether the backends for a GPU are right on it: errors against float64, and clauses.
+"""Whether the backends for a GPU are correct on this device.
 
     python tools/gpu_errors.py --backends mosaic_gpu,cudnn --out errors.json
 
-For each cell, backend and type there is a process of `kernel_errors.py` and one of
-`contract_errors.py`, many side by side, so that one that crashes or hangs takes nothing
-else away. float32 is computed twice, with products as the device does them by default
-(TF32) and in float32 throughout. The last line on standard output is one JSON object.
+Each cell, backend and type has a process of `kernel_errors.py` and one of
+`contract_errors.py`. Many run at once, and a crash or a hang ends only its own process.
+float32 is computed twice: with the default precision of the device (TF32), and in
+float32 throughout. The last line on standard output is one JSON object.
 
-Exit status: 0 all right; 1 a process failed, a clause is broken, or a backend is much
+Exit status: 0 all correct; 1 a process failed, a clause is broken, or a backend is much
 farther from float64 than the scan in the same type.
 """
 
@@ -16,20 +16,19 @@ import jaxtext.needs_experiments  # noqa: F401 (first)
 import checkout  # noqa: F401 (first)
 
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tyro
 from measuring import jobs, record
+from measuring.command import command
 from measuring.ours import CELLS, check_backend
 from measuring.workload import listed
 
 from jaxtext.errors import InputError
-from jaxtext.streams import script
+from jaxtext.streams import say
 
-FARTHER = 10.0  # times as far from float64 as the scan is: no matter of rounding
+FARTHER = 10.0  # times the error of the scan: more than rounding explains
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class Config:
     """Measure the errors of backends on this device."""
 
     backends: tuple[str, ...] = ("mosaic_gpu", "cudnn")
-    """Backends of jaxtext. Those that are XLA's loops, scan and fused, come along."""
+    """Backends of jaxtext. scan and fused are always measured as well."""
     cells: tuple[str, ...] = ("lstm", "gru", "rnn")
     """Cells."""
     modes: tuple[str, ...] = (
@@ -45,27 +44,26 @@ class Config:
         "bfloat16/default",
         "float32/default",
     )
-    """TYPE/PRODUCTS: products of float32 by default are TF32 on a GPU."""
+    """TYPE/PRECISION. The default precision of float32 on a GPU is TF32."""
     shapes: tuple[str, ...] = ("16x40x65x256", "33x21x128x512", "3x50x7x100")
-    """Sizes, BxTxDxH, for the errors against float64."""
+    """Sizes for the errors against float64: BxTxDxH."""
     hidden: int = 128
-    """Width of the cell that clauses are held to."""
+    """Width of the cells for the clauses."""
     clauses: tuple[str, ...] = ()
-    """Which clauses. Default: all that contract_errors.py has."""
+    """Clauses. Default: all of contract_errors.py."""
     at_once: int = 14
-    """How many processes side by side."""
+    """Number of processes at once."""
     limit: float = 75.0
-    """Seconds that each process may take."""
+    """Time limit of each process in seconds."""
     out: Path | None = None
-    """Also write the JSON to this file, which grows on the way."""
+    """Also write the JSON to this file, after each process."""
 
 
 def commands(config: Config) -> tuple[dict[str, list[Any]], list[str]]:
-    """The command of each process by its name, those worth most first.
+    """The command of each process by its name, the most important first.
 
     Returns:
-      The commands; and notes of cells that have no such backend, for which there are
-      none.
+      The commands, and notes about backends that a cell does not have.
 
     Raises:
       InputError: If a cell is not known.
@@ -88,7 +86,7 @@ def commands(config: Config) -> tuple[dict[str, list[Any]], list[str]]:
     for mode in listed(config.modes):
         dtype, precision = mode.split("/")
         for cell, backends in cells.items():
-            # XLA's loops will not crash, and share a process.
+            # The loops of XLA share a process: they are not expected to crash.
             for backend in ("scan,fused", *backends):
                 found[f"float64 {cell} {backend} {dtype} {precision}"] = [
                     *("tools/kernel_errors.py", "--cells", cell),
@@ -121,7 +119,7 @@ def measure(config: Config) -> dict[str, Any]:
     )
     for name, done in running:
         seconds[name] = round(done.seconds, 1)
-        print(f"{name}: {done.reason or 'done'}, {done.seconds:.0f} s", file=sys.stderr)
+        say(f"{name}: {done.reason or 'done'}, {done.seconds:.0f} s")
         if done.result is None:
             failed[name] = done.reason
         elif name.startswith("clauses"):
@@ -137,7 +135,7 @@ def measure(config: Config) -> dict[str, Any]:
 
 
 def wrong(errors: list[dict], clauses: list[dict]) -> list[str]:
-    """What cannot be put down to rounding, in words."""
+    """Errors that rounding does not explain, as sentences."""
     found = []
     kind = "cell", "dtype", "precision"
     scan = {tuple(row[k] for k in kind): row for row in errors if _is_scan(row)}
@@ -156,7 +154,7 @@ def wrong(errors: list[dict], clauses: list[dict]) -> list[str]:
 
 
 def table(result: dict[str, Any]) -> str:
-    """The errors against float64, and what is wrong."""
+    """The errors against float64, and everything that is wrong."""
     lines = ["cell  type      products  backend     compared  values   gradients"]
     for row in sorted(result["errors"], key=lambda r: (r["cell"], r["dtype"])):
         lines.append(
@@ -174,15 +172,12 @@ def _is_scan(row):
     return row["backend"] == "scan"
 
 
-@script
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measures, and prints the result as the last line."""
-    config = tyro.cli(Config, args=argv)
-    result = measure(config)
-    print(table(result), file=sys.stderr)
-    record.print_last_line(result, config.out)
-    return 1 if result["wrong"] or result["failed"] else 0
+def failed(result: dict[str, Any]) -> bool:
+    """Whether a process failed or anything is wrong."""
+    return bool(result["wrong"] or result["failed"])
 
+
+main = command(Config, measure, table=table, failed=failed)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,13 +1,14 @@
-"""How far each backend is from the scan in float64, over drawn sizes.
+"""How far each backend is from the scan in float64, over random sizes.
 
     python tools/kernel_errors.py
     python tools/kernel_errors.py --backends mosaic --draws 50
     python tools/kernel_errors.py --shapes 16x64x65x512 --precision highest
 
-Kernels for devices that are not there are interpreted. An error is the norm of a
-difference over the norm of what is right, of outputs and states together, and of all
-gradients together. What a backend cannot do is left out, with its reason. The last line
-on standard output is one JSON object; all else goes to standard error.
+Kernels for a device that this machine does not have are interpreted. An error is the
+norm of the difference divided by the norm of the expected value: one for outputs and
+states together, and one for all gradients together. Sizes that a backend refuses are
+left out, with the reason. The last line on standard output is one JSON object;
+everything else goes to standard error.
 """
 
 import jaxtext.needs_experiments
@@ -16,7 +17,6 @@ import checkout  # noqa: F401 (first)
 
 import itertools
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,44 +25,44 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tyro
 from measuring import record
+from measuring.command import chosen, command
 from measuring.ours import CELLS, check_backend
 from measuring.workload import parse_shape
 
 import jaxtext as jt
 from jaxtext.errors import InputError
-from jaxtext.streams import script
+from jaxtext.streams import say
 
 
 @dataclass(frozen=True)
 class Config:
-    """Compare backends with the scan in float64, over drawn sizes."""
+    """Compare backends with the scan in float64, over random sizes."""
 
     backends: tuple[str, ...] = ("scan", "fused", "mosaic", "mosaic_gpu")
     """Backends of jaxtext."""
     cells: tuple[str, ...] = tuple(CELLS)
     """Cells."""
     dtypes: tuple[str, ...] = ("float64", "float32", "bfloat16")
-    """Types to compute in, parameters and inputs included."""
+    """Types of the computation, parameters and inputs."""
     precision: Literal["default", "highest"] = "default"
-    """Of products in float32: as the device does them by default, which on NVIDIA's
-    GPUs is TF32; or in float32 throughout."""
+    """Precision of products in float32: the default of the device, which is TF32 on
+    NVIDIA's GPUs, or float32 throughout."""
     draws: int = 10
-    """Sizes to draw: up to 40 sequences of up to 60 steps, up to 300 wide."""
+    """Number of random sizes: up to 40 sequences of 60 steps, up to 300 wide."""
     shapes: tuple[str, ...] = ()
-    """Sizes beside those drawn: BxTxH or BxTxDxH."""
+    """More sizes: BxTxH or BxTxDxH."""
     masks: tuple[Literal["all", "none"], ...] = ("all",)
-    """With lengths and resets (all), or without either (none). Of both, sizes have them
-    in turn."""
+    """With lengths and resets (all) or without (none). If both are given, the sizes
+    take turns."""
     seed: int = 0
-    """Seed of sizes, numbers and masks."""
+    """Seed of the sizes, the numbers and the masks."""
     out: Path | None = None
     """Also write the JSON to this file."""
 
 
 def outcome(cell, arrays, backend, **masks):
-    """What `unroll` returns, and the gradients by all that it takes: two vectors.
+    """What `unroll` returns, and the gradients in all its arguments, as two vectors.
 
     The loss is half the sum of squares of outputs and last state.
     """
@@ -92,7 +92,7 @@ def draw(random):
 
 
 def numbers(cell, sizes, random):
-    """Arrays that the cell's type can say, and masks."""
+    """Random arrays in the type of the cell, and masks."""
     batch, length, width, _ = sizes
     params = cell.init(jax.random.key(0), width)
     state = cell.initial_state((batch,))
@@ -122,29 +122,33 @@ def found_by(backend, cell, arrays, masks, precision):
 
 def measure(config: Config) -> dict[str, Any]:
     """Compares size by size, and returns the result."""
+    with jax.enable_x64(True):
+        rows, left_out = compare_all(config)
+    asked = chosen(config, "precision", "draws", "shapes")
+    return {"rows": rows, "left_out": left_out, **asked, **record.environment()}
+
+
+def compare_all(config: Config) -> tuple[list[dict[str, Any]], list[str]]:
+    """The rows of all cells and types, and notes of what was left out."""
     rows, left_out = [], []
     for name in config.cells:
         for dtype in config.dtypes:
             for row in compare(config, name, dtype, left_out):
                 rows.append(row)
-                print(
+                say(
                     f"{name:5}{dtype:9} {row['backend']:10} values "
-                    f"{row['values']:.1e}  gradients {row['gradients']:.1e}",
-                    file=sys.stderr,
-                    flush=True,
+                    f"{row['values']:.1e}  gradients {row['gradients']:.1e}"
                 )
     for note in left_out:
-        print(f"left out: {note}", file=sys.stderr)
-    asked = {"precision": config.precision, "draws": config.draws}
-    result = {"rows": rows, "left_out": left_out, **asked, "shapes": config.shapes}
-    return result | record.environment()
+        say(f"left out: {note}")
+    return rows, left_out
 
 
 def compare(config, name, dtype, left_out):
-    """The worst errors of each backend over all sizes, a row each.
+    """The largest errors over all sizes, a row for each backend.
 
     Raises:
-      ArithmeticError: If a backend computes what is no number.
+      ArithmeticError: If a backend computes infinities or NaN.
     """
     random = np.random.default_rng(config.seed)
     sizes = [draw(random) for _ in range(config.draws)]
@@ -187,15 +191,7 @@ def _distances(found, right):
     return a, b
 
 
-@script
-def main(argv: Sequence[str] | None = None) -> int:
-    """Compares, and prints the result as the last line."""
-    config = tyro.cli(Config, args=argv)
-    with jax.enable_x64(True):
-        result = measure(config)
-    record.print_last_line(result, config.out)
-    return 0
-
+main = command(Config, measure)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,12 +1,12 @@
-"""Whether a run that is killed and goes on ends with the very bits of one that is not.
+"""Whether a run that is killed and resumed ends with the same bits as one that is not.
 
     python tools/resume.py --backend cudnn
 
-Three processes of `experiments/char_gen.py` on the default device: one that nothing
-hurts; one that is killed once it has saved, and the same command again; and one like
-the first with an empty compilation cache of its own. It compiles its programs anew, and
-they may round differently where the compiler measures which kernels are fastest. The
-last line on standard output is one JSON object.
+It compares three runs of `experiments/char_gen.py` on the default device. The first
+runs undisturbed. The second is killed after its second checkpoint, and then resumed by
+the same command. The third is like the first but has an empty compilation cache. It
+compiles its programs again, and these may round differently where the compiler chooses
+kernels by measuring them. The last line on standard output is one JSON object.
 
 Exit status: 0 the killed run ended with the same parameters; 1 it did not.
 """
@@ -21,18 +21,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tyro
 from campaign.chains import saved_steps
 from measuring import record
+from measuring.command import chosen, command
 from measuring.jobs import CHECKOUT
-
-from jaxtext.streams import script
 
 CHAR_GEN = CHECKOUT / "experiments" / "char_gen.py"
 SAME = "parameters_sha256", "train_nats_per_char", "val_nats_per_char"
@@ -40,22 +37,22 @@ SAME = "parameters_sha256", "train_nats_per_char", "val_nats_per_char"
 
 @dataclass(frozen=True)
 class Config:
-    """Kill a run, let it go on, and compare it with one that was left alone."""
+    """Kill a run, resume it, and compare it with an undisturbed one."""
 
     backend: str = "auto"
     """Backend of jaxtext."""
     dtype: str = "float32"
-    """Type to compute in."""
+    """Type of the computation."""
     steps: int = 400
     """Steps of the run."""
     save_steps: int = 50
-    """Steps between its checkpoints; it is killed after the second one."""
+    """Steps between checkpoints. The run is killed after the second one."""
     hidden: int = 256
-    """Width of its layer."""
+    """Width of the layer."""
     corpus: str = "stdlib"
     """Text to train on, as for char_gen.py."""
     limit: float = 60.0
-    """Seconds that each process may take."""
+    """Time limit of each process in seconds."""
     out: Path | None = None
     """Also write the JSON to this file."""
 
@@ -67,7 +64,7 @@ class Runs:
         self.config, self.scratch = config, scratch
 
     def start(self, name: str, cache: str) -> subprocess.Popen[str]:
-        """Starts a run, or goes on with it."""
+        """Starts a run, or resumes it."""
         of = self.config
         words = [
             *("--corpus", of.corpus, "--characters", 100_000, "--dtype", of.dtype),
@@ -109,21 +106,21 @@ class Runs:
         return json.loads(out.splitlines()[-1])
 
     def kill(self, name: str, cache: str) -> int:
-        """Starts a run, kills it after its second checkpoint; returns which step."""
+        """Kills a run after its second checkpoint, and returns the step of that one."""
         process, begin = self.start(name, cache), time.monotonic()
         while max(saved_steps(self.scratch / name), default=0) < self.second():
             late = time.monotonic() - begin > self.config.limit
             if late or process.poll() is not None:
                 process.kill()
                 process.communicate()
-                raise RuntimeError(f"{name}: it could not be killed on its way")
+                raise RuntimeError(f"{name}: it ended before it could be killed")
             time.sleep(0.01)
         process.kill()
         process.communicate()
         return max(saved_steps(self.scratch / name))
 
     def second(self) -> int:
-        """The step of the second checkpoint that is due."""
+        """The step of the second checkpoint."""
         return 2 * self.config.save_steps
 
 
@@ -148,21 +145,12 @@ def measure(config: Config) -> dict[str, Any]:
         "whole": {name: whole[name] for name in SAME},
         "resumed": {name: resumed[name] for name in SAME},
         "compiled_anew": {name: anew[name] for name in SAME},
-        "backend": config.backend,
-        "dtype": config.dtype,
-        "steps": config.steps,
+        **chosen(config, "backend", "dtype", "steps"),
         **record.environment(),
     }
 
 
-@script
-def main(argv: Sequence[str] | None = None) -> int:
-    """Compares, and prints the result as the last line."""
-    config = tyro.cli(Config, args=argv)
-    result = measure(config)
-    record.print_last_line(result, config.out)
-    return 0 if result["same_bits"] else 1
-
+main = command(Config, measure, failed=lambda result: not result["same_bits"])
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,10 +1,10 @@
-"""Whether recurrent layers compile for TPUs, and by which way, over a grid of sizes.
+"""Whether recurrent layers of many sizes compile for TPUs, and with which kernels.
 
     python tools/tpu_grid.py
     python tools/tpu_grid.py --chips v6e --hidden 512,1024 --batch 128 --jobs 4
 
-Needs ``pip install libtpu`` and no TPU. The last line on standard output is one JSON
-object; all else goes to standard error.
+It needs ``pip install libtpu`` and no TPU. The last line on standard output is one JSON
+object; everything else goes to standard error.
 
 Exit status: 0 everything compiles; 1 something does not; 2 bad input.
 """
@@ -15,18 +15,17 @@ import checkout  # noqa: F401 (first)
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import tyro
 from measuring import record
+from measuring.command import command
 from measuring.workload import DIRECTIONS
-from schedules.compiler import Layer, compiled_all
+from schedules.compiler import compiled_all
 from schedules.layers import asked
 
-from jaxtext.streams import script
+from jaxtext.streams import say
 from jaxtext.types import BackendName
 
 KERNEL, FALLBACK, FAILED = "kernel", "fallback", "failed"
@@ -34,7 +33,7 @@ KERNEL, FALLBACK, FAILED = "kernel", "fallback", "failed"
 
 @dataclass(frozen=True)
 class Config:
-    """Compile recurrent layers for TPUs over a grid of sizes.
+    """Compile recurrent layers of many sizes for TPUs.
 
     Lists may be given with commas.
     """
@@ -44,7 +43,7 @@ class Config:
     hidden: tuple[str, ...] = ("128", "256", "512", "1024", "2048")
     """Widths of the layer, and of its input."""
     batch: tuple[str, ...] = ("8", "32", "128", "512")
-    """Sequences side by side."""
+    """Sequences in a batch."""
     time: int = 128
     """Steps of each."""
     chips: tuple[str, ...] = ("v5e", "v6e")
@@ -56,13 +55,13 @@ class Config:
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     """Type of the computation and the inputs; parameters are float32."""
     jobs: int = 1
-    """Compile so many at once."""
+    """Number of layers to compile at once."""
     out: Path | None = None
     """Also write the JSON to this file."""
 
 
 def outcome(found: dict[str, Any]) -> tuple[str, str]:
-    """What became of a layer, and why.
+    """The outcome of a layer, and the reason.
 
     Returns:
       ``kernel``, and the Pallas kernels in it; ``fallback``, and why there is none; or
@@ -75,12 +74,12 @@ def outcome(found: dict[str, Any]) -> tuple[str, str]:
     return FALLBACK, found["reason"]
 
 
-def measure(config: Config, works: list[Layer]) -> dict[str, Any]:
-    """Compiles every layer, and says what became of it on the way."""
+def measure(config: Config) -> dict[str, Any]:
+    """Compiles every layer, and returns the outcomes."""
+    works = asked(config, [config.backend])
 
     def show(layer, found):
-        told = ": ".join(outcome(found))
-        print(f"{layer.name()}: {told}", file=sys.stderr, flush=True)
+        say(f"{layer.name()}: {': '.join(outcome(found))}")
 
     results = compiled_all(works, schedule=False, jobs=config.jobs, show=show)
     rows = []
@@ -99,7 +98,7 @@ def measure(config: Config, works: list[Layer]) -> dict[str, Any]:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """What became of each size: a line for each width, a column for each batch."""
+    """The outcome of each size: a line for each width, a column for each batch."""
     batches = sorted({row["batch"] for row in rows})
     lines = [
         f"| chip, direction, cell, hidden | {' | '.join(map(str, batches))} |",
@@ -115,16 +114,12 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-@script
-def main(argv: Sequence[str] | None = None) -> int:
-    """Compiles, and prints the result as the last line."""
-    config = tyro.cli(Config, args=argv)
-    works = asked(config, [config.backend])
-    result = measure(config, works)
-    print(table(result["rows"]), file=sys.stderr)
-    record.print_last_line(result, config.out)
-    return int(result["outcomes"][FAILED] > 0)
-
+main = command(
+    Config,
+    measure,
+    table=lambda result: table(result["rows"]),
+    failed=lambda result: result["outcomes"][FAILED] > 0,
+)
 
 if __name__ == "__main__":
     sys.exit(main())

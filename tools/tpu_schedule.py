@@ -1,11 +1,11 @@
-"""How long one step of a recurrent layer takes on a TPU, read from its schedule.
+"""The time of one step of a recurrent layer on a TPU, read from its schedule.
 
     python tools/tpu_schedule.py
     python tools/tpu_schedule.py --backends scan,fused --hidden 512 --chips v6e
     python tools/tpu_schedule.py --out benchmarks/results/tpu-schedule.json
 
-Needs ``pip install libtpu`` and no TPU. What is counted, and what is not, is told in
-``benchmarks/README.md``. The last line on standard output is one JSON object; all else
+It needs ``pip install libtpu`` and no TPU. ``tools/README.md`` explains what is counted
+and what is not. The last line on standard output is one JSON object; everything else
 goes to standard error.
 
 Exit status: 0 finished; 1 something did not compile; 2 bad input.
@@ -22,14 +22,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import tyro
 from measuring import record
+from measuring.command import command
 from measuring.workload import DIRECTIONS, Workload
 from schedules.compiler import CHIPS, Layer, compiled_all
 from schedules.layers import asked
 
 from jaxtext.errors import InputError
-from jaxtext.streams import script
+from jaxtext.streams import say
 
 SCAN = "scan"
 Row = dict[str, Any]
@@ -37,7 +37,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Config:
-    """Read from its schedule how long one step of a layer takes on a TPU.
+    """Read the time of one step of a layer on a TPU from its schedule.
 
     Lists may be given with commas.
     """
@@ -47,7 +47,7 @@ class Config:
     hidden: tuple[str, ...] = ("512", "1024")
     """Widths of the layer, and of its input."""
     batch: tuple[str, ...] = ("128",)
-    """Sequences side by side."""
+    """Sequences in a batch."""
     time: int = 128
     """Steps of each."""
     chips: tuple[str, ...] = ("v5e", "v6e")
@@ -55,33 +55,23 @@ class Config:
     directions: tuple[str, ...] = DIRECTIONS
     """Directions: forward, forward_backward."""
     backends: tuple[str, ...] = ("scan", "fused")
-    """Backends of jaxtext; all others are compared with scan."""
+    """Backends of jaxtext. The others are compared with scan."""
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     """Type of the computation and the inputs; parameters are float32."""
     jobs: int = 1
-    """Compile so many at once."""
+    """Number of layers to compile at once."""
     out: Path | None = None
-    """Also write the JSON to this file; one of the same versions is added to."""
+    """Also write the JSON to this file. Rows of the same versions are kept."""
 
 
-def parse(argv: Sequence[str] | None = None) -> tuple[Config, list[Layer]]:
-    """Reads the command line.
-
-    Raises:
-      InputError: If a value is not one that is known, or libtpu is not installed.
-    """
-    config = tyro.cli(Config, args=argv)
-    return config, asked(config, config.backends)
-
-
-def measure(config: Config, works: list[Layer]) -> dict[str, Any]:
-    """Compiles every layer, and says what became of it on the way."""
+def measure(config: Config) -> dict[str, Any]:
+    """Compiles every layer and reads its schedule, and returns the result."""
+    works = asked(config, config.backends)
     versions = record.versions()
     rows = earlier(config.out, versions, works)
 
     def show(layer, found):
-        told = _told(_row(layer, found))
-        print(f"{layer.name()}: {told}", file=sys.stderr, flush=True)
+        say(f"{layer.name()}: {_told(_row(layer, found))}")
 
     found = compiled_all(works, schedule=True, jobs=config.jobs, show=show)
     rows += [_row(*pair) for pair in zip(works, found, strict=True)]
@@ -91,7 +81,7 @@ def measure(config: Config, works: list[Layer]) -> dict[str, Any]:
 def earlier(
     path: Path | None, versions: dict[str, str], works: Sequence[Layer]
 ) -> list[Row]:
-    """The rows that a file holds, if there is one, without those of `works`.
+    """The rows of a file, if it exists, except for those of `works`.
 
     Raises:
       InputError: If they come from other versions.
@@ -133,14 +123,14 @@ def _told(row):
 
 
 def _slots(row, part):
-    """Slots, marked where more than a few of them may in fact be jumped over."""
+    """Slots, marked if more than a few of them may in fact be skipped."""
     share, total = row["steps"][part], row["steps"]["total"]
     most = "≤ " * (200 * share["assumed"] > total["slots"])
     return f"{most}{share['slots']:,.0f}"
 
 
 def table(rows: list[Row]) -> str:
-    """The table for ``benchmarks/README.md``: slots a step, and scan's beside ours."""
+    """The table for ``tools/README.md``: slots a step, and the ratio to scan."""
     lines = [
         "| chip, direction, cell BxTxH | backend | loop | outside | slots a step "
         "| bundles | of matmul | HBM, KiB | waits | µs at least | scan / this |",
@@ -173,19 +163,18 @@ def table(rows: list[Row]) -> str:
 
 
 def _place(row):
-    """What two backends have to share to be compared."""
+    """What two rows must have in common to be compared."""
     return row["chip"], row["direction"], *(row[name] for name in Workload._fields)
 
 
-@script
-def main(argv: Sequence[str] | None = None) -> int:
-    """Compiles, and prints the result as the last line."""
-    config, works = parse(argv)
-    result = measure(config, works)
-    print(table(result["rows"]), file=sys.stderr)
-    record.print_last_line(result, config.out)
-    return int(any("failed" in row for row in result["rows"]))
+def failed(result: dict[str, Any]) -> bool:
+    """Whether a layer did not compile."""
+    return any("failed" in row for row in result["rows"])
 
+
+main = command(
+    Config, measure, table=lambda result: table(result["rows"]), failed=failed
+)
 
 if __name__ == "__main__":
     sys.exit(main())

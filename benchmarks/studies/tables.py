@@ -1,4 +1,4 @@
-"""Tables of what `quality.py` kept, as RESULTS.md has them."""
+"""Tables of the results of `quality.py`, as in RESULTS.md."""
 
 import json
 import statistics
@@ -11,7 +11,7 @@ Line = dict[str, Any]
 
 
 def tables(results: Path, studies: Iterable[str]) -> str:
-    """Studies in a directory as Markdown, one after the other."""
+    """The results of studies in a directory, as Markdown."""
     found = {study: read(results / f"{study}.jsonl") for study in studies}
     return "\n".join(
         f"### {x}\n\n{table(lines)}" for x, lines in found.items() if lines
@@ -19,14 +19,14 @@ def tables(results: Path, studies: Iterable[str]) -> str:
 
 
 def read(path: Path) -> list[Line]:
-    """The lines of a study, of which there may be none yet."""
+    """The lines of a study. A file that does not exist has none."""
     if not path.exists():
         return []
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
 def table(lines: list[Line]) -> str:
-    """One study: a row a variant, mean ± standard deviation over its seeds."""
+    """A row for each variant, with mean ± standard deviation over its seeds."""
     by_variant = defaultdict(list)
     for line in lines:
         by_variant[line["trained"]["corpus"], line["variant"]].append(line)
@@ -56,7 +56,7 @@ def _row(lines: list[Line]) -> Iterable[str | int]:
     dynamic = "dynamic_nats_per_char" in lines[0]["evaluated"]["best carried"]
     yield nats("best", "carried", "dynamic_nats_per_char") if dynamic else "–"
     yield _spread(lines, lambda x: x["trained"]["train_nats_per_char"], 3)
-    # A budget in steps may have been spent beside other work, which tells nothing.
+    # A run with a budget in steps may have shared the machine: its time says nothing.
     timed = [line for line in lines if line["trained"]["minutes"]]
     yield _spread(timed, lambda x: x["wall_seconds"], 0)
     yield _spread(timed, lambda x: x["trained"]["chars_per_second"], 0)
@@ -65,7 +65,7 @@ def _row(lines: list[Line]) -> Iterable[str | int]:
 def _spread(
     lines: list[Line], of: Callable[[Line], float | None], digits: int = 4
 ) -> str:
-    """Mean ± sample standard deviation of what is known; of one value, itself."""
+    """Mean ± sample standard deviation of the known values; a single value as it is."""
     values = [value for line in lines if (value := of(line)) is not None]
     if not values:
         return "–"

@@ -1,8 +1,9 @@
-"""What all processes have to agree on: before they begin, and after each step.
+"""Agreement between the processes of a run, before training and after each step.
 
-Before they begin, each says by messages what it is about to do, and all see whether one
-of them cannot, or is about to do something else. After each step they decide alike what
-depends on time or a signal.
+Before training, the processes compare by messages what they are about to do
+(`together`, `check_alike`, `told_by_all`). If one of them cannot take part, or differs,
+all of them report it and stop. During training, `agreement` and `of_first` let them
+decide the same where a decision depends on the time or on a signal.
 """
 
 import contextlib
@@ -19,21 +20,22 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxtext.errors import InputError
 
-_WEEK = 7 * 24 * 60 * 60 * 1000  # milliseconds; the runtime ends who waits for the lost
+_WEEK = 7 * 24 * 60 * 60 * 1000  # ms; the runtime ends a wait for a lost process itself
 _calls = itertools.count()
 
 
 def agreement() -> Callable[[Sequence[int]], list[int]]:
-    """Makes the function by which processes agree, called after each step by all.
+    """Creates a function that all processes call after each step to agree on values.
 
-    It takes this process's values, as many at each call, and returns the largest that
-    any process gave: a flag is up if it is up anywhere. In several processes these are
-    the values given at the call before (zeros at the first): they travel while the
-    devices take the next step, and nothing waits for them. In one process they are
-    those just given.
+    It takes the values of this process, the same number at each call, and returns the
+    largest value of any process. So a flag is set if it is set in any process.
+
+    With several processes, it returns what was agreed on at the call before (zeros at
+    the first call). The values travel while the devices take the next step, so nothing
+    waits for them. With one process, it returns the values themselves.
 
     Returns:
-      ``values -> values``, int32.
+      A function ``values -> values`` of int32.
 
     Example:
       >>> votes = agreement()
@@ -61,15 +63,15 @@ def agreement() -> Callable[[Sequence[int]], list[int]]:
 
 
 def of_first(values: Any) -> Any:
-    """What process 0 has to say: its values, in all processes, which all call this.
+    """Returns the values of process 0, in all processes; all call this.
 
-    For what is measured, such as how many steps there is time for.
+    It is for what is measured, such as the number of steps that there is time for.
 
     Args:
-      values: A pytree of numbers or arrays, of the same shapes in all processes.
+      values: A pytree of numbers or arrays, with the same shapes in all processes.
 
     Returns:
-      The same pytree of NumPy arrays, as process 0 has it.
+      The pytree of process 0, as NumPy arrays.
 
     Example:
       >>> int(of_first(3))
@@ -79,13 +81,13 @@ def of_first(values: Any) -> Any:
 
 
 def told_by_all(said: Any) -> list[Any]:
-    """What each process has to say, in their order; all of them call this.
+    """Returns what each process says, in their order; all call this.
 
-    It goes by way of the coordinator and not of the devices: so it does before these
-    are looked at, and where they differ.
+    Messages go through the coordinator, not through the devices. So this works before
+    the devices are used, and if they differ.
 
     Args:
-      said: JSON.
+      said: What this process says. Any JSON.
 
     Example:
       >>> told_by_all({"seed": 3})
@@ -95,22 +97,23 @@ def told_by_all(said: Any) -> list[Any]:
 
 
 def check_alike(facts: Mapping[str, Any]) -> None:
-    """Raises `InputError` in all processes, which all call this, if their facts differ.
+    """Checks that facts are the same in all processes; all call this.
 
     Args:
-      facts: What has to be the same in all: JSON, by the names that it is told by.
+      facts: The facts, by the names to use in the message. Any JSON.
 
     Raises:
-      InputError: Naming each that differs, with both values.
+      InputError: In all processes, if any fact differs. The message has the name and
+        both values of each.
 
     Example:
-      >>> check_alike({"--seed": 3})  # alone, a process differs from none
+      >>> check_alike({"--seed": 3})  # with one process, nothing can differ
     """
     messages = _messages(facts)
     first = next(messages)
     here = runtime.global_state.process_id, json.loads(json.dumps(facts))
-    # This process's own before others are waited for: there may be none to come, where
-    # what differs is how many they are.
+    # Compare with process 0 before waiting for the others. If the number of processes
+    # differs, some of them may never come.
     for process, theirs in itertools.chain([here], enumerate(messages, 1)):
         differing = [
             f"{name} is {first.get(name)!r} in process 0 and {theirs.get(name)!r} in "
@@ -121,20 +124,20 @@ def check_alike(facts: Mapping[str, Any]) -> None:
         ]
         if differing:
             raise InputError(
-                f"the processes of this run differ: {'; '.join(differing)}; give all "
-                "of them the same"
+                f"the processes of this run differ: {'; '.join(differing)}; start all "
+                "of them with the same"
             )
 
 
 @contextlib.contextmanager
 def together() -> Iterator[None]:
-    """A block that all processes enter, and that fails in all if it fails in one.
+    """A block that fails in all processes if it fails in one; all enter it.
 
-    Where one fails and the others go on, they wait for it until it is taken for lost.
+    Without it, the others would wait for the failed process until it is taken for lost.
 
     Raises:
-      InputError: Where it failed in another process, with what that says. Where it
-        failed in this one, its own exception goes on.
+      InputError: If the block failed in another process, with the message from there.
+        If it failed in this process, its own exception is raised.
 
     Example:
       >>> with together():
@@ -148,7 +151,7 @@ def together() -> Iterator[None]:
         yield
     except InputError as error:
         own, told = error, str(error)
-    except BaseException as error:  # the others are not to wait for this one
+    except BaseException as error:  # the others must not wait for this process
         own, told = error, f"{type(error).__name__}: {error}"
     said = told_by_all(told)
     if own is not None:
@@ -159,8 +162,8 @@ def together() -> Iterator[None]:
 
 
 def _messages(said):
-    """What each process says, from process 0 on, each waited for when it is asked."""
-    # JAX has no public name for the messages by which its own processes meet.
+    """Yields what each process says, in order, and waits for each when it is needed."""
+    # JAX has no public API for these messages, which its own processes use.
     state, text = runtime.global_state, json.dumps(said)
     if state.client is None:
         yield json.loads(text)

@@ -1,7 +1,7 @@
-"""Several processes that train together: how they find, and how they leave one another.
+"""Joining and leaving a run of several processes.
 
-Each process runs the same program on its own devices, of one or more hosts. One of
-them, process 0, is the coordinator, whom all others know by its address.
+Each process runs the same program on its own devices, on one host or on several. One of
+them, process 0, is the coordinator. All others know its address.
 """
 
 import os
@@ -20,9 +20,9 @@ from jaxtext.runs.agreement import check_alike
 from jaxtext.runs.supervise import last_words, supervise, supervised
 from jaxtext.streams import flush_all, say
 
-LOST = 75  # the exit status EX_TEMPFAIL: try again
+LOST = 75  # exit status EX_TEMPFAIL: try again
 
-# What JAX may have been told of by its environment, and computes by.
+# Settings that JAX may read from its environment, and that change results.
 _SETTINGS = (
     "jax_platforms",
     "jax_enable_x64",
@@ -39,26 +39,26 @@ def run(
     *,
     heartbeat_seconds: int = 60,
 ) -> int:
-    """Runs a program as one process of several, and sees that none waits for ever.
+    """Runs a program as one process of several, none of which waits forever.
 
-    It starts the command that this process is once more, as a child, which does the
-    work: the runtime's own end is then told in words (see `supervise`). What stands
-    before the call in the program is run by both.
+    This process starts its own command again as a child, which does the work. If the
+    runtime ends the child, this process can explain why (see `supervise`). Code before
+    this call runs in both.
 
     Args:
-      main: The program from here on; it returns the exit status: 2 if it ended for a
-        reason of this process's own, which may not hold for the others, anything else
-        if all processes come to the same end. An exception counts as its own, too.
-      coordinator: As for `initialize`, like all that follow.
-      num_processes: How many there are.
-      process_id: Which this one is, from 0.
-      heartbeat_seconds: A process that is not heard of for so long is lost.
+      main: The program. It returns the exit status: 2 if it ended for a reason that
+        may not hold for the other processes, anything else if all of them end the same
+        way. An exception counts as a reason of this process.
+      coordinator: See `initialize`.
+      num_processes: See `initialize`.
+      process_id: See `initialize`.
+      heartbeat_seconds: See `initialize`.
 
     Returns:
-      The exit status, 75 if another process was lost.
+      The exit status; 75 if another process was lost.
 
     Raises:
-      InputError: As `initialize`.
+      InputError: See `initialize`.
     """
     if not supervised():
         return supervise()
@@ -68,8 +68,8 @@ def run(
         status = main()
     except BaseException as error:
         if isinstance(error, jax.errors.JaxRuntimeError) or "Gloo" in str(error):
-            # Perhaps another process was lost, which the runtime is about to find; it
-            # then ends this one, and what is to be said of that has been left.
+            # Another process may be lost. Then the runtime notices within this time
+            # and ends this process, and the parent prints the last words left below.
             time.sleep(heartbeat_seconds + 5)
         say(traceback.format_exc())
         status = 1
@@ -85,23 +85,24 @@ def initialize(
     heartbeat_seconds: int = 60,
     connect_seconds: int = 300,
 ) -> None:
-    """Joins the other processes, before JAX is used; it then has all their devices.
+    """Joins the other processes. JAX then has the devices of all of them.
 
-    With no arguments, all is found in the environment: on Cloud TPU slices, under Slurm
-    or Open MPI, and in Kubernetes jobs (which needs ``pip install 'jax[k8s]'``).
+    Call it before JAX is used. Without arguments, everything is found in the
+    environment: on Cloud TPU slices, under Slurm or Open MPI, and in Kubernetes jobs
+    (which need ``pip install 'jax[k8s]'``).
 
     Args:
-      coordinator: ``HOST:PORT`` of process 0, with a port that is free there.
-      num_processes: How many there are.
-      process_id: Which this one is, from 0.
-      heartbeat_seconds: A process that is not heard of for so long is lost, and the
-        runtime ends the others, which no handler in Python can tell: see `run`.
-      connect_seconds: How long to wait for all to come.
+      coordinator: ``HOST:PORT`` of process 0. The port must be free there.
+      num_processes: The number of processes.
+      process_id: The number of this process, from 0.
+      heartbeat_seconds: A process that sends no heartbeat for this time is lost. The
+        runtime then ends the others, in a way that Python cannot catch: see `run`.
+      connect_seconds: How long to wait until all processes have joined.
 
     Raises:
-      InputError: If what is given cannot be, nothing is found, nobody answers, or the
-        processes differ in how many they are, in their versions of JAX or jaxtext, or
-        in how JAX is set. This is told in all of them.
+      InputError: If an argument is not valid, if the environment has no settings, if
+        nobody answers, or if the processes differ in their number, their versions of
+        JAX or jaxtext, or their JAX settings. All processes raise it.
     """
     given = coordinator, num_processes, process_id
     if heartbeat_seconds < 1:
@@ -109,21 +110,21 @@ def initialize(
             f"heartbeat: expected 1 second or more, got {heartbeat_seconds}"
         )
     if given == (None, None, None):
-        where, method = "the coordinator that the environment names", None
+        where, method = "the coordinator named by the environment", None
     elif None in given:
         raise InputError(
             "expected coordinator, number of processes and process id, or none of the "
-            f"three where the environment tells them, got {given}"
+            f"three if the environment has them, got {given}"
         )
     else:
         _check(*given, connect_seconds)
         where, method = str(coordinator), "deactivate"
-    # Its handler in C++ would take the place of Python's, and SIGTERM be lost.
+    # Its handler in C++ would replace Python's, and SIGTERM would be lost.
     jax.config.update("jax_enable_preemption_service", False)
     last_words(
         2,
         f"error: not all processes met at {where} within {connect_seconds} s; start "
-        "the same command on every host, and see that they reach that address",
+        "the same command on every host, and check that they can reach that address",
     )
     try:
         jax.distributed.initialize(
@@ -134,15 +135,15 @@ def initialize(
         )
     except (ValueError, RuntimeError) as error:
         raise InputError(
-            "the processes of this run cannot be told from the environment "
+            "the environment does not describe the processes of this run "
             f"({' '.join(str(error).split())}); expected a TPU slice, Slurm, Open MPI "
             "or Kubernetes; give coordinator, number of processes and process id"
         ) from error
     last_words(
         LOST,
-        "lost contact with another process of the run (or the runtime failed by "
-        "itself: see above); everything saved is good: the same command on every host "
-        "goes on from the last checkpoint",
+        "lost contact with another process of the run (or the runtime itself failed: "
+        "see above); everything saved is good: the same command on every host "
+        "continues from the last checkpoint",
     )
     try:
         check_alike(
@@ -155,25 +156,25 @@ def initialize(
             }
         )
     except InputError:
-        last_words(2, "")  # all of them end now, and have their own to say
+        last_words(2, "")  # all processes end now, each with its own message
         raise
 
 
 def leave(status: int, *, alone: bool) -> None:
-    """Leaves the other processes, as the last thing before the end of this one.
+    """Leaves the other processes. This must be the last call of the program.
 
     Args:
-      status: The exit status to be.
-      alone: Whether this process ends for a reason of its own. The others do not come
-        to an end by themselves, then, so that they are not waited for, and this does
-        not return: it ends the process. If not, it returns when all have come here.
+      status: The exit status.
+      alone: Whether this process ends for a reason of its own. If so, it does not wait
+        for the others, which are still running: this ends the process and does not
+        return. If not, this returns when all processes have called it.
     """
     last_words(status, "")
     if not alone:
         jax.distributed.shutdown()
         return
     flush_all()
-    time.sleep(1)  # what ends this one may end the others, with words of their own
+    time.sleep(1)  # the same reason may end the others, with messages of their own
     os._exit(status)
 
 
@@ -186,7 +187,7 @@ def _check(coordinator, num_processes, process_id, seconds):
             f"process id: expected 0 or more, below the number of processes, "
             f"{num_processes}, got {process_id}"
         )
-    # In C++ either of these would be the end of the process.
+    # In C++, either of these errors would end the process.
     if process_id == 0:
         _check_free(int(port))
     else:
@@ -201,7 +202,7 @@ def _check_free(port):
     except OSError as error:
         raise InputError(
             f"coordinator: port {port} cannot be used here ({error.strerror}); choose "
-            "another"
+            "another port"
         ) from error
 
 
@@ -215,7 +216,7 @@ def _await(host, port, seconds):
             if time.monotonic() > end:
                 raise InputError(
                     f"coordinator: nobody answered at {host}:{port} within {seconds} s "
-                    f"({error.strerror or error}); start process 0 there, and see that "
-                    "this host reaches that port"
+                    f"({error.strerror or error}); start process 0 there, and check "
+                    "that this host can reach that port"
                 ) from error
         time.sleep(0.2)

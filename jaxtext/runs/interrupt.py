@@ -1,4 +1,4 @@
-"""Stopping where it does no harm: a signal is noted, and obeyed at a step boundary."""
+"""Turns signals such as Ctrl-C into a stop at the end of a training step."""
 
 import contextlib
 import os
@@ -11,29 +11,30 @@ from dataclasses import dataclass
 
 import jax
 
-AT_ONCE = 0.3  # seconds: a terminal and a parent may both pass on one Ctrl-C
+AT_ONCE = 0.3  # seconds; a terminal and a parent may both deliver the same Ctrl-C
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopped(Exception):
-    """Somebody asked the run to stop. Its argument is the signal's number."""
+    """The run was asked to stop. The argument is the number of the signal."""
 
 
 @dataclass
 class Request:
-    """Whether somebody asked the run to stop: the signal's number, or ``None``."""
+    """A request to stop: the number of the signal, or ``None`` if there is none."""
 
     signal: int | None = None
 
     def note(self, number: int) -> None:
-        """Takes a signal; the first one counts."""
+        """Takes a signal. Only the first one is kept."""
         if self.signal is None:
             self.signal = number
 
     def check(self, *progress: object) -> None:
-        """Raises `Stopped` if so; fit for a callback of whatever takes long.
+        """Raises `Stopped` if there is a request.
 
-        Not where there are other processes: they agree on a step to stop at.
+        It can be passed as the progress callback of anything that takes long. With
+        several processes it does nothing, since they agree on a step to stop at.
         """
         del progress
         if self.signal is not None and jax.process_count() == 1:
@@ -42,13 +43,17 @@ class Request:
 
 @contextlib.contextmanager
 def requests_to_stop() -> Iterator[Request]:
-    """Turns the first SIGINT (Ctrl-C) or SIGTERM into a request that can be polled.
+    """Turns the first SIGINT (Ctrl-C) or SIGTERM into a request that you can poll.
 
-    A second one ends the process at once, with status ``128 + n``; not so within 0.3 s
-    of the first, which is the same request come by two ways. Both are seen while the
-    main thread compiles or waits for a device, where Python's own handlers do not run:
-    a thread reads what the interpreter's C handler writes. The handlers that were
-    there before come back at the end.
+    A second signal ends the process at once, with status ``128 + n``. Within 0.3 s of
+    the first, it counts as the same request, delivered twice.
+
+    Python's own signal handlers do not run while the main thread compiles or waits for
+    a device. So a thread reads what the interpreter's handler in C writes. The previous
+    handlers are restored at the end of the block.
+
+    Yields:
+      The request.
 
     Example:
       >>> with requests_to_stop() as request:
@@ -79,7 +84,7 @@ def requests_to_stop() -> Iterator[Request]:
 
 
 def _watch(reading: int, request: Request) -> None:
-    """Notes signals as they come, until the other end of the pipe is closed."""
+    """Notes signals until the other end of the pipe is closed."""
     first_at = None
     while number := int.from_bytes(os.read(reading, 1)):
         if number not in _SIGNALS:
@@ -87,15 +92,15 @@ def _watch(reading: int, request: Request) -> None:
         request.note(number)
         if first_at is None:
             first_at = time.monotonic()
-            _say("stopping at the next step; a second signal ends it at once")
+            _say("stopping at the next step; a second signal stops it at once")
         elif time.monotonic() - first_at > AT_ONCE:
-            _say("ended at once; what was saved is good")
+            _say("stopped at once; everything saved is good")
             os._exit(128 + number)
 
 
 def _say(text: str) -> None:
-    # Not by print: the main thread may have been interrupted while it holds its lock.
-    if sys.__stderr__ is None:  # it was closed, and another file may have its number
+    # Not with print: the main thread may be interrupted while it holds print's lock.
+    if sys.__stderr__ is None:  # closed; another file may have its descriptor
         return
     show_cursor = "\x1b[?25h" if os.isatty(2) else ""  # a progress bar hides it
     with contextlib.suppress(OSError):

@@ -1,8 +1,8 @@
-"""A small parent process, to speak for a process that cannot.
+"""A small parent process that reports why its child ended, if the child cannot.
 
-Where several processes train together, the loss of one ends the others in the
-runtime's own fatal error, in C++, which passes no handler of Python's. What there is to
-say then is left with the parent beforehand (`last_words`).
+If several processes train together and one is lost, the runtime ends the others with a
+fatal error in C++. No Python handler runs then. So a process leaves its message and its
+exit status with the parent beforehand (`last_words`).
 """
 
 import json
@@ -19,21 +19,21 @@ from jaxtext.streams import say
 _ENVIRONMENT = "JAXTEXT_SUPERVISOR"
 _ROOM = 4096  # bytes for the last words
 
-_words: int | None = None  # the descriptor of the file they are written to
+_words: int | None = None  # descriptor of the file for the last words
 
 
 def supervise(command: Sequence[str] | None = None) -> int:
-    """Runs a command as a child process, and translates its end.
+    """Runs a command as a child process, and returns its exit status.
 
-    SIGINT and SIGTERM are passed on to the child, standard input and output are its
-    own, and it is killed if this process is. It has to call `supervised`.
+    The child must call `supervised`. It gets SIGINT and SIGTERM from this process,
+    shares its standard streams, and is killed if this process is.
 
     Args:
-      command: What to run. Default: the command that this process is.
+      command: What to run. Default: the command of this process.
 
     Returns:
-      The child's exit status, if it came to say one. If the runtime ended it
-      (SIGABRT), what the child left as its `last_words`, which are printed. If another
+      The child's exit status, if it exited by itself. If the runtime ended it
+      (SIGABRT), the status of its `last_words`, whose text is printed. If another
       signal n killed it, ``128 + n``.
 
     Example:
@@ -41,7 +41,7 @@ def supervise(command: Sequence[str] | None = None) -> int:
       3
     """
     command = [sys.executable, *sys.orig_argv[1:]] if command is None else command
-    watched, held = os.pipe()  # held by this process alone: ends with it
+    watched, held = os.pipe()  # `held` is closed when this process ends
     with tempfile.TemporaryFile() as words, os.fdopen(held), os.fdopen(watched):
         descriptors = watched, words.fileno()
         child = subprocess.Popen(
@@ -74,28 +74,27 @@ def supervise(command: Sequence[str] | None = None) -> int:
 def supervised() -> bool:
     """Whether this process is the child of `supervise`.
 
-    The first call, which belongs at the start of the program, binds the child's life to
-    its parent's.
+    Call it at the start of the program. The first call makes the process end when its
+    parent does.
     """
     global _words
     found = os.environ.pop(_ENVIRONMENT, None)
-    if found is not None:  # and it is not for processes that this one starts
+    if found is not None:  # it was popped: processes started from here are no children
         watched, _words = map(int, found.split(","))
         threading.Thread(target=_watch, args=(watched,), daemon=True).start()
     return _words is not None
 
 
 def last_words(status: int, text: str) -> None:
-    """Leaves an exit status and a text, should the runtime end this process.
+    """Leaves an exit status and a text, in case the runtime ends this process.
 
-    They take the place of those before. In a process without a supervisor, nobody
-    hears them.
+    They replace earlier ones. Without a supervisor, this does nothing.
     """
     if _words is not None:
         os.pwrite(_words, json.dumps([status, text]).ljust(_ROOM).encode(), 0)
 
 
 def _watch(descriptor: int) -> None:
-    """Dies with the parent: nothing is ever written to this pipe, but it is closed."""
-    os.read(descriptor, 1)
+    """Kills this process when its parent ends."""
+    os.read(descriptor, 1)  # nothing is written to the pipe; this waits for its end
     os.kill(os.getpid(), signal.SIGKILL)

@@ -32,6 +32,7 @@ model.
 
 from jaxtext.text.batches import Batch, Streams, Windows, fit, split
 from jaxtext.text.corpus import Corpus, load
+from jaxtext.text.documents import pad_documents
 from jaxtext.text.file_array import FileArray, Ids
 from jaxtext.text.vocabulary import Vocabulary
 
@@ -45,5 +46,6 @@ __all__ = [
     "Windows",
     "fit",
     "load",
+    "pad_documents",
     "split",
 ]

@@ -24,11 +24,21 @@ _ORDERS, _RESETS = 1, 2  # what is drawn from a seed, beside where an epoch star
 
 
 class Batch(NamedTuple):
-    """What one training step reads and has to predict."""
+    """The input and the targets of one training step.
 
-    inputs: np.ndarray  # [B, T] ids
-    targets: np.ndarray  # [B, P] ids that follow the last P <= T inputs
-    resets: np.ndarray  # [B, T] bool, true where a sequence starts anew
+    Attributes:
+      inputs: ``[B, T]`` integers.
+      targets: ``[B, P]`` integers, the symbols that follow the last ``P <= T`` inputs.
+      resets: ``[B, T]`` booleans, true where a new text starts.
+      lengths: ``[B]`` integers, how many inputs of each row are valid; the rest is
+        padding. A target is valid if its input is. Padding may hold any integers: it
+        changes neither loss nor gradient. ``None``: there is no padding.
+    """
+
+    inputs: np.ndarray
+    targets: np.ndarray
+    resets: np.ndarray
+    lengths: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@
 """
 
 from jaxtext.training.dynamic import DynamicRule, evaluate_dynamic, gradient_rms
-from jaxtext.training.evaluate import evaluate
+from jaxtext.training.evaluate import evaluate, evaluate_batches
 from jaxtext.training.parallel import DataParallel, data_parallel
 from jaxtext.training.state import TrainState, create_state, predicting
 from jaxtext.training.step import Metrics, make_train_step
@@ -24,6 +24,7 @@ __all__ = [
     "create_state",
     "data_parallel",
     "evaluate",
+    "evaluate_batches",
     "evaluate_dynamic",
     "gradient_rms",
     "make_train_step",

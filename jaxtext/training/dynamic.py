@@ -19,6 +19,7 @@ from jaxtext.errors import InputError
 from jaxtext.model import LanguageModel
 from jaxtext.text.batches import Batch
 from jaxtext.text.file_array import Ids
+from jaxtext.training.objective import count_targets, read, valid_targets
 from jaxtext.training.surprisal import in_windows
 from jaxtext.types import Params
 
@@ -174,28 +175,28 @@ def evaluate_dynamic(
     return total / n
 
 
-def _loss(params, model, state, inputs, targets, counts, resets=None):
-    """What is learnt from; the state after it, and the summed loss of what counts."""
-    inputs, targets = inputs.astype(jnp.int32), targets.astype(jnp.int32)
-    variables = {"params": params}
-    state, logits = model.apply(variables, state, inputs, resets=resets)
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
-    total = jnp.sum(losses, where=counts)
-    # That is the mean. A last segment that is shorter is followed by none that what is
-    # learnt from it could matter to.
-    return total / targets.size, (state, total)
-
-
-_gradient = jax.grad(_loss, has_aux=True)
+def _batch_loss(params, model, state, batch):
+    """The mean loss of a batch, and the state after it."""
+    state, _, losses = read(model, params, state, batch)
+    total = jnp.sum(losses, where=valid_targets(batch))
+    return total / count_targets(batch), state
 
 
 @partial(jax.jit, static_argnums=0, donate_argnums=2)
 def _add_squares(model, params, squares, state, batch):
-    everything = jnp.ones(batch.targets.shape, bool)
-    grads, (state, _) = _gradient(
-        params, model, state, batch.inputs, batch.targets, everything, batch.resets
-    )
+    grads, state = jax.grad(_batch_loss, has_aux=True)(params, model, state, batch)
     return jax.tree.map(lambda total, g: total + g * g, squares, grads), state
+
+
+def _segment_loss(params, model, state, inputs, targets, counts):
+    """The objective of a segment; the state after it, and the sum of valid losses."""
+    inputs, targets = inputs.astype(jnp.int32), targets.astype(jnp.int32)
+    state, logits = model.apply({"params": params}, state, inputs)
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
+    total = jnp.sum(losses, where=counts)
+    # This is the mean, except in a last segment that is shorter than the others. No
+    # segment follows that one, so its gradient has no effect.
+    return total / targets.size, (state, total)
 
 
 @partial(jax.jit, static_argnums=0, donate_argnums=1)
@@ -205,7 +206,8 @@ def _walk(model, carry, trained, rms, scalars, segments):
 
     def of_segment(carry, part):
         params, state = carry
-        grads, (state, loss) = _gradient(params, model, state, *part)
+        gradient = jax.grad(_segment_loss, has_aux=True)
+        grads, (state, loss) = gradient(params, model, state, *part)
 
         def update(now, grad, start, rms):
             # λ min(RMS_norm, 1/λ), said so that λ may be 0.

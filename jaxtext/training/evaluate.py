@@ -1,11 +1,17 @@
 """How well a model predicts a text, in nats per symbol."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
+from jaxtext.errors import InputError
 from jaxtext.model import LanguageModel
+from jaxtext.text.batches import Batch
 from jaxtext.text.file_array import Ids
+from jaxtext.training.objective import count_targets, read, valid_targets
 from jaxtext.training.surprisal import predictions
 from jaxtext.types import Params
 
@@ -74,3 +80,52 @@ def evaluate(
     )
     total = sum(float(piece.nats.sum(dtype=np.float64)) for piece in pieces)
     return total / (len(ids) - 1)
+
+
+def evaluate_batches(
+    model: LanguageModel, params: Params, batches: Iterable[Batch]
+) -> float:
+    """Mean cross-entropy over the targets of batches, in nats per symbol.
+
+    Each batch is read from the zero state, so batches may come in any order and have
+    any shapes. All valid targets count alike, and padding does not count: the result
+    does not depend on how documents are divided into batches or how far they are
+    padded.
+
+    Args:
+      model: The model.
+      params: Its parameters.
+      batches: Any number of batches, such as `jaxtext.text.pad_documents` makes. The
+        model is compiled for each shape.
+
+    Returns:
+      Nats per symbol. Divide by ``ln 2`` for bits.
+
+    Raises:
+      InputError: If there is no valid target.
+
+    Example:
+      >>> import jaxtext as jt
+      >>> model = jt.LanguageModel(jt.gru(8), vocab_size=4)
+      >>> params = model.init(jax.random.key(0), None, [[0]])["params"]
+      >>> documents = [[0, 1, 2, 3, 0], [3, 2], [1, 1, 1]]
+      >>> together = evaluate_batches(model, params, [jt.text.pad_documents(documents)])
+      >>> alone = (jt.text.pad_documents([document]) for document in documents)
+      >>> bool(np.isclose(together, evaluate_batches(model, params, alone)))
+      True
+    """
+    total, predicted = 0.0, 0
+    for batch in batches:
+        nats, targets = _sum_losses(model, params, batch)
+        total, predicted = total + float(nats), predicted + int(targets)
+    if not predicted:
+        raise InputError("batches: expected at least one symbol to predict, got none")
+    return total / predicted
+
+
+@partial(jax.jit, static_argnums=0)
+def _sum_losses(model, params, batch):
+    """The sum of a batch's losses, and the number of its valid targets."""
+    state = model.initial_state(batch.inputs.shape[:1])
+    _, _, losses = read(model, params, state, batch)
+    return jnp.sum(losses, where=valid_targets(batch)), count_targets(batch)

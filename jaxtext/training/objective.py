@@ -1,7 +1,7 @@
 """What a step of training goes down: the loss of a batch, wherever its rows are."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -41,6 +41,53 @@ class Objective(NamedTuple):
     value: Callable[[Params, State, Key, Batch], Array]
 
 
+def valid_targets(batch: Batch) -> Array | None:
+    """Which targets of a batch are valid, ``[B, P]``; ``None`` if all are."""
+    if batch.lengths is None:
+        return None
+    (_, steps), (_, predicted) = batch.inputs.shape, batch.targets.shape
+    places = steps - predicted + jnp.arange(predicted)
+    return places[None, :] < jnp.asarray(batch.lengths)[:, None]
+
+
+def count_targets(batch: Batch) -> int | Array:
+    """The number of valid targets of a batch."""
+    valid = valid_targets(batch)
+    return batch.targets.size if valid is None else valid.sum()
+
+
+def read(
+    model: LanguageModel, params: Params, carry: State, batch: Batch, **noise: Any
+) -> tuple[State, Array, Array]:
+    """Reads a batch and compares the predictions with its targets.
+
+    Args:
+      model: The model.
+      params: Its parameters.
+      carry: The recurrent state before the batch.
+      batch: The batch.
+      **noise: ``streams`` and ``rngs``, as for `jaxtext.LanguageModel`.
+
+    Returns:
+      The recurrent state after the batch, the logits ``[B, P, V]``, and the losses
+      ``[B, P]``, ``-log p`` of each target. In the padding the losses mean nothing.
+    """
+    targets, valid = batch.targets.astype(jnp.int32), valid_targets(batch)
+    if valid is not None:  # padding may hold what is no symbol
+        targets = jnp.where(valid, targets, 0)
+    carry, logits = model.apply(
+        {"params": params},
+        carry,
+        batch.inputs.astype(jnp.int32),
+        lengths=batch.lengths,
+        resets=batch.resets,
+        last=targets.shape[1],
+        **noise,
+    )
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
+    return carry, logits, losses
+
+
 def make_objective(
     model: LanguageModel,
     *,
@@ -63,26 +110,18 @@ def make_objective(
     """
 
     def sums(params, carry, key, batch, streams):
-        targets = batch.targets.astype(jnp.int32)
-        carry, logits = model.apply(
-            {"params": params},
-            carry,
-            batch.inputs.astype(jnp.int32),
-            resets=batch.resets,
-            streams=streams,
-            last=targets.shape[1],
-            rngs={"dropout": key},
-        )
-        loss = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
-        total = objective = loss.sum()
+        noise = {"streams": streams, "rngs": {"dropout": key}}
+        carry, logits, losses = read(model, params, carry, batch, **noise)
+        valid = valid_targets(batch)
+        total = objective = jnp.sum(losses, where=valid)
         if label_smoothing:
             uniform = -jax.nn.log_softmax(logits).mean(-1)
-            smoothed = (1 - label_smoothing) * loss + label_smoothing * uniform
-            objective = smoothed.sum()
+            smoothed = (1 - label_smoothing) * losses + label_smoothing * uniform
+            objective = jnp.sum(smoothed, where=valid)
         return objective, (Losses(objective, total), carry)
 
     def mean(of_slice, zero, carry, batch):
-        """Adds up over slices and devices, and divides by the symbols predicted."""
+        """Adds up over slices and devices, and divides by the valid targets."""
         streams = jnp.arange(batch.inputs.shape[0])
         if axis_name is not None:
             streams += jax.lax.axis_index(axis_name) * streams.size
@@ -96,7 +135,7 @@ def make_objective(
             (carry, batch, streams),
         )
         total, carry = jax.lax.scan(add, zero, parts)
-        predicted = batch.targets.size
+        predicted = count_targets(batch)
         if axis_name is not None:
             total, predicted = jax.lax.psum((total, predicted), axis_name)
         carry = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), carry)

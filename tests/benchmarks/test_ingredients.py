@@ -6,18 +6,18 @@ import sys
 
 import ingredients
 import pytest
-import quality
+from studies.variants import Study, Variant
 
 SMALL = "--batch-size 8 --hidden"
 
 
 def test_variants_are_timed_beside_the_base(tmp_path, capsys, monkeypatch):
     variants = (
-        quality.Variant("base", f"{SMALL} 8 --seq-len 8"),
-        quality.Variant("left out", f"{SMALL} 9 --seq-len 8"),
-        quality.Variant("wide, two lengths", f"{SMALL} 16 --seq-len 12 4"),
+        Variant("base", f"{SMALL} 8 --seq-len 8"),
+        Variant("left out", f"{SMALL} 9 --seq-len 8"),
+        Variant("wide, two lengths", f"{SMALL} 16 --seq-len 12 4"),
     )
-    study = quality.Study("cpu-3min", (0,), variants, flags="--steps 9")
+    study = Study("cpu-3min", (0,), variants, flags="--steps 9")
     monkeypatch.setattr(ingredients, "STUDY", study)
     (tmp_path / "text").write_text("(a brown fox) [and {a lazy} dog]\n" * 100)
     command = ["--corpus", str(tmp_path / "text"), "--seconds", "0.1"]

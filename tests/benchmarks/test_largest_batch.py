@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import jax
 import largest_batch
 import pytest
-import remat
+from loops import one_step
 
 OUT_OF_MEMORY = jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
 
@@ -15,11 +15,11 @@ def a_device(monkeypatch, memory, error=OUT_OF_MEMORY, each=100):
     """On which a step takes 1000 bytes, 100 a sequence, half if it computes again."""
     tried = []
 
-    def compile_step(config, backend, again):
-        needed = 1000 + config.batch_size * each // (2 if again else 1)
+    def compile_step(*, batch_size, remat, **sizes):
+        needed = 1000 + batch_size * each // (2 if remat else 1)
 
         def run():
-            tried.append((again, config.batch_size))
+            tried.append((remat, batch_size))
             if needed > memory:
                 raise error
 
@@ -31,7 +31,7 @@ def a_device(monkeypatch, memory, error=OUT_OF_MEMORY, each=100):
         )
         return SimpleNamespace(memory_analysis=lambda: sizes), run
 
-    monkeypatch.setattr(remat, "compile_step", compile_step)
+    monkeypatch.setattr(one_step, "compile_step", compile_step)
     return tried
 
 

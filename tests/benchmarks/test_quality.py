@@ -2,8 +2,10 @@
 
 import json
 
+import pytest
 import quality
 from studies import tables
+from studies.variants import Study, Variant
 
 from charlm import parse as char_flags
 
@@ -11,10 +13,11 @@ TEXT = "the quick brown fox jumps over the lazy dog. (what a day!)\n" * 60
 SMALL = "--hidden 8 --batch-size 8 --seq-len 8 --minutes 1 --eval-every 5"
 
 
+@pytest.mark.thorough
 def test_a_study_goes_on_where_it_stopped(tmp_path, capsys, monkeypatch):
     (tmp_path / "text").write_text(TEXT)
-    variants = (quality.Variant("A", SMALL),)
-    study = quality.Study("cpu-3min", (3,), variants, flags="--steps 12")
+    variants = (Variant("A", SMALL),)
+    study = Study("cpu-3min", (3,), variants, flags="--steps 12")
     monkeypatch.setitem(quality.STUDIES, "cpu-3min", study)
     where = ["--runs", str(tmp_path / "runs"), "--results", str(tmp_path / "lines")]
     command = ["cpu-3min", "--corpus", str(tmp_path / "text"), *where]
@@ -29,13 +32,20 @@ def test_a_study_goes_on_where_it_stopped(tmp_path, capsys, monkeypatch):
     assert line["versions"]["jaxtext"]
     assert str(tmp_path) not in json.dumps(line["evaluated"])
 
+    asked = []
+
+    def run(study, variant, seed, config):
+        asked.append((variant.name, seed, config.corpus))
+        return line | {"trained": line["trained"] | {"corpus": "other"}}
+
+    monkeypatch.setattr(quality, "run", run)
     assert quality.main(command) == 0
-    assert capsys.readouterr().out == ""
-    (tmp_path / "other").write_text(TEXT[::-1])
+    assert (asked, capsys.readouterr().out) == ([], "")
     command[2] = str(tmp_path / "other")
-    assert quality.main(command) == 0
-    other = json.loads(capsys.readouterr().out)
-    assert other["trained"]["corpus"] == "other"
+    for _ in range(2):
+        assert quality.main(command) == 0
+    assert asked == [("A", 3, str(tmp_path / "other"))]
+    assert json.loads(capsys.readouterr().out)["trained"]["corpus"] == "other"
 
     (tmp_path / "lines" / "memory.jsonl").write_text('{"no": "study"}\n')
     assert quality.main(["tables", *where]) == 0

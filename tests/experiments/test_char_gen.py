@@ -118,6 +118,7 @@ def test_a_folder_of_texts_is_the_same_with_its_runs_in_it(
     assert last_json(capsys) == result
 
 
+@pytest.mark.everyday(cell=("gru",))
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
 def test_stopped_and_continued_is_as_if_never_stopped(cell, corpus, tmp_path, capsys):
     common = ["--corpus", corpus, "--cell", cell, "--steps", 30, *SMALL]

@@ -24,6 +24,7 @@ def test_the_widest_network_that_is_no_larger(cell, gates, extra):
         assert runs.widest(cell, 7, size(hidden) - 1) == max(1, hidden - 1)
 
 
+@pytest.mark.thorough
 def test_cells_are_compared_and_runs_not_made_again(tmp_path, capsys, monkeypatch):
     class Popen(subprocess.Popen):
         """A run of three steps, however long they take here."""

@@ -81,6 +81,7 @@ def result(workdir):
     return json.loads(said(workdir, 0, "out").splitlines()[-1])
 
 
+@pytest.mark.thorough
 # One test: to start two processes takes most of the time.
 def test_killed_and_stopped_and_gone_on_is_as_if_never_disturbed(tmp_path, capsys):
     corpus = tmp_path / "fox.txt"

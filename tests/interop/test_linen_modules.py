@@ -27,6 +27,7 @@ def pair():
     )
 
 
+@pytest.mark.everyday("rnn seq_lengths", "time_major", "reverse keep_order")
 @pytest.mark.parametrize("rnn", [nn.RNN, LinenRNN])
 @pytest.mark.parametrize("time_major", [False, True])
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ def pair():
     return theirs, ours
 
 
+@pytest.mark.everyday("rnn seq_lengths", "time_major", "reverse keep_order")
 @pytest.mark.parametrize("rnn", [nnx.RNN, NNXRNN])
 @pytest.mark.parametrize("time_major", [False, True])
 @pytest.mark.parametrize(

@@ -65,6 +65,7 @@ def scalar(cell, **options):
     return loss
 
 
+@pytest.mark.everyday("options", "symbols")
 @pytest.mark.parametrize("symbols", [False, True], ids=["floats", "symbols"])
 @pytest.mark.parametrize("options", OPTIONS)
 def test_cudnn_is_autodiff(options, symbols, float64):
@@ -96,6 +97,7 @@ def test_weights_are_where_unpacking_finds_them():
         assert (back is ours is None) or (back == ours).all()
 
 
+@pytest.mark.everyday("batch", "reverse")
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize(
     ("batch", "length", "width", "hidden"), [(1, 1, 1, 1), (4, 6, 3, 9), (2, 9, 7, 2)]

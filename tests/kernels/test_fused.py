@@ -43,6 +43,7 @@ def scalar(cell, **options):
     return loss
 
 
+@pytest.mark.everyday("options symbols", "name")
 @pytest.mark.parametrize("symbols", [False, True], ids=["floats", "symbols"])
 @pytest.mark.parametrize("options", OPTIONS)
 @pytest.mark.parametrize("name", CELLS)
@@ -60,6 +61,7 @@ def test_fused_is_autodiff(name, options, symbols, float64):
     contracts.assert_close(found, expected, 1e-10)
 
 
+@pytest.mark.everyday(name=("gru",))
 @pytest.mark.parametrize("name", CELLS)
 def test_second_order(name, float64):
     cell, params, state, xs = make(name)
@@ -67,6 +69,7 @@ def test_second_order(name, float64):
     check_grads(loss, (params, state, xs), order=2, modes=["rev"])
 
 
+@pytest.mark.everyday("options symbols", "name")
 @pytest.mark.parametrize(
     ("options", "symbols"),
     [("plain", False), ("plain", True), ("gates again", False), ("chunks", True)],
@@ -96,6 +99,7 @@ def test_forward_mode_is_refused_and_scan_serves_it():
     jax.jvp(scalar(cell, backend="scan"), along, along)
 
 
+@pytest.mark.everyday("name", "param_dtype")
 @pytest.mark.parametrize("param_dtype", [jnp.float32, jnp.bfloat16])
 @pytest.mark.parametrize("name", CELLS)
 def test_bfloat16_keeps_its_types_and_is_near(name, param_dtype):
@@ -110,6 +114,7 @@ def test_bfloat16_keeps_its_types_and_is_near(name, param_dtype):
     contracts.assert_near(run("fused"), run("scan"))
 
 
+@pytest.mark.everyday("name", "hoisted", "steps")
 @pytest.mark.parametrize("steps", [1, 3, 7])
 @pytest.mark.parametrize("hoisted", [False, True])
 @pytest.mark.parametrize("name", CELLS)
@@ -150,6 +155,7 @@ def test_no_loop_over_steps_sums_weight_gradients(backend):
     assert bool(weights & from_loops) == (backend == "scan")
 
 
+@pytest.mark.everyday(name=("lstm",))
 @pytest.mark.parametrize("name", CELLS)
 def test_nothing_to_walk(name):
     cell = CELLS[name](4)

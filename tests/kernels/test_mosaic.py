@@ -78,6 +78,7 @@ def draw(name, sizes, dtype, *, symbols=False):
     return make_cell, jax.tree.map(said, arrays), masks
 
 
+@pytest.mark.everyday("name", "dtype")
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("name", CELLS)
 @hypothesis.settings(
@@ -102,6 +103,7 @@ def test_any_size_is_near_the_scan_in_float64(name, dtype, data):
         )
 
 
+@pytest.mark.everyday("name", "remat")
 @pytest.mark.parametrize("remat", [None, "gates", 4])
 @pytest.mark.parametrize("name", CELLS)
 def test_blocks_of_time_and_tiles_of_the_batch(name, remat, float64, monkeypatch):

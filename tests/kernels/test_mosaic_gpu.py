@@ -69,6 +69,7 @@ def assert_is_the_scan(name, sizes, dtype, options, symbols=False, times=10):
     case.assert_close(found, expected, times)
 
 
+@pytest.mark.everyday("form", "name dtype")
 @needs_mosaic_gpu
 @pytest.mark.parametrize("form", ["block", "cluster", "grid"])
 @pytest.mark.parametrize(
@@ -82,6 +83,7 @@ def test_each_form_is_the_scan_without_races(name, form, dtype, monkeypatch):
     assert_is_the_scan(name, (3, 5, 4, hidden), dtype, "everything", name == "gru")
 
 
+@pytest.mark.everyday("name", "form", "options")
 @needs_mosaic_gpu
 @pytest.mark.parametrize(
     ("name", "form", "sizes", "options"),
@@ -100,6 +102,7 @@ def test_odd_sizes_and_gates_computed_again(name, form, sizes, options, monkeypa
     assert_is_the_scan(name, sizes, dtype, options)
 
 
+@pytest.mark.everyday(form=("cluster",))
 @needs_mosaic_gpu
 @pytest.mark.parametrize(
     ("name", "form", "rows"),
@@ -146,6 +149,7 @@ def test_a_reset_at_any_place(form, monkeypatch):
     contracts.assert_close(run("mosaic_gpu"), run("scan"), 2e-5)
 
 
+@pytest.mark.everyday("dtype", "sizes", "name")
 @needs_mosaic_gpu
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
 @pytest.mark.parametrize("sizes", SHAPES, ids=str)

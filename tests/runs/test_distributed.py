@@ -150,7 +150,7 @@ def test_the_loss_of_a_process_is_told_by_the_other(both, scenes):
     status, words = killed.end()
     assert status == 75
     assert words.startswith("lost contact with another process")
-    assert words.endswith("goes on from the last checkpoint")
+    assert words.endswith("continues from the last checkpoint")
     assert killed.end(1) == (128 + 9, "the process was ended by SIGKILL")
     noticed, lost = (path.stat().st_mtime for path in killed.stderr)
     assert noticed - lost < BOUND

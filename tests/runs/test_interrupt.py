@@ -50,7 +50,7 @@ def test_a_second_signal_ends_it_at_once_even_within_c_code(second):
         assert process.stdout.readline() == "ready\n"
         os.kill(process.pid, signal.SIGTERM)
         assert (
-            "a second signal ends it"
+            "a second signal stops it"
             in process.stderr.readline() + process.stderr.readline()
         )
         time.sleep(0.4)

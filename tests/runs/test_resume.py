@@ -1,8 +1,5 @@
 """Killed after any step and gone on from what was saved: bit for bit the same."""
 
-import itertools
-
-import hypothesis
 import jax
 import numpy as np
 import optax
@@ -68,12 +65,11 @@ def save(workdir, state):
     checkpoints.finish()
 
 
-WAYS = list(itertools.product(CELLS, [1, 8], ["pmap", "sharded"], [{}, ALL]))
-if hypothesis.settings.get_current_profile_name() != "thorough":
-    WAYS = [way for way in WAYS if way[0] == "lstm" or way[1:] == (8, "pmap", {})]
-
-
-@pytest.mark.parametrize(("cell", "devices", "strategy", "options"), WAYS)
+@pytest.mark.everyday("cell", "devices", "strategy", "options")
+@pytest.mark.parametrize("options", [{}, ALL], ids=["plain", "all"])
+@pytest.mark.parametrize("strategy", ["pmap", "sharded"])
+@pytest.mark.parametrize("devices", [1, 8])
+@pytest.mark.parametrize("cell", CELLS)
 def test_killed_after_any_step(cell, devices, strategy, options, tmp_path):
     parallel, start, batch = training(cell, devices, strategy, **options)
     whole = take_steps(

@@ -17,6 +17,7 @@ needs_seccomp = pytest.mark.skipif(
 )
 
 
+@pytest.mark.thorough
 @needs_seccomp
 def test_a_short_campaign_finds_nothing(tmp_path, capsys):
     families = "kill,write-points,errors,reads,bits,damage,pickles"

@@ -34,6 +34,7 @@ def losses(cell, devices, steps=50, slices=1, strategy="pmap", **options):
     return found, progress.state, parallel
 
 
+@pytest.mark.everyday("strategy", "cell")
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("cell", CELLS)
 def test_eight_devices_are_one(cell, strategy):
@@ -81,6 +82,7 @@ def test_eight_devices_average_and_smooth_as_one(strategy):
     assert plain[1:] != one[1:]
 
 
+@pytest.mark.everyday("strategy", "devices")
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("devices", [1, 2])
 def test_slices_are_the_same_step(devices, strategy):

@@ -1,1 +1,1 @@
-"""The families of faults that ``tools/faults.py`` tries, and what they share."""
+"""The families of faults of ``tools/faults.py``, and the parts that they share."""

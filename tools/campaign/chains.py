@@ -1,4 +1,4 @@
-"""A small run of char_gen.py, as it is unhurt, and moments at which to hurt it."""
+"""A small run of char_gen.py, its undisturbed result, and moments to disturb it."""
 
 import functools
 import itertools
@@ -22,19 +22,19 @@ _FLAGS = (
     *("--eval-every", str(EVAL_EVERY)),
 )
 _WORDS = ("the", "a", "cat", "dog", "sat", "ran", "on", "to", "mat", "house", "and")
-# What of a result has to be as it is unhurt.
+# The fields of a result that must be those of an undisturbed run.
 _SAME = ("parameters_sha256", "val_nats_per_char", "train_nats_per_char")
 _SAME += ("steps", "best_step", "parameters", "corpus_sha256")
 
 
 class Plan:
-    """What is run, and what it comes to if nothing hurts it.
+    """A run to repeat, and the result of the undisturbed run.
 
     Args:
-      setting: Where.
-      name: Of the plan.
-      *flags: For char_gen.py, beside those that all plans have.
-      devices: How many CPU devices to simulate.
+      setting: The settings of the campaign.
+      name: Name of the plan.
+      *flags: Flags of char_gen.py, beside those that all plans have.
+      devices: Number of simulated CPU devices.
     """
 
     def __init__(self, setting: Setting, name: str, *flags: str, devices: int = 1):
@@ -52,14 +52,14 @@ class Plan:
         self._records: list[dict[str, Any]] = []
 
     def start(self, workdir: Path, corpus: str = "", **more: Any) -> Training:
-        """Starts the run, or has it go on, as one would by hand."""
+        """Starts or resumes the run with the command that a person would give."""
         flags = (*self._flags, "--workdir", str(workdir))
         corpus = corpus or str(self.corpus)
         more.setdefault("environment", self.environment)
         return Training(("--corpus", corpus, *flags), self.scratch, **more)
 
     def reference(self, *, times: int) -> None:
-        """Runs it unhurt, so many times, which has to come to the same each time.
+        """Runs it undisturbed a number of times, which must give equal results.
 
         Raises:
           RuntimeError: If it fails or differs.
@@ -74,10 +74,10 @@ class Plan:
             if not number:
                 self._expected, self._records = result, _records(workdir)
             elif why := self.difference(workdir, training):
-                raise RuntimeError(f"two runs unhurt differ: {why}")
+                raise RuntimeError(f"two undisturbed runs differ: {why}")
 
     def difference(self, workdir: Path, training: Training) -> str | None:
-        """How a finished run differs from one that nothing hurt."""
+        """How a finished run differs from the undisturbed one, if it does."""
         result = training.result()
         for name in _SAME:
             if result.get(name) != self._expected[name]:
@@ -89,7 +89,7 @@ class Plan:
 
 @functools.cache
 def small_plan(setting: Setting) -> Plan:
-    """The plan that most families use, run unhurt already."""
+    """The plan that most families use, after its undisturbed run."""
     plan = Plan(setting, "lstm")
     plan.reference(times=1 if setting.quick else 2)
     return plan
@@ -102,14 +102,14 @@ def in_chains(
     tally: Tally,
     one_chain: Callable[[int, int], None],
 ) -> None:
-    """Makes chains of trials side by side until there were so many trials.
+    """Makes chains of trials, several at once, until there are enough trials.
 
     Args:
-      jobs: How many chains at a time.
-      trials: How many trials there are to be.
-      longest: How many trials a chain has at most.
-      tally: Counts them.
-      one_chain: Takes the chain's number and how many trials it may make.
+      jobs: Number of chains at once.
+      trials: Number of trials to make.
+      longest: The most trials of a chain.
+      tally: The counts.
+      one_chain: Makes one chain: takes its number and the number of its trials.
     """
     lock, under_way, numbers = threading.Lock(), [], itertools.count()
 
@@ -130,18 +130,18 @@ def in_chains(
 
 
 def last_step(workdir: Path) -> int:
-    """The last step that the log of a run tells of."""
+    """The last step in the log of a run."""
     return max((record["step"] for record in _records(workdir)), default=0)
 
 
 def saved_steps(workdir: Path) -> list[int]:
-    """The steps of whole checkpoints of a run."""
+    """The steps of the complete checkpoints of a run."""
     names = [p.name for p in (workdir / "checkpoints" / "latest").glob("*")]
     return sorted(int(name) for name in names if name.isdecimal())
 
 
 def left_behind(workdir: Path) -> list[str]:
-    """What is there yet of writing that did not come to its end."""
+    """Files and directories of writes that did not finish."""
     return [
         str(path.relative_to(workdir))
         for path in workdir.rglob("*")
@@ -151,13 +151,13 @@ def left_behind(workdir: Path) -> list[str]:
 
 
 def _records(workdir: Path) -> list[dict[str, Any]]:
-    """The log of a run, but for what depends on the time."""
+    """The log of a run, without the fields that depend on time."""
     path, records = workdir / "metrics.jsonl", []
     for line in path.read_text("utf-8").splitlines() if path.exists() else ():
         try:
             record = json.loads(line)
         except ValueError:
-            break  # half a line, as a kill may leave it
+            break  # a kill may leave half a line
         record.pop("chars_per_second", None)
         records.append(record)
     return records
@@ -184,16 +184,16 @@ PHASES: dict[str, tuple[Callable[[Training, Path], bool], float]] = {
     "saving": (_is_saving, 0.3),
     "summing up": (_says(f"step {STEPS}/{STEPS}: validation"), 0.8),
 }
-"""When a phase begins, as seen from outside, and how long it may be till we strike."""
+"""Whether a phase has begun, and the longest wait in seconds before the fault."""
 
 
 def reach(
     phase: str, training: Training, workdir: Path, draw: random.Random, span: float = 0
 ) -> bool:
-    """Waits for a random moment of a phase; whether the process still runs then."""
+    """Waits for a random moment of a phase. Returns whether the process still runs."""
     begun, longest = PHASES[phase]
     longest = span or longest
-    again = phase == "saving" and draw.random() < 0.7  # any save, not the first alone
+    again = phase == "saving" and draw.random() < 0.7  # any save, not only the first
     skip = draw.uniform(0, 3) if again else 0.0
     deadline = time.monotonic() + LONGEST
     alive = threading.Event()

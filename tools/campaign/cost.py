@@ -1,4 +1,4 @@
-"""What saving costs: throughput with it and without, and the times of a large state."""
+"""The cost of saving: throughput with and without it, and times of a large state."""
 
 import shutil
 import time
@@ -18,15 +18,15 @@ from jaxtext.training.state import TrainState, create_state
 
 
 def throughput(setting: Setting, seconds: float, rounds: int) -> dict[str, Any]:
-    """Speed of char_gen.py's default model, saving once in so many seconds, and never.
+    """Speed of char_gen.py's default model, with a save in each turn and without.
 
-    In turns. What a save costs is the training time that it takes away, by the copy
-    that training waits for and by the threads that write; a minute has one of it.
+    The cost of a save is the training time that it takes: training waits for a copy,
+    and then competes with the threads that write. By default a run saves once a minute.
 
     Args:
-      setting: Where.
-      seconds: Of a turn.
-      rounds: Turns of each kind.
+      setting: The settings of the campaign.
+      seconds: Length of a turn.
+      rounds: Number of turns of each kind.
     """
     batch_size, vocab_size = 16, 100
     cell = jt.stack(jt.lstm(256), jt.dropout(0.2))
@@ -42,7 +42,7 @@ def throughput(setting: Setting, seconds: float, rounds: int) -> dict[str, Any]:
     checkpoints = Checkpoints(workdir)
     step, stalls = 0, []
     speeds: dict[bool, list[float]] = {True: [], False: []}
-    for turn in range(-2, 2 * rounds):  # of which the first two are not counted
+    for turn in range(-2, 2 * rounds):  # the first two are not counted
         saving = turn % 2 == 1
         begin, first = time.monotonic(), step
         if saving:
@@ -74,7 +74,7 @@ def throughput(setting: Setting, seconds: float, rounds: int) -> dict[str, Any]:
 
 
 def large_state(setting: Setting, hidden: int, rounds: int) -> dict[str, Any]:
-    """Times to save, verify and restore an LSTM so wide, with Adam's state."""
+    """Times to save, verify and restore an LSTM of this width, with Adam's state."""
     model = jt.LanguageModel(jt.lstm(hidden), 100)
     state = _filled(create_state(model, optax.adam(1e-3), jax.random.key(0), 16))
     workdir = setting.scratch / "large"
@@ -112,7 +112,7 @@ def large_state(setting: Setting, hidden: int, rounds: int) -> dict[str, Any]:
 
 
 def _filled(state: TrainState) -> TrainState:
-    """The state as after training: zeros would be compressed to nothing."""
+    """A state with random numbers: zeros would be compressed to nothing."""
     draw = np.random.default_rng(0)
 
     def fill(x):

@@ -1,4 +1,4 @@
-"""Checkpoints that are not what was saved: bits, truncations, deletions, and worse."""
+"""Damages checkpoints: bits, truncations, deletions, and worse."""
 
 import os
 import random
@@ -13,14 +13,14 @@ from campaign.tally import Setting, Tally
 from jaxtext.runs.checkpoint import manifest
 
 OLDER, NEWEST = 1, 2
-_RESTORED = 50  # of the flips, those followed by the whole way of a restore
+_RESTORED = 50  # flips after which the checkpoint is also restored
 
 
 def flip_bits(setting: Setting, tally: Tally, flips: int) -> None:
     """Flips one bit after another in every file of a checkpoint.
 
-    Each has to be found by verification; of some, the whole way is gone: a restore
-    warns and takes the older checkpoint.
+    Verification must find each flip. After some flips the checkpoint is also restored:
+    this must warn, and take the older checkpoint.
     """
     workdir = setting.scratch / "bits"
     shutil.copytree(saved_twice(setting), workdir)
@@ -47,7 +47,7 @@ def flip_bits(setting: Setting, tally: Tally, flips: int) -> None:
 
 
 def damage_files(setting: Setting, tally: Tally) -> None:
-    """Truncates, deletes, zeroes and replaces every file, and adds what is not due."""
+    """Truncates, deletes, zeroes and replaces every file, and adds unexpected files."""
     original = saved_twice(setting)
     trials: list[tuple[str, Callable[[Path], object]]] = []
     for path in _files(_newest(original)):
@@ -86,7 +86,7 @@ def _found(directory: Path) -> bool:
 
 
 def _places(directory: Path, flips: int, draw) -> Iterator[tuple[Path, int]]:
-    """Bits to flip: half of them in all files alike, half by the files' sizes."""
+    """Bits to flip: half spread evenly over the files, half by their sizes."""
     files = _files(directory)
     bits = [8 * path.stat().st_size for path in files]
     each = -(-flips // (2 * len(files)))
@@ -105,7 +105,7 @@ def _flip(path: Path, bit: int) -> None:
 
 
 def _expect_older(found, workdir, what, tally):
-    """Counts a restore, which has to have taken the older checkpoint, and warned."""
+    """Counts a restore. It must have warned and taken the older checkpoint."""
     if "error" in found or found["step"] != OLDER or not found["equal"]:
         silently = "error" not in found and found["step"] is not None
         tally.fail(f"{what}: {found}", workdir, silently=silently)
@@ -129,7 +129,7 @@ def _shorten(path: Path, size: int) -> None:
 
 
 def _link(path: Path) -> None:
-    """The same bytes, but elsewhere."""
+    """Moves the file elsewhere, and puts a link to it in its place."""
     elsewhere = _run_of(path) / "elsewhere"
     shutil.move(path, elsewhere)
     path.symlink_to(elsewhere)
@@ -179,7 +179,7 @@ def _manifest_of_another_step(directory: Path) -> None:
 
 
 def _naming(name: str) -> Callable[[Path], object]:
-    """A manifest that names a file that is not the checkpoint's to name."""
+    """A manifest that names a file outside the checkpoint."""
 
     def add(directory: Path) -> None:
         with (directory / manifest.NAME).open("ab") as file:
@@ -189,7 +189,7 @@ def _naming(name: str) -> Callable[[Path], object]:
 
 
 def _copy_named(name: str) -> Callable[[Path], object]:
-    """The older checkpoint once more, under a name that no save would give it."""
+    """A copy of the older checkpoint, under a name that no save uses."""
 
     def copy(directory: Path) -> None:
         shutil.copytree(directory.with_name(str(OLDER)), directory.with_name(name))
@@ -224,7 +224,7 @@ _OF_A_DIRECTORY: dict[str, Callable[[Path], object]] = {
         d.with_name("999999999999999999999999").mkdir(),
     ],
 }
-# What has no step for its name is no checkpoint, and no word is said.
+# A directory whose name is not a step is no checkpoint. It causes no warning.
 _GONE: dict[str, Callable[[Path], object]] = {
     "removed": lambda d: shutil.rmtree(d),
     "named as 02": _copy_named("02"),

@@ -1,4 +1,4 @@
-"""char_gen.py on a disk that fills up, fails, or cannot be read."""
+"""Runs char_gen.py on a disk that fills up, fails, or cannot be read."""
 
 import errno
 import shutil
@@ -10,16 +10,17 @@ from campaign.syscalls import CHANGES, READS, Call, supported
 from campaign.tally import Setting, Tally
 
 _ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES)
-# What a disk that is full refuses.
+# The calls that a full disk refuses.
 NEEDING_ROOM = {"openat", "mkdir", "mkdirat", "rename", "renameat", "link", "symlink"}
 NEEDING_ROOM |= {name for name in CHANGES if "write" in name or "allocate" in name}
 
 
 def hurt_the_disk(setting: Setting, tally: Tally) -> None:
-    """Fails what whole runs write and read, for a while or for good.
+    """Makes reads and writes of whole runs fail, for a while or for good.
 
-    Either the run says so and ends as if unhurt, or it says so and stops with status 2,
-    and the same command ends as if unhurt when the disk is mended.
+    The run must print a message. Then it must either end like an undisturbed run, or
+    stop with status 2 and end like an undisturbed run when the same command is given
+    with a good disk.
     """
     if why := supported():
         tally.also[why] = 1
@@ -91,7 +92,7 @@ def _trials(
 def _below(
     prefix: str, error: int, first: int = 0, most: int = 10**9
 ) -> Callable[[Call], int]:
-    """Fails calls about paths that begin so, those numbered from `first` on."""
+    """Makes calls fail on paths with this prefix, `most` of them after the `first`."""
     seen = 0
 
     def decide(call: Call) -> int:

@@ -1,4 +1,4 @@
-"""A workdir made by somebody who means harm: nothing runs, nothing else is written."""
+"""A workdir made by an attacker: nothing in it may run, or cause writes elsewhere."""
 
 import os
 import pickle
@@ -17,7 +17,7 @@ from jaxtext.runs.checkpoint import manifest
 
 
 class _Payload:
-    """What writes a file when it is unpickled."""
+    """An object that makes a directory when it is unpickled."""
 
     def __init__(self, path: Path):
         self._path = str(path)
@@ -27,15 +27,15 @@ class _Payload:
 
 
 def unpickle_nothing(setting: Setting, tally: Tally) -> None:
-    """Puts pickles that do something in place of every file, of each, and beside them.
+    """Replaces all files, and each file, by pickles that make a directory.
 
-    Under the manifest there was; and under one that whoever did it has made right.
+    Once with the old manifest, and once with a manifest that matches the pickles.
     """
     original = saved_twice(setting)
     mark = setting.scratch / "it-ran"
     pickled = pickle.dumps(_Payload(mark))
     pickle.loads(pickled)
-    mark.rmdir()  # it would have run
+    mark.rmdir()  # the pickle works
     orders = Orders(setting.scratch)
     names = [p.relative_to(original) for p in sorted(original.rglob("*"))]
     names = [name for name in names if (original / name).is_file()]
@@ -75,14 +75,14 @@ def unpickle_nothing(setting: Setting, tally: Tally) -> None:
 
 
 def _clearly(found):
-    """Whether an answer is a state, or an error that is one for a person to read."""
+    """Whether an answer is a state, or an error with a clear message."""
     return "error" not in found or found["error"] in ("InputError", "OSError")
 
 
 def follow_no_links(setting: Setting, tally: Tally) -> None:
-    """Puts links that lead elsewhere under every name that a run gives to a file.
+    """Puts links to other places under every name that a run gives to a file.
 
-    The run refuses or goes on; where the links lead nothing is made or changed.
+    The run must refuse or succeed, and change nothing where the links lead.
     """
     plan = small_plan(setting)
     for name, put in _LINKS[:: 20 if setting.quick else 1]:

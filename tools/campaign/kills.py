@@ -1,4 +1,4 @@
-"""Runs that are killed at any moment, over and over, and go on each time."""
+"""Kills runs at random moments, over and over, and resumes them each time."""
 
 import random
 import shutil
@@ -24,11 +24,11 @@ _PHASES += ["validating", "sampling", "summing up"]
 
 
 def kill_often(setting: Setting, tally: Tally, kills: int) -> None:
-    """Kills char_gen.py so many times, in runs that each have to end as if unhurt.
+    """Kills char_gen.py many times, in runs that must end like an undisturbed one.
 
-    After a kill the same command goes on in the same workdir, from the newest
-    checkpoint that has its name, and no more than one save interval before the last
-    step that the log tells of, but for the steps taken while a save was under way.
+    After a kill the same command resumes the run from its newest checkpoint. That is at
+    most one save interval before the last step in the log, or two if a save was being
+    written.
     """
     plans = [small_plan(setting)]
     if not setting.quick:
@@ -50,7 +50,7 @@ def kill_often(setting: Setting, tally: Tally, kills: int) -> None:
 def _chain(
     plan: Plan, workdir: Path, draw: random.Random, kills: int, tally: Tally
 ) -> None:
-    """Kills one run so many times, and has it finish."""
+    """Kills one run a number of times, and lets it finish."""
     known, newest, saving = 0, 0, False
     killed = 0
     while True:
@@ -65,7 +65,7 @@ def _chain(
         evidence = (workdir, training.err, training.out)
         start = training.start_step()
         lost = known - start if start is not None else 0
-        # A save takes longer than an interval of so few steps; see the README.
+        # A save may take longer than such a short interval.
         allowed = (2 if saving else 1) * SAVE_STEPS
         if start is not None and start < newest:
             tally.fail(f"started from {start} with {newest} saved", *evidence)
@@ -81,7 +81,7 @@ def _chain(
         killed += 1
         newest = max(saved_steps(workdir), default=0)
         under_way = any(workdir.glob("checkpoints/*/saving-*"))
-        # A process that was killed early has removed leftovers and taken no step.
+        # A process that was killed early may have removed leftovers without a step.
         saving = under_way or (saving and known == last_step(workdir))
         known = last_step(workdir)
         tally.survive(lost=max(lost, 0), **{f"while {phase}": 1})

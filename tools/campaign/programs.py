@@ -1,4 +1,4 @@
-"""Starting the programs under trial, and making sure that they end."""
+"""Starts the programs under trial, and makes sure that they end."""
 
 import atexit
 import contextlib
@@ -17,16 +17,16 @@ from typing import Any
 from campaign.syscalls import Call, Intercepted
 
 ROOT = Path(__file__).parents[2]
-LONGEST = 300.0  # seconds that any child may take
+LONGEST = 300.0  # seconds, the time limit of a child
 
 _started: list[subprocess.Popen[str]] = []
-_lock = threading.RLock()  # for a signal may come while the main thread has it
+_lock = threading.RLock()  # a signal handler may need it while its thread has it
 
 
 def environment(scratch: Path, **more: str) -> dict[str, str]:
-    """The environment of children: this checkout, one CPU device, a cache that is warm.
+    """The environment of children: this checkout, one CPU device, a compilation cache.
 
-    A step that is compiled already makes a trial three seconds and not ten.
+    With the step in the cache a trial takes three seconds instead of ten.
     """
     return {
         **os.environ,
@@ -46,12 +46,12 @@ def start(
     decide: Callable[[Call], int] | None = None,
     **options: Any,
 ) -> subprocess.Popen[str]:
-    """Starts a process in a group of its own, which does not outlive this one's end.
+    """Starts a process in a group of its own, which is killed when this process ends.
 
     Args:
       command: What to run.
-      names: The kinds of system calls that `decide` is asked about.
-      decide: As for `Intercepted`; without it no call is intercepted.
+      names: The kinds of system calls to intercept.
+      decide: As for `Intercepted`. Without it no call is intercepted.
       **options: For `subprocess.Popen`.
     """
     with _lock:
@@ -67,7 +67,7 @@ def start(
 
 
 def kill(process: subprocess.Popen[str]) -> None:
-    """Kills a process and all that it started, and waits for it."""
+    """Kills a process and everything that it started, and waits for it."""
     if process.poll() is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -80,7 +80,7 @@ def kill(process: subprocess.Popen[str]) -> None:
 
 @atexit.register
 def kill_all() -> None:
-    """Kills all that was started and runs yet; nothing is started from now on."""
+    """Kills everything that still runs. Nothing can be started afterwards."""
     _lock.acquire()
     for process in list(_started):
         if process.poll() is None:
@@ -88,15 +88,15 @@ def kill_all() -> None:
 
 
 class Training:
-    """A run of ``experiments/char_gen.py``, as one sees it from outside.
+    """A run of ``experiments/char_gen.py``, seen from outside.
 
     Args:
-      flags: Its command line.
-      scratch: Where its output goes.
-      environment: Its environment.
-      names: The kinds of system calls that `decide` is asked about, if any.
-      decide: As for `Intercepted`.
-      piped: Whether its standard input is what `feed` is given.
+      flags: The command line.
+      scratch: Directory for its output.
+      environment: The environment.
+      names: As for `start`.
+      decide: As for `start`.
+      piped: Whether `feed` writes to its standard input.
     """
 
     def __init__(
@@ -118,11 +118,11 @@ class Training:
         self.began = time.monotonic()
 
     def said(self) -> str:
-        """What is on its standard error by now."""
+        """Its standard error so far."""
         return self.err.read_text("utf-8", "replace")
 
     def feed(self, text: str, last: bool = False) -> None:
-        """Writes to its standard input, and closes it after the last."""
+        """Writes to its standard input, and closes it after the last text."""
         assert self.process.stdin
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.write(text)
@@ -132,7 +132,7 @@ class Training:
                 self.process.stdin.close()
 
     def finish(self) -> int | None:
-        """Waits for its end; ``None`` if that did not come, and it was killed."""
+        """Waits for its exit status; ``None`` if it took too long and was killed."""
         try:
             return self.process.wait(LONGEST)
         except subprocess.TimeoutExpired:
@@ -140,12 +140,12 @@ class Training:
             return None
 
     def result(self) -> dict[str, Any]:
-        """Its last line."""
+        """The result in its last line."""
         lines = self.out.read_text("utf-8").splitlines()
         return json.loads(lines[-1]) if lines else {}
 
     def start_step(self) -> int | None:
-        """The step that it started from, if it got to say it."""
+        """The step that it started from, if it has printed it."""
         said = self.said()
         if "a new run in" in said:
             return 0
@@ -159,10 +159,10 @@ class Training:
 
 
 class Orders:
-    """A process of `saver`, told line by line what to do.
+    """A process of `saver`, which takes orders line by line, from any thread.
 
     Args:
-      scratch: Its standard error goes there.
+      scratch: Directory for its standard error.
       names: As for `Training`.
       decide: As for `Training`.
     """
@@ -170,6 +170,7 @@ class Orders:
     def __init__(self, scratch: Path, names: Sequence[str] = (), decide: Any = None):
         command = [sys.executable, str(Path(__file__).with_name("saver.py"))]
         self.err = scratch / f"saver-{time.monotonic_ns()}.err"
+        self._one_at_a_time = threading.Lock()
         with self.err.open("w") as err:
             options: dict[str, Any] = {
                 "stdin": subprocess.PIPE,
@@ -187,7 +188,7 @@ class Orders:
         """
         assert self.process.stdin
         assert self.process.stdout
-        with _ending(self.process, LONGEST):
+        with self._one_at_a_time, _ending(self.process, LONGEST):
             try:
                 self.process.stdin.write(json.dumps({"do": do, **details}) + "\n")
                 self.process.stdin.flush()
@@ -202,7 +203,7 @@ class Orders:
 
 @contextlib.contextmanager
 def _ending(process: subprocess.Popen[str], seconds: float) -> Iterator[None]:
-    """Kills a process that is not done when so much time has passed."""
+    """Kills the process if the block takes longer than this."""
     timer = threading.Timer(seconds, kill, [process])
     timer.start()
     try:

@@ -1,7 +1,7 @@
-"""A small process that saves and restores what it is told to, line by line.
+"""A small process that saves and restores on order, one line each.
 
-The state of a step is a function of the step, so that what is restored can be told from
-what was saved without keeping it. Orders and answers are JSON.
+The state of a step is a function of the step, so that a restored state can be compared
+with the saved one without keeping it. Orders and answers are JSON.
 """
 
 import functools
@@ -22,21 +22,36 @@ from jaxtext.runs.checkpoint import Checkpoints, restore_params
 from jaxtext.training.state import TrainState, create_state
 
 _warnings: list[str] = []
+_opened: dict[str, Checkpoints] = {}
 
 
 @functools.cache
 def _first() -> TrainState:
+    """A state without its key, drawn by NumPy so that nothing has to be compiled."""
     model = jt.LanguageModel(jt.stack(jt.lstm(8), jt.dropout(0.2)), 17)
-    return create_state(model, optax.adam(1e-3), jax.random.key(0), 4)
+    shapes = jax.eval_shape(
+        lambda key: create_state(model, optax.adam(1e-3), key, 4), jax.random.key(0)
+    )
+    draw = np.random.default_rng(0)
+
+    def drawn(x):
+        if jnp.issubdtype(x.dtype, jnp.floating):
+            return draw.standard_normal(x.shape, x.dtype)
+        return np.zeros(x.shape, x.dtype)
+
+    return jax.tree.map(drawn, shapes._replace(key=None))
 
 
 def state_of(step: int) -> TrainState:
-    """A state whose every number tells the step."""
+    """A state in which every number depends on the step."""
 
     def moved(x):
-        return x + step * 0.001 if jnp.issubdtype(x.dtype, jnp.floating) else x
+        if jnp.issubdtype(x.dtype, jnp.floating):
+            x = x + x.dtype.type(step * 0.001)
+        return jnp.asarray(x)
 
-    return jax.tree.map(moved, _first())._replace(step=jnp.int32(step))
+    state = jax.tree.map(moved, _first())
+    return state._replace(key=jax.random.key(0), step=jnp.int32(step))
 
 
 def fingerprint(state: TrainState) -> str:
@@ -48,14 +63,15 @@ def fingerprint(state: TrainState) -> str:
     return digest.hexdigest()
 
 
-@functools.cache
-def _checkpoints(workdir: str) -> Checkpoints:
-    """Those of a directory, as the one process that writes them has them."""
-    return Checkpoints(Path(workdir), warn=_warnings.append)
+def _checkpoints(workdir: str, *, anew: bool = False) -> Checkpoints:
+    """The checkpoints of a directory; `anew` as in a process that has just begun."""
+    if anew or workdir not in _opened:
+        _opened[workdir] = Checkpoints(Path(workdir), warn=_warnings.append)
+    return _opened[workdir]
 
 
 def save(workdir: str, step: int, best: bool = False) -> dict[str, Any]:
-    """Saves the state of a step, or its parameters, and waits until it is written."""
+    """Saves the state of a step, or its parameters, and waits for the disk."""
     _warnings.clear()
     checkpoints = _checkpoints(workdir)
     about = {"saved": step}
@@ -68,11 +84,14 @@ def save(workdir: str, step: int, best: bool = False) -> dict[str, Any]:
 
 
 def restore(workdir: str, again: bool = False) -> dict[str, Any]:
-    """Restores the newest state that is good, and compares it with that of its step."""
+    """Restores the newest good state, and compares it with that of its step.
+
+    Args:
+      workdir: The run.
+      again: Whether the process goes on, and does not act as one that has just begun.
+    """
     _warnings.clear()
-    if not again:  # a run that has just begun
-        _checkpoints.cache_clear()
-    found = _checkpoints(workdir).restore_latest(state_of(0))
+    found = _checkpoints(workdir, anew=not again).restore_latest(state_of(0))
     if found is None:
         return {"step": None, "equal": True, "warnings": [*_warnings]}
     equal = fingerprint(found.arrays) == fingerprint(state_of(found.step))
@@ -81,7 +100,7 @@ def restore(workdir: str, again: bool = False) -> dict[str, Any]:
 
 
 def read(workdir: str) -> dict[str, Any]:
-    """Restores the best parameters, as another process than the one that saves."""
+    """Restores the best parameters, as a process does that never saves."""
     warnings: list[str] = []
     found = restore_params(Path(workdir), state_of(0).params, warn=warnings.append)
     same = jax.tree.map(np.array_equal, found.arrays, state_of(found.step).params)

@@ -1,6 +1,7 @@
-"""One save, killed before each of its system calls, and each of them failed in turn."""
+"""Kills a save before each of its system calls, and makes each call fail in turn."""
 
 import errno
+import functools
 import itertools
 import shutil
 import threading
@@ -16,17 +17,17 @@ from campaign.tally import Setting, Tally
 
 
 def kill_at_each_call(setting: Setting, tally: Tally) -> None:
-    """Kills a save before each of the calls by which it changes files.
+    """Kills a save before each system call that changes files.
 
-    Afterwards the newest checkpoint is that of the save or the one before, bit by bit,
-    and the next save succeeds. What was written before a checkpoint got its name is
-    also checked to have been on the disk by then (fsync), which a kill cannot show.
+    Afterwards the newest checkpoint must be that of the save or the one before, bit by
+    bit, and the next save must succeed. It also checks that all files of a checkpoint
+    are on the disk (fsync) before it gets its name, which a kill cannot show.
     """
     if why := supported():
         tally.also[why] = 1
         return
     template = saved_twice(setting)
-    calls = _calls_of_a_save(setting, template)
+    calls = _calls_of_a_save(setting)
     for name in {call.name for call in calls}:
         tally.also[name] = sum(call.name == name for call in calls)
     volatile = undurable(calls)
@@ -34,32 +35,32 @@ def kill_at_each_call(setting: Setting, tally: Tally) -> None:
         tally.fail(f"not on the disk when the save was complete: {volatile}")
     numbers = itertools.count(1)
     lock, past_the_end = threading.Lock(), threading.Event()
-    # How many calls there are varies by a few: on, until a save sees its end.
+    # The number of calls varies by a few. Go on until a save reaches its end.
     stride = max(1, len(calls) // 3) if setting.quick else 1
+    verifier = Orders(setting.scratch)
 
     def work(_):
-        verifier = Orders(setting.scratch)
         while not past_the_end.is_set():
             with lock:
                 number = next(numbers) * stride
             if _killed(setting, template, number, verifier, tally):
                 past_the_end.set()
-        kill(verifier.process)
 
     with ThreadPoolExecutor(setting.jobs) as threads:
         list(threads.map(work, range(setting.jobs)))
+    kill(verifier.process)
 
 
 def fail_each_call(setting: Setting, tally: Tally) -> None:
-    """Fails each call of a save: once with EIO, and from it on, as on a full disk.
+    """Makes each call of a save fail: once (EIO), and from then on (ENOSPC).
 
-    The save raises `OSError`, or succeeds all the same; the checkpoint before it is
-    good, and so is the next save.
+    The save must raise `OSError` or succeed. The checkpoint before it and the next save
+    must be good.
     """
     if why := supported():
         tally.also[why] = 1
         return
-    total = len(_calls_of_a_save(setting, saved_twice(setting)))
+    total = len(_calls_of_a_save(setting))
 
     def work(way):
         number, full = way
@@ -105,7 +106,7 @@ def fail_each_call(setting: Setting, tally: Tally) -> None:
 
 
 def fail_each_read(setting: Setting, tally: Tally) -> None:
-    """Fails what reads a checkpoint: each file's every read, and each read once."""
+    """Makes reads of a checkpoint fail: all reads of a file, and each single read."""
     if why := supported():
         tally.also[why] = 1
         return
@@ -158,10 +159,11 @@ def fail_each_read(setting: Setting, tally: Tally) -> None:
 
 
 def undurable(calls: Sequence[Call]) -> list[str]:
-    """What was not on the disk when a save's directory got its name, by its calls.
+    """The paths that were not on the disk when a save's directory got its name.
 
-    Also what was not when the first older checkpoint was removed. A file is on the
-    disk if it was fsynced after its last change, and its name if its directory was.
+    Also those that were not when the first older checkpoint was removed. A file is on
+    the disk if it was fsynced after its last change. Its name is on the disk if its
+    directory was fsynced.
     """
     dirty: set[str] = set()
     missed: set[str] = set()
@@ -195,7 +197,7 @@ def _moved(paths, old, new):
 
 
 class _Fault:
-    """Decides that one call below a directory, or all from it on, shall fail."""
+    """Makes one call below a directory fail, or all calls from that one on."""
 
     def __init__(self, directory: Path):
         self._directory = f"{directory}/"
@@ -235,7 +237,9 @@ def saved_twice(setting: Setting) -> Path:
     return workdir
 
 
-def _calls_of_a_save(setting, template):
+@functools.cache
+def _calls_of_a_save(setting):
+    """The system calls of the third save of a run."""
     workdir, calls = setting.scratch / "counted", []
 
     def note(call):
@@ -243,7 +247,7 @@ def _calls_of_a_save(setting, template):
             calls.append(call)
         return 0
 
-    shutil.copytree(template, workdir)
+    shutil.copytree(saved_twice(setting), workdir)
     orders = Orders(setting.scratch, CHANGES, note)
     orders("save", workdir=str(workdir), step=3)
     kill(orders.process)
@@ -252,7 +256,7 @@ def _calls_of_a_save(setting, template):
 
 
 def _killed(setting, template, number, verifier, tally):
-    """Kills a save before its call `number`; whether it came to its end instead."""
+    """Kills a save before its call `number`. Returns whether it ended before that."""
     workdir = setting.scratch / f"point-{number}"
     shutil.copytree(template, workdir)
     fault = _Fault(workdir)
@@ -280,9 +284,9 @@ def _killed(setting, template, number, verifier, tally):
 
 
 def _trouble(answer, orders, workdir, good):
-    """What is wrong after a save of `good + 1` that was hurt, and after the next."""
+    """What is wrong after a disturbed save of `good + 1`, and after the next save."""
     hurt = "error" in answer or "killed" in answer
-    same = "killed" not in answer  # process that saved, which may go back
+    same = "killed" not in answer  # the process that saved still runs
     found = orders("restore", workdir=str(workdir), again=same)
     if found.get("step") not in ((good, good + 1) if hurt else (good + 1,)):
         return f"restored {found} after {answer}"
@@ -296,7 +300,7 @@ def _trouble(answer, orders, workdir, good):
     if found.get("step") != good + 2 or not found["equal"] or found["warnings"]:
         return f"the next save answered {again}, and then {found}"
     names = sorted(p.name for p in (workdir / "checkpoints" / "latest").iterdir())
-    # In the process whose save failed, threads may have written yet after its end.
+    # After a save has failed, threads of its process may still write.
     if not same and not all(name.isdecimal() for name in names):
         return f"left behind: {names}"
     if "error" in answer and not answer["is_os_error"]:

@@ -1,4 +1,4 @@
-"""Signals at any moment: the run saves, says so by its status, and goes on."""
+"""Sends signals at random moments: the run must save, exit and resume."""
 
 import random
 import shutil
@@ -15,10 +15,10 @@ _PHASES = [*PHASES, "reading", "compiling anew", "twice"]
 
 
 def stop_often(setting: Setting, tally: Tally, signals: int) -> None:
-    """Sends char_gen.py so many signals, in runs that each have to end as if unhurt.
+    """Sends char_gen.py many signals, in runs that must end like an undisturbed one.
 
-    The status is 128 + n; that of the signal itself while Python's modules are
-    imported; or 0 where all was done by then.
+    The exit status must be 128 + n. While Python imports its modules it may be that of
+    the signal itself, and after the end of the run it may be 0.
     """
     plan = small_plan(setting)
 
@@ -32,7 +32,7 @@ def stop_often(setting: Setting, tally: Tally, signals: int) -> None:
 def _chain(
     plan: Plan, workdir: Path, draw: random.Random, signals: int, tally: Tally
 ) -> None:
-    """Stops one run so many times, and has it finish."""
+    """Stops one run a number of times, and lets it finish."""
     stopped_at: int | None = None
     offset = draw.randrange(len(_PHASES))
     for count in range(signals):
@@ -42,7 +42,7 @@ def _chain(
         evidence = (workdir, training.err, training.out)
         what = f"{signal.Signals(number).name} while {phase}"
         status, said = training.process.returncode, training.said()
-        twice = phase == "twice"  # then it may end at once, saying that
+        twice = phase == "twice"  # the second signal ends it at once
         start = training.start_step()
         if start is not None and stopped_at is not None and start < stopped_at:
             tally.fail(f"{what}: started from {start}, not {stopped_at}", *evidence)
@@ -78,7 +78,7 @@ def _chain(
 
 
 def _stop(plan, workdir, phase, number, draw):
-    """Starts the run and sends it a signal; the seconds until its end, if it got it."""
+    """Starts the run and sends it a signal. Returns the seconds until it ended."""
     text = plan.corpus.read_text("utf-8")
     if phase == "reading":
         training = plan.start(workdir, corpus="-", piped=True)

@@ -1,9 +1,9 @@
-"""System calls of another process, each let through, failed, or its last.
+"""Intercepts system calls of another process: lets them through, or makes them fail.
 
-The kernel asks us before it does what a call says (seccomp's user notification), so
-faults come from below Python and every library, and calls are numbered in one sequence
-over all threads: `strace -e inject` counts in each thread, and those that write for
-TensorStore take turns. Linux on x86-64 alone.
+The kernel asks this process before it executes a call (seccomp's user notification).
+So the faults come from below Python and all libraries, and the calls of all threads are
+numbered in one sequence. `strace -e inject` counts them in each thread, and TensorStore
+writes from a pool of threads. Linux on x86-64 only.
 """
 
 import ctypes
@@ -31,7 +31,7 @@ NUMBERS = {
 }
 READS = ("read", "pread64", "readv", "preadv", "preadv2")
 CHANGES = tuple(name for name in NUMBERS if name not in READS)
-"""All that changes files. Of openat only what opens to write or to create."""
+"""The calls that change files. Of openat, only those that open to write or create."""
 
 KILL = -1
 _BY_NUMBER = {number: name for name, number in NUMBERS.items()}
@@ -43,7 +43,7 @@ _RECEIVE, _SEND, _CONTINUE = 0xC0502100, 0xC0182101, 1
 
 
 class Call(NamedTuple):
-    """A system call that is about to happen: about which path, and leading where."""
+    """A system call that is about to happen: its name, path and target path."""
 
     name: str
     path: str
@@ -51,7 +51,7 @@ class Call(NamedTuple):
 
 
 def supported() -> str | None:
-    """Why this cannot be done here; ``None`` if it can."""
+    """Why calls cannot be intercepted here, or ``None`` if they can."""
     if sys.platform != "linux" or platform.machine() != "x86_64":
         return "needs Linux on x86-64"
     try:
@@ -62,13 +62,13 @@ def supported() -> str | None:
 
 
 class Intercepted(subprocess.Popen[str]):
-    """A process whose calls of some kinds are decided upon one after the other.
+    """A process whose system calls of some kinds are decided one by one.
 
     Args:
       command: What to run.
       names: The kinds of calls, among `NUMBERS`.
-      decide: Takes each `Call`, in a thread of its own; 0 lets it happen, an error's
-        number has it fail, `KILL` kills the process before it happens.
+      decide: Called with each `Call`, in a thread of its own. 0 lets the call happen,
+        an error number makes it fail, `KILL` kills the process before it.
       **options: For `subprocess.Popen`.
     """
 
@@ -119,7 +119,7 @@ class Intercepted(subprocess.Popen[str]):
                 answer = struct.pack("QqiI", number, 0, -result, flags)
                 fcntl.ioctl(self._listener, _SEND, answer)
             except OSError as error:
-                # Whoever asked is dead.
+                # The process that asked is dead.
                 if error.errno not in (errno.ENOENT, errno.ESRCH):
                     raise
 
@@ -155,7 +155,7 @@ def _paths(name, thread, arguments):
 
 
 def _string(process, address):
-    """The bytes there up to the first zero; the page after may not be readable."""
+    """The bytes up to the first zero. The next page may not be readable."""
     found = b""
     with open(f"{process}/mem", "rb", buffering=0) as memory:
         while b"\0" not in found:
@@ -168,7 +168,7 @@ def _string(process, address):
 
 
 def _ask_about(names: Sequence[str]) -> int:
-    """Has the kernel ask about calls of this process; where it asks is returned."""
+    """Makes the kernel ask about calls of this process. Returns where it asks."""
     kinds = [NUMBERS[name] for name in names if name != "openat"]
     ask, allow = (_RETURN, 0, 0, _ASK), (_RETURN, 0, 0, _ALLOW)
     program = [(_LOAD, 0, 0, 4), (_IF_EQUAL, 1, 0, _X86_64), allow, (_LOAD, 0, 0, 0)]

@@ -1,4 +1,4 @@
-"""What came of the trials: counts, and the evidence of those that failed."""
+"""Counts of the trials, and the evidence of those that failed."""
 
 import dataclasses
 import shutil
@@ -9,19 +9,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-_SHOWN = 300  # characters of a reason; all of it is with the evidence
+_SHOWN = 300  # characters of a reason; the evidence has the whole
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What all families share.
+    """The settings of all families.
 
     Attributes:
-      scratch: A directory to work in, removed at the end.
-      kept: Where evidence goes.
-      jobs: How many processes to have side by side.
-      seed: What random moments and places are drawn from.
-      quick: Whether a few trials of each kind will do.
+      scratch: A temporary directory to work in.
+      kept: Directory for evidence.
+      jobs: Number of processes at once.
+      seed: Seed of the random moments and places.
+      quick: Whether to make only a few trials of each kind.
     """
 
     scratch: Path
@@ -33,22 +33,23 @@ class Setting:
 
 @dataclass
 class Tally:
-    """The trials of one family. Several threads may count.
+    """The counts of one family, safe to use from several threads.
 
     Attributes:
       family: Its name.
       kept: The directory that evidence of failures is copied to.
-      progress: Told after each trial.
-      tried: Trials.
-      survived: After which all was as if nothing had happened, but for `steps_lost`.
-      refused: After which the process said what is wrong, as documented, and what had
-        been saved was good.
-      skipped: Trials that could not be made, as that which they wait for had passed.
-      silently_wrong: After which something was wrong and nobody said so.
-      failed: After which anything else was not as it should be.
+      progress: Called after each trial.
+      tried: Trials that were made.
+      survived: Trials after which everything was as in an undisturbed run, except for
+        steps that had to be taken again.
+      refused: Trials after which the process printed a documented message, and the
+        saved states were good.
+      skipped: Trials that were too late for the moment they were meant for.
+      silently_wrong: Trials after which something was wrong without a message.
+      failed: Trials after which anything else was wrong.
       steps_lost: The most steps that had to be taken again.
-      reasons: Of each failure, and where its evidence is.
-      also: What else was counted.
+      reasons: The reason of each failure, and where its evidence is.
+      also: Other counts.
     """
 
     family: str
@@ -66,7 +67,7 @@ class Tally:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def survive(self, lost: int = 0, **also: int) -> None:
-        """Counts a trial that did no harm beyond some steps lost."""
+        """Counts a trial that did no harm, except for steps lost."""
         with self._lock:
             self.tried += 1
             self.survived += 1
@@ -75,7 +76,7 @@ class Tally:
         self.progress(self)
 
     def refuse(self, **also: int) -> None:
-        """Counts a trial that ended with a clear word."""
+        """Counts a trial that ended with a clear message."""
         with self._lock:
             self.tried += 1
             self.refused += 1
