@@ -32,11 +32,12 @@ from common.few import FEW
 from common.figures import save
 from common.flags import read
 from common.screen import print_result
+from common.script import script
 from common.values import Count, Directory, Positive, Seed
 from comparison import report, runs
 from comparison.picture import draw
 from jaxtext.errors import InputError
-from jaxtext.streams import say, script
+from jaxtext.streams import say
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ from charlm import config as char_config
 from charlm import parse as char_flags
 from charlm.config import TwoOrMore
 from common.screen import Screen, print_result, screen
-from jaxtext.streams import script
+from common.script import script
 from jaxtext.types import Device
 from tpu_step.chips import find_slice
 from tpu_step.program import DoesNotFitError, backends, compile_step

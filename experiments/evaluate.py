@@ -33,13 +33,13 @@ from common.flags import build, typed
 from common.pages import check_page, page_in, write_page
 from common.rules import Needs, check, option
 from common.screen import Screen, print_result, screen
+from common.script import script
 from common.values import Count, NotNegative, Positive, Whole
 from evaluation import measure
 from evaluation import text as texts
 from evaluation.report import figures, whole_page
 from jaxtext.errors import InputError
 from jaxtext.runs import checkpoint
-from jaxtext.streams import script
 from jaxtext.text import Vocabulary
 from jaxtext.training import DynamicRule
 

@@ -33,8 +33,8 @@ from common.few import FEW
 from common.figures import COLOURS, NAMES, save
 from common.flags import read
 from common.screen import Screen, print_result, screen
+from common.script import script
 from common.values import Directory, Seed, at_least
-from jaxtext.streams import script
 from recall.reach import Curves, cell_curves, scaled_curves
 
 SCALES = {0.9: "#3a7d44", 1.0: "#7b5ea7", 1.1: "#d9822b"}  # and their colours

@@ -31,6 +31,7 @@ from charlm.checkpoints import Which, described
 from common.flags import read
 from common.pages import check_page, page_in, write_page
 from common.screen import Screen, print_result, screen
+from common.script import script
 from common.values import Directory, at_least
 from evaluation import text as eval_text
 from inside.compare import compare, given, measures
@@ -38,7 +39,6 @@ from inside.page import page
 from inside.units import watch
 from jaxtext.errors import InputError
 from jaxtext.runs import checkpoint
-from jaxtext.streams import script
 from jaxtext.text import Vocabulary
 
 SHOWN = 3000  # characters, of each unit

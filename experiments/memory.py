@@ -31,9 +31,10 @@ from typing import Any, Literal
 from common.few import FEW
 from common.flags import read
 from common.screen import print_result, screen
+from common.script import script
 from common.values import Count, Directory, Seed
 from jaxtext.errors import InputError
-from jaxtext.streams import say, script
+from jaxtext.streams import say
 from recall.pictures import draw, summary
 from recall.pool import make_all
 from recall.run import Line, Run, another, same

@@ -31,12 +31,13 @@ from charlm.build import restore
 from charlm.checkpoints import Which, described
 from charlm.samples import neutral_prompt
 from common.flags import read
+from common.script import script
 from common.values import Bound, Directory, Seed, Whole
 from jaxtext.errors import InputError
 from jaxtext.generation import generate
 from jaxtext.generation.sampling import HOTTEST
 from jaxtext.runs import checkpoint
-from jaxtext.streams import say, script
+from jaxtext.streams import say
 from jaxtext.text import Vocabulary
 from jaxtext.text.formats import reading
 

@@ -14,6 +14,7 @@ import argparse
 import dataclasses
 import difflib
 import functools
+import re
 import sys
 import typing
 from collections.abc import Mapping, Sequence
@@ -136,6 +137,20 @@ def spelled(name: str, value: Any) -> list[str]:
 def flag(name: str) -> str:
     """What a field of a configuration is called on the command line."""
     return f"--{name.replace('_', '-')}"
+
+
+def with_flags(message: str) -> str:
+    """A message of the library, which names arguments, with the flags of a script.
+
+    `` `vocab='bytes'` `` becomes ``--vocab bytes``.
+    """
+
+    def replaced(match):
+        value = match["value"]
+        return flag(match["name"]) + ("" if value is None else f" {value}")
+
+    argument = r"`(?P<name>[a-z_]+)(?:='?(?P<value>[^`']*)'?)?`"
+    return re.sub(argument, replaced, message)
 
 
 def off(kind: type[Any], name: str) -> str | None:
