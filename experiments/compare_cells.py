@@ -4,21 +4,21 @@
     python experiments/compare_cells.py --corpus my.txt --seeds 0 --minutes 3
     python experiments/compare_cells.py --corpus my.txt --hidden 512 --out runs/wide
 
-Two comparisons at equal time, with every seed on every text. width: the cells have
-equally many units, so that one word is swapped. parameters: each is as wide as it takes
-to have as many parameters as the LSTM. A plain RNN, which does not train at the rate of
-the other two, has a sixth of it. Each run is one of char_gen.py, after the one before
-it, and the cells take turns in going first, so that a machine which slows down slows
-down all. Nothing else should run on it.
+There are two comparisons at equal time, with every seed on every text. width: the cells
+have equally many units. parameters: each cell is as wide as it takes to have as many
+parameters as the LSTM. A plain RNN does not train at the learning rate of the other
+two, and has a sixth of it. Each run is one of char_gen.py. Runs follow one another, and
+the cells take turns in going first, so that a machine which slows down slows down all.
+Nothing else should run on it.
 
-Speeds are those of training steps; compilation is told apart. A cell that has trained
-for fewer than a hundred steps is compared with nothing: that is refused, with what to
-give. A run that is done is not made again; one that was stopped goes on, and its speed
-and memory, of which only the last process knows, are left out.
+Speeds are those of training steps; compilation is reported apart. A cell that has
+trained for fewer than a hundred steps is an error, which says how many minutes to give.
+A run that is done is not made again. One that was stopped is continued; its speed and
+memory, which only its last process knows, are left out.
 
-The picture is OUT/compare-cells.png. What was measured is printed as one JSON object
-where standard output is no terminal. Exit status: 0 done, 2 bad input, or standard
-output cannot be written, 130 stopped by Ctrl-C; that of char_gen.py if a run fails.
+The picture is OUT/compare-cells.png. The result is printed as one JSON object if
+standard output is not a terminal. Exit status: 0 done, 2 bad input, or standard output
+cannot be written, 130 stopped by Ctrl-C; that of char_gen.py if a run fails.
 """
 
 import subprocess

@@ -6,17 +6,18 @@
 
 Left: a plain RNN whose recurrent weights, an orthogonal matrix, are scaled below, at
 and above one, without its tanh and with it. The gradient is multiplied by them once a
-step: it vanishes, or explodes. Right: RNN, LSTM and GRU as they begin, and after they
-have been trained to add two numbers among 200, as memory.py does; what it has trained
-already is not trained again.
+step: it vanishes, or explodes. Right: RNN, LSTM and GRU before training, and after they
+have learnt to add two numbers among 200 as in memory.py. Runs that memory.py has
+trained already are not trained again.
 
     norm at k = |∂ loss_T / ∂ state_{T-k}|, a mean over examples, relative to k = 1
 
-The state is all that one step hands to the next: h, and of an LSTM c too. Relative, for
-a network that has learnt its task has hardly any loss, and so hardly any gradient.
+The state is everything that one step hands to the next: h, and in an LSTM c too. Norms
+are relative because a network that has learnt its task has almost no loss, and so
+almost no gradient.
 
-The picture is OUT/gradient-reach.png. The norms are printed as one JSON object where
-standard output is no terminal. Exit status: 0 done, 2 bad input, or standard output
+The picture is OUT/gradient-reach.png. The norms are printed as one JSON object if
+standard output is not a terminal. Exit status: 0 done, 2 bad input, or standard output
 cannot be written, 130 stopped by Ctrl-C.
 """
 
@@ -47,9 +48,9 @@ class Config:
     seed: Seed = 0
     """Another seed draws other weights, and other texts."""
     steps: Annotated[int, at_least(FEW)] | None = None
-    """Let cells learn for so many steps. Default: as memory.py does."""
+    """Train cells for so many steps. Default: as memory.py does."""
     out: Directory = Path("runs/memory")
-    """Where runs of memory.py are, or go, and the picture."""
+    """Directory of the picture, and of the runs of memory.py."""
 
 
 @script
@@ -63,11 +64,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def look(config: Config, display: Screen) -> dict[str, Any]:
-    """Measures, draws, and says what was found.
+    """Measures, draws, and prints the norms.
 
     Raises:
-      InputError: If what was kept of a run is damaged, or of another protocol.
-      OSError: If runs, or the picture, cannot be kept.
+      InputError: If a saved run is damaged, or has another protocol.
+      OSError: If runs, or the picture, cannot be written.
     """
     config.out.mkdir(parents=True, exist_ok=True)
     scaled = scaled_curves(config.seed, list(SCALES))

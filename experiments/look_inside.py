@@ -4,14 +4,14 @@
     python experiments/look_inside.py --workdir DIR --corpus F --unit "layer 1, c[7]"
     python experiments/look_inside.py --workdir DIR --checkpoint latest
 
-The network reads a text; of its own that part which it did not learn from. Its states
-and gates are compared with what is true at each place: inside quotation marks, inside
-brackets, in a comment, in a line that names a speaker; how far into the line, how deep
-its indentation, how long the word. On the first half of the text the unit is chosen
-that correlates with a property most; on the other half, which had no part in that, the
-correlation is measured again. The page shows that half, coloured by what the unit does.
+The network reads a text: by default the part of its own that it did not learn from. Its
+states and gates are compared with properties of each place: inside quotation marks,
+inside brackets, in a comment, in a line that names a speaker; the column, the
+indentation, the length of the word so far. For each property, the unit that correlates
+most with it is chosen on the first half of the text, and the correlation is measured
+again on the other half. The page shows the other half, coloured by the unit's values.
 
-What was found is printed as one JSON object where standard output is no terminal. Exit
+The result is printed as one JSON object if standard output is not a terminal. Exit
 status: 0 done, 2 bad input, or standard output cannot be written, 130 stopped by
 Ctrl-C.
 """
@@ -58,12 +58,12 @@ class Config:
     """Which parameters: those that did best in validation (the latest, if nothing was
     validated), the latest ones, or those of this step, if they were kept."""
     characters: Annotated[int, at_least(LEAST)] = 20_000
-    """Read so many from the beginning."""
+    """Read so many characters from the beginning."""
     unit: tuple[str, ...] = ()
     """Also show these units, such as "layer 1, c[7]"; gates are i, f and o of an LSTM,
     r and z of a GRU."""
     page: Path | None = None
-    """Where the page goes. Default: look-inside.html in the run's directory, unless
+    """Where to write the page. Default: look-inside.html in the run's directory, unless
     that is read-only."""
 
 
@@ -78,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def look(config: Config, display: Screen) -> dict[str, Any]:
-    """Reads the text, compares, writes the page, and says what was found."""
+    """Reads the text, compares, writes the page, and returns the result."""
     which = config.checkpoint
     about = checkpoint.read_about(config.workdir, which=which, warn=display.say).about
     vocabulary = Vocabulary.from_json(about["vocabulary"])
@@ -96,13 +96,13 @@ def look(config: Config, display: Screen) -> dict[str, Any]:
         check_page(page_path)
     ids = np.asarray(text.ids[: config.characters]).astype(np.int32)
     model, found = restore(config.workdir, about, which=which, warn=display.say)
-    display.say(f"reading by the checkpoint of {described(found)}")
+    display.say(f"reading with the checkpoint of {described(found)}")
     units = watch(model, found.arrays, ids, about["identity"])
     findings = compare(units, measures(text, vocabulary, len(ids)))
     findings += [given(units, name) for name in config.unit]
     if not findings:
         raise InputError(
-            "--corpus: nothing of what is looked for is now so and now not in this text"
+            "--corpus: expected a text in which a property varies, got none"
         )
     for f in findings:
         if f.held_out is not None:

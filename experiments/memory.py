@@ -4,14 +4,14 @@
     python experiments/memory.py                              # all tasks
     python experiments/memory.py --task copy --cell lstm-chrono --seeds 0
 
-A run is one cell that learns one task from one seed. What it came to is in NAME.json in
-the output directory as soon as it ends, and how far its training is in NAME.msgpack on
-the way; the same command again passes over the runs that are there, and goes on with
-the others. The pictures are of all runs in the directory. Tasks are in recall/tasks.py,
-protocols in recall/suite.py: by default scaled to two cores, with --full of the sizes
-in the papers.
+A run is one cell that learns one task from one seed. Its result is in NAME.json in the
+output directory as soon as it ends; until then its training is saved in NAME.msgpack.
+The same command again skips the runs that are done and continues the others. The
+pictures show all runs in the directory. Tasks are in recall/tasks.py and protocols in
+recall/suite.py. The protocols are scaled to two cores; with --full they have the sizes
+of the papers.
 
-The scores are printed as one JSON object where standard output is no terminal. Exit
+The scores are printed as one JSON object if standard output is not a terminal. Exit
 status: 0 done, 2 bad input, 75 a process was lost (the same command goes on), 130
 stopped by Ctrl-C.
 """
@@ -42,7 +42,7 @@ from recall.suite import PROBLEMS
 
 
 def _cores() -> int:
-    """Those that this process may use, which may be fewer than there are."""
+    """The cores that this process may use, which may be fewer than there are."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
@@ -64,14 +64,14 @@ class Config:
     ] = "all"
     """brackets: which one closes, long after it was opened; adding: two numbers among
     many; copy: ten symbols after a delay; the others: regular languages, and sorting,
-    learnt on words of up to 40 and asked on up to 100."""
+    learnt on words of up to 40 and tested on words of up to 100."""
     cell: tuple[Literal["rnn", "lstm", "lstm-chrono", "gru"], ...] = ()
     """Only these cells. Default: those that the task compares. lstm-chrono: gates that
     begin with long memories (Tallec and Ollivier 2018)."""
     seeds: tuple[Seed, ...] = ()
     """Only these seeds. Default: five for brackets, three for the others."""
     full: bool = False
-    """Protocols of the sizes in the papers, of hours, and not scaled to two cores."""
+    """Protocols with the sizes of the papers, which take hours, not scaled ones."""
     steps: Count | None = None
     """Train for so many steps. Default: the protocol's."""
     hidden: Count | None = None
@@ -79,7 +79,7 @@ class Config:
     out: Directory | None = None
     """Where runs and pictures go. Default: runs/memory, or runs/memory-full."""
     jobs: Count = dataclasses.field(default_factory=_cores)
-    """How many runs at once, each on a core."""
+    """How many runs at once, each on one core."""
 
 
 @script
@@ -127,7 +127,7 @@ def report(scores: dict[str, Any]) -> str:
 
 
 def runs(config: Config) -> Iterator[Run]:
-    """The runs that are asked for, seed by seed: cut short, each cell has some."""
+    """The runs that are asked for, seed by seed: after a stop, each cell has some."""
     for name, problem in PROBLEMS.items():
         if config.task not in ("all", problem.task):
             continue

@@ -1,4 +1,4 @@
-"""Which unit goes with which property of a text."""
+"""The unit that correlates most with each property of a text."""
 
 import numpy as np
 
@@ -27,12 +27,12 @@ def measures(text: Text, vocabulary: Vocabulary, count: int) -> dict[str, np.nda
 
 
 def compare(units: Units, measures: dict[str, np.ndarray]) -> list[Finding]:
-    """For each property the unit that goes with it most, on the first half of a text.
+    """Finds the unit that correlates most with each property, on half of a text.
 
     Args:
       units: Of the whole text, ``[n, U]``.
-      measures: Of the whole text, ``[n]`` each. What is the same all over either half
-        is left out: nothing correlates with it.
+      measures: Of the whole text, ``[n]`` each. One that is constant over a half is
+        left out: nothing correlates with it.
     """
     half = len(units.values) // 2
     halves = slice(0, half), slice(half, None)
