@@ -63,7 +63,7 @@ class Config(char_config.Config):
     """The slice: generation and extent in chips, such as v4:2x2x1, v5e:16x16, v6e:2x2.
     The batch is divided between its chips."""
     vocab_size: TwoOrMore = 65
-    """Number of distinct symbols, for there is no text; tiny Shakespeare has 65."""
+    """Number of distinct symbols; tiny Shakespeare has 65."""
 
 
 @script
