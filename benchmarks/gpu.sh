@@ -168,12 +168,12 @@ speed() { # name of the part, limit, backends beside scan and fused, options
     name=$1 limit=$2
     ours=$(echo scan fused $3 | tr ' ' ',')
     shift 3
-    script "$name" "$limit" benchmarks/cells.py --alone --no-chart --limit 60 \
+    script "$name" "$limit" benchmarks/cells.py --alone --no-chart --limit $answer \
         --backends "$ours" "$@"
 }
 
 if [ -z "$dry" ]; then
-    quick=$backends corpus=stdlib
+    quick=$backends corpus=stdlib answer=60
     errors="--backends $backends"
     resume="--limit 40"
     shapes="--shapes 16x1024x768,64x512x512,128x256x256,16x256x128"
@@ -191,7 +191,7 @@ if [ -z "$dry" ]; then
     profiled="--preset shakespeare --characters 1000000"
 else
     # Without our kernels, which take minutes in the interpreter.
-    quick=$cudnn corpus=$here/README.md
+    quick=$cudnn corpus=$here/README.md answer=150
     errors="--backends $backends --cells lstm --modes float32/highest --shapes 2x3x4x8
         --hidden 8 --clauses nan_in_padding_never_leaks --at-once 2 --limit 60"
     resume="--hidden 16 --steps 60 --save-steps 10 --limit 60"
