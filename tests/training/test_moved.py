@@ -13,5 +13,7 @@ def test_a_module_that_moved_is_found_under_its_old_name():
 
 
 def test_other_names_are_not_there():
-    with pytest.raises(AttributeError, match=r"'jaxtext\.training' has no attribute 'x'"):
+    with pytest.raises(
+        AttributeError, match=r"'jaxtext\.training' has no attribute 'x'"
+    ):
         jt.training.x  # noqa: B018
