@@ -90,7 +90,7 @@ def _is_hoisted(xs, kernel):
     """Whether the input product is taken before the loop, for all steps at once.
 
     One large product beats many small ones, unless these are large themselves: then
-    what it writes costs more than it saves. Measured (``docs/design.md``): it pays
+    what it writes costs more than it saves. Measured (``docs/kernels.md``): it pays
     where a step's product is short of rows or the kernel does not stay in the cache,
     and where what it writes does.
     """
