@@ -6,13 +6,13 @@
 
 It needs the extra ``tpu``: pip install '.[experiments,tpu]'. The step is the one that
 char_gen.py would take with the same flags on that slice, data parallel over all its
-chips. Told are the memory that it takes of each chip, what is in the program, and a
-bound: no step can be faster than the chips and what lies between them. It is no
-measurement. Flags about the text, how long to train and where make no difference, so
-that a command of char_gen.py can be given as it is.
+chips. The report says how much memory each chip needs, what the program contains, and a
+lower bound on the time of a step: an upper bound on speed, not a measurement. Flags
+about the text, the length of training and the directory have no effect, so you can use
+the flags of a char_gen.py command as they are.
 
-The report goes to standard error, and is printed as one JSON object where standard
-output is no terminal.
+The report goes to standard error, and is printed as one JSON object if standard output
+is not a terminal.
 
 Exit status: 0 it fits; 2 bad input, or standard output cannot be written; 3 it does not
 fit in the memory of a chip; 130 stopped by Ctrl-C.
@@ -46,7 +46,7 @@ from charlm import config as char_config
 from charlm import parse as char_flags
 from charlm.config import TwoOrMore
 from common.screen import Screen, print_result, screen
-from jaxtext.streams import script
+from common.script import script
 from jaxtext.types import Device
 from tpu_step.chips import find_slice
 from tpu_step.program import DoesNotFitError, backends, compile_step
@@ -63,7 +63,7 @@ class Config(char_config.Config):
     """The slice: generation and extent in chips, such as v4:2x2x1, v5e:16x16, v6e:2x2.
     The batch is divided between its chips."""
     vocab_size: TwoOrMore = 65
-    """Number of distinct symbols (65: tiny Shakespeare), which a text would tell."""
+    """Number of distinct symbols; tiny Shakespeare has 65."""
 
 
 @script

@@ -4,14 +4,14 @@
     python experiments/look_inside.py --workdir DIR --corpus F --unit "layer 1, c[7]"
     python experiments/look_inside.py --workdir DIR --checkpoint latest
 
-The network reads a text; of its own that part which it did not learn from. Its states
-and gates are compared with what is true at each place: inside quotation marks, inside
-brackets, in a comment, in a line that names a speaker; how far into the line, how deep
-its indentation, how long the word. On the first half of the text the unit is chosen
-that correlates with a property most; on the other half, which had no part in that, the
-correlation is measured again. The page shows that half, coloured by what the unit does.
+The network reads a text: by default the part of its own that it did not learn from. Its
+states and gates are compared with properties of each place: inside quotation marks,
+inside brackets, in a comment, in a line that names a speaker; the column, the
+indentation, the length of the word so far. For each property, the unit that correlates
+most with it is chosen on the first half of the text, and the correlation is measured
+again on the other half. The page shows the other half, coloured by the unit's values.
 
-What was found is printed as one JSON object where standard output is no terminal. Exit
+The result is printed as one JSON object if standard output is not a terminal. Exit
 status: 0 done, 2 bad input, or standard output cannot be written, 130 stopped by
 Ctrl-C.
 """
@@ -31,19 +31,18 @@ from charlm.checkpoints import Which, described
 from common.flags import read
 from common.pages import check_page, page_in, write_page
 from common.screen import Screen, print_result, screen
-from common.values import Directory, at_least, nearest_first
+from common.script import script
+from common.values import Directory, at_least
 from evaluation import text as eval_text
-from inside.page import Finding, page
-from inside.properties import properties
-from inside.units import Units, watch
+from inside.compare import compare, given, measures
+from inside.page import page
+from inside.units import watch
 from jaxtext.errors import InputError
 from jaxtext.runs import checkpoint
-from jaxtext.streams import script
 from jaxtext.text import Vocabulary
 
 SHOWN = 3000  # characters, of each unit
 LEAST = 100  # characters that can tell anything
-BEFORE = 10_000_000  # characters before a part, to know what is quoted where it begins
 
 
 @dataclass(frozen=True)
@@ -59,12 +58,12 @@ class Config:
     """Which parameters: those that did best in validation (the latest, if nothing was
     validated), the latest ones, or those of this step, if they were kept."""
     characters: Annotated[int, at_least(LEAST)] = 20_000
-    """Read so many from the beginning."""
+    """Read so many characters from the beginning."""
     unit: tuple[str, ...] = ()
     """Also show these units, such as "layer 1, c[7]"; gates are i, f and o of an LSTM,
     r and z of a GRU."""
     page: Path | None = None
-    """Where the page goes. Default: look-inside.html in the run's directory, unless
+    """Where to write the page. Default: look-inside.html in the run's directory, unless
     that is read-only."""
 
 
@@ -79,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def look(config: Config, display: Screen) -> dict[str, Any]:
-    """Reads the text, compares, writes the page, and says what was found."""
+    """Reads the text, compares, writes the page, and returns the result."""
     which = config.checkpoint
     about = checkpoint.read_about(config.workdir, which=which, warn=display.say).about
     vocabulary = Vocabulary.from_json(about["vocabulary"])
@@ -97,13 +96,13 @@ def look(config: Config, display: Screen) -> dict[str, Any]:
         check_page(page_path)
     ids = np.asarray(text.ids[: config.characters]).astype(np.int32)
     model, found = restore(config.workdir, about, which=which, warn=display.say)
-    display.say(f"reading by the checkpoint of {described(found)}")
+    display.say(f"reading with the checkpoint of {described(found)}")
     units = watch(model, found.arrays, ids, about["identity"])
-    findings = compare(units, _measures(text, vocabulary, len(ids)))
-    findings += [_given(units, name) for name in config.unit]
+    findings = compare(units, measures(text, vocabulary, len(ids)))
+    findings += [given(units, name) for name in config.unit]
     if not findings:
         raise InputError(
-            "--corpus: nothing of what is looked for is now so and now not in this text"
+            "--corpus: expected a text in which a property varies, got none"
         )
     for f in findings:
         if f.held_out is not None:
@@ -127,75 +126,6 @@ def look(config: Config, display: Screen) -> dict[str, Any]:
         "step": found.step,
         "page": written,
     }
-
-
-def _measures(text, vocabulary, count):
-    """Properties of the first `count` symbols of the part that is read."""
-    # From the beginning of the whole: within a text nobody can say what is quoted.
-    before = len(text.corpus.ids) - len(text.ids) if text.part == "validation" else 0
-    begin = max(0, before - BEFORE)
-    ids = np.asarray(text.corpus.ids[begin : before + count])
-    if vocabulary.kind == "bytes":
-        read = bytes(ids.astype(np.uint8)).decode("latin-1")  # a character a byte
-    else:
-        read = vocabulary.decode(ids)
-    return {name: measure[-count:] for name, measure in properties(read).items()}
-
-
-def compare(units: Units, measures: dict[str, np.ndarray]) -> list[Finding]:
-    """For each property the unit that goes with it most, on the first half of a text.
-
-    Args:
-      units: Of the whole text, ``[n, U]``.
-      measures: Of the whole text, ``[n]`` each. What is the same all over either half
-        is left out: nothing correlates with it.
-    """
-    half = len(units.values) // 2
-    halves = slice(0, half), slice(half, None)
-    names = [
-        name
-        for name, measure in measures.items()
-        if all(np.ptp(measure[of_half]) > 0 for of_half in halves)
-    ]
-    if not names:
-        return []
-    table = np.stack([measures[name] for name in names], 1)
-    first, second = (correlations(units.values[x], table[x]) for x in halves)
-    findings = []
-    for k, name in enumerate(names):
-        best = int(np.abs(first[:, k]).argmax())
-        chosen, held_out = float(first[best, k]), float(second[best, k])
-        values = units.values[:, best]
-        findings.append(Finding(name, units.names[best], chosen, held_out, values))
-    return sorted(findings, key=lambda f: -abs(f.held_out or 0.0))
-
-
-def correlations(values: np.ndarray, measures: np.ndarray) -> np.ndarray:
-    """Pearson's correlation of units with measures; 0 for a unit that is constant.
-
-    Args:
-      values: ``[n, U]``.
-      measures: ``[n, M]``, none of them constant.
-
-    Returns:
-      ``[U, M]``.
-    """
-    centred = [x - x.mean(0, dtype=np.float64) for x in (values, measures)]
-    scales = [np.sqrt((x**2).sum(0)) for x in centred]
-    scale = np.outer(*scales)
-    product = centred[0].T @ centred[1]
-    return np.divide(product, scale, out=np.zeros(scale.shape), where=scale > 0)
-
-
-def _given(units, name):
-    if name not in units.names:
-        first, last = units.names[0], units.names[-1]
-        near = nearest_first(name, units.names)[0]
-        raise InputError(
-            f"--unit: expected one of {first} … {last}, got {name}; did you mean {near}"
-        )
-    values = units.values[:, units.names.index(name)]
-    return Finding("as asked for", name, None, None, values)
 
 
 if __name__ == "__main__":

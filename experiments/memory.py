@@ -4,28 +4,24 @@
     python experiments/memory.py                              # all tasks
     python experiments/memory.py --task copy --cell lstm-chrono --seeds 0
 
-A run is one cell that learns one task from one seed. What it came to is in NAME.json in
-the output directory as soon as it ends, and how far its training is in NAME.msgpack on
-the way; the same command again passes over the runs that are there, and goes on with
-the others. The pictures are of all runs in the directory. Tasks are in recall/tasks.py,
-protocols in recall/suite.py: by default scaled to two cores, with --full of the sizes
-in the papers.
+A run is one cell that learns one task from one seed. Its result is in NAME.json in the
+output directory as soon as it ends; until then its training is saved in NAME.msgpack.
+The same command again skips the runs that are done and continues the others. The
+pictures show all runs in the directory. Tasks are in recall/tasks.py and protocols in
+recall/suite.py. The protocols are scaled to two cores; with --full they have the sizes
+of the papers.
 
-The scores are printed as one JSON object where standard output is no terminal. Exit
+The scores are printed as one JSON object if standard output is not a terminal. Exit
 status: 0 done, 2 bad input, 75 a process was lost (the same command goes on), 130
 stopped by Ctrl-C.
 """
 
 import jaxtext.needs_experiments  # noqa: F401 (first)
 
-import concurrent.futures
 import dataclasses
 import json
-import multiprocessing
 import os
-import signal
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -34,19 +30,19 @@ from typing import Any, Literal
 
 from common.few import FEW
 from common.flags import read
-from common.screen import Screen, print_result, screen
+from common.screen import print_result, screen
+from common.script import script
 from common.values import Count, Directory, Seed
 from jaxtext.errors import InputError
-from jaxtext.files import write_durably
-from jaxtext.streams import say, script
-from jaxtext.versions import with_flags
+from jaxtext.streams import say
 from recall.pictures import draw, summary
-from recall.run import Line, Run, another, make, same
+from recall.pool import make_all
+from recall.run import Line, Run, another, same
 from recall.suite import PROBLEMS
 
 
 def _cores() -> int:
-    """Those that this process may use, which may be fewer than there are."""
+    """The cores that this process may use, which may be fewer than there are."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
@@ -68,14 +64,14 @@ class Config:
     ] = "all"
     """brackets: which one closes, long after it was opened; adding: two numbers among
     many; copy: ten symbols after a delay; the others: regular languages, and sorting,
-    learnt on words of up to 40 and asked on up to 100."""
+    learnt on words of up to 40 and tested on words of up to 100."""
     cell: tuple[Literal["rnn", "lstm", "lstm-chrono", "gru"], ...] = ()
     """Only these cells. Default: those that the task compares. lstm-chrono: gates that
     begin with long memories (Tallec and Ollivier 2018)."""
     seeds: tuple[Seed, ...] = ()
     """Only these seeds. Default: five for brackets, three for the others."""
     full: bool = False
-    """Protocols of the sizes in the papers, of hours, and not scaled to two cores."""
+    """Protocols with the sizes of the papers, which take hours, not scaled ones."""
     steps: Count | None = None
     """Train for so many steps. Default: the protocol's."""
     hidden: Count | None = None
@@ -83,7 +79,7 @@ class Config:
     out: Directory | None = None
     """Where runs and pictures go. Default: runs/memory, or runs/memory-full."""
     jobs: Count = dataclasses.field(default_factory=_cores)
-    """How many runs at once, each on a core."""
+    """How many runs at once, each on one core."""
 
 
 @script
@@ -97,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         missing = [run for run in asked if not _done(run, out)]
         try:
             with screen() as display:
-                _make_all(missing, len(asked), out, config.jobs, display)
+                make_all(missing, len(asked), out, config.jobs, display)
         finally:
             kept = dict(_kept(out, config))
             pictures = _pictures(list(kept.values()), out)
@@ -131,7 +127,7 @@ def report(scores: dict[str, Any]) -> str:
 
 
 def runs(config: Config) -> Iterator[Run]:
-    """The runs that are asked for, seed by seed: cut short, each cell has some."""
+    """The runs that are asked for, seed by seed: after a stop, each cell has some."""
     for name, problem in PROBLEMS.items():
         if config.task not in ("all", problem.task):
             continue
@@ -180,57 +176,6 @@ def _read(path: Path) -> Line:
         return json.loads(path.read_text("utf-8"))
     except ValueError as error:
         raise InputError(f"{path} is damaged ({error}): delete it") from error
-
-
-def _make_all(missing, count, out, jobs, display: Screen):
-    """Makes runs side by side, and keeps what each came to as it ends."""
-    if not missing:
-        return
-    done = count - len(missing)
-    display.start("runs", total=count, done=done)
-    pool = concurrent.futures.ProcessPoolExecutor(
-        min(jobs, len(missing)),
-        multiprocessing.get_context("spawn"),  # JAX's threads do not survive a fork
-        _begin_worker,
-    )
-    try:
-        # Workers begin here, and inherit it: this process alone hears Ctrl-C, and what
-        # comes meanwhile, afterwards.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            under_way = {pool.submit(make, run, out): run.name for run in missing}
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        while under_way:
-            # Not for ever, as a Ctrl-C that reached another thread wakes nobody.
-            ended, _ = concurrent.futures.wait(under_way, 1, "FIRST_COMPLETED")
-            for future in ended:
-                line, name = future.result(), under_way.pop(future)
-                text = json.dumps(line, indent=1, allow_nan=False) + "\n"
-                write_durably(out / f"{name}.json", text.encode())
-                done += 1
-                display.advance(done)
-                display.say(f"{name}: {line['measure']} {line['score']}")
-    except BaseException:
-        for child in multiprocessing.active_children():
-            child.terminate()  # where its training is has been kept
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _begin_worker():
-    """Ends with the process that began it; has one core."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def follow():
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
-    # Products of this size gain nothing from two. Read when JAX first computes.
-    os.environ["XLA_FLAGS"] = with_flags("--xla_cpu_multi_thread_eigen=false")
 
 
 if __name__ == "__main__":

@@ -4,12 +4,12 @@ r"""Let a trained run write: the text alone on standard output, streamed as it c
     python experiments/sample.py --workdir DIR --prompt "def main(" --temperature 0.5
     python experiments/sample.py --workdir DIR --prompt-file beginning.txt > whole.txt
 
-Needs nothing but the run's directory. The same seed writes the same text. Which
-checkpoint it comes from is said on standard error.
+It needs nothing but the run's directory. The same seed writes the same text. Standard
+error says which checkpoint was used.
 
-A model over bytes reads the bytes of the prompt as they are, in whichever encoding (in
-bash, --prompt $'caf\xe9' is Latin-1), and a file or a pipe gets the bytes that it
-drew. A terminal shows U+FFFD in place of those that are not UTF-8.
+A model over bytes reads the bytes of the prompt as they are, in any encoding (in bash,
+--prompt $'caf\xe9' is Latin-1), and writes bytes to a file or a pipe. A terminal shows
+U+FFFD in place of bytes that are not UTF-8.
 
 Exit status: 0 done, or the reader has enough; 2 bad input, or standard output cannot be
 written; 130 stopped by Ctrl-C.
@@ -31,12 +31,13 @@ from charlm.build import restore
 from charlm.checkpoints import Which, described
 from charlm.samples import neutral_prompt
 from common.flags import read
+from common.script import script
 from common.values import Bound, Directory, Seed, Whole
 from jaxtext.errors import InputError
 from jaxtext.generation import generate
 from jaxtext.generation.sampling import HOTTEST
 from jaxtext.runs import checkpoint
-from jaxtext.streams import say, script
+from jaxtext.streams import say
 from jaxtext.text import Vocabulary
 from jaxtext.text.formats import reading
 
@@ -52,15 +53,15 @@ class Config:
     workdir: Directory
     """Directory of the run, as char_gen.py printed it."""
     prompt: str | None = None
-    """Text to continue, as it is typed, or bytes for a model over them; it is not
+    """Text to continue, as it is typed, or bytes for a model over bytes. It is not
     printed. Default: a new line."""
     prompt_file: Path | None = None
-    """Continue all that is in this file instead, its last new line included; - is
-    standard input."""
+    """Continue the whole of this file instead, with its last new line; - is standard
+    input."""
     length: Whole = 500
     """Characters to write (bytes, for a model over bytes)."""
     temperature: Temperature = 0.8
-    """Below 1 the likely grows likelier; 0 always takes the likeliest."""
+    """Below 1, likely symbols become likelier; 0 always takes the likeliest."""
     checkpoint: Which = "best"
     """Which parameters: those that did best in validation (the latest, if nothing was
     validated), the latest ones, or those of this step, if they were kept."""
@@ -76,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def write(config: Config) -> None:
-    """Restores the model and streams what it writes to standard output."""
+    """Restores the model, and streams what it writes to standard output."""
     which = config.checkpoint
     about = checkpoint.read_about(config.workdir, which=which, warn=_warn).about
     vocabulary = Vocabulary.from_json(about["vocabulary"])
@@ -91,7 +92,7 @@ def write(config: Config) -> None:
         key=jax.random.key(config.seed),
         temperature=config.temperature,
     )
-    say(f"note: by the checkpoint of {described(found)}")
+    say(f"note: from the checkpoint of {described(found)}")
     decode, terminal = vocabulary.decoder(), sys.stdout.isatty()
     for piece in pieces:
         _put(decode(piece[0]).encode() if terminal else vocabulary.to_bytes(piece[0]))

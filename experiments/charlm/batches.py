@@ -1,4 +1,4 @@
-"""The batch of a run: the one asked for, or a smaller one, and the devices for it."""
+"""The batches of a run, smaller ones for a short text, and the devices for them."""
 
 from typing import Any, NamedTuple
 
@@ -11,9 +11,9 @@ from jaxtext.types import Device
 
 
 class Fitted(NamedTuple):
-    """The batch that a run reads where its text is too short for the one asked for.
+    """The batch of a run whose text is too short for the one asked for.
 
-    It was fitted to the devices that the run began on, and stays what it is on others.
+    It was fitted to the devices that the run began on, and does not change on others.
     """
 
     batch_size: int
@@ -21,16 +21,16 @@ class Fitted(NamedTuple):
 
 
 def fit(config: Config, characters: int) -> Fitted | None:
-    """The batch for a text on these devices, if it is too short for the one asked for.
+    """Fits a batch to a text that is too short for the one asked for.
 
     Args:
       config: The configuration.
       characters: How long the text is.
 
     Returns:
-      As many streams as there are devices, or twice, four … times as many, as the text
-      allows, so that they divide between more devices, and fewer. ``None`` if the text
-      is long enough.
+      The batch. Its streams are the number of devices times a power of two, so that
+      they also divide between other numbers of devices. ``None`` if the text is long
+      enough.
 
     Raises:
       InputError: If the text is too short for any, or the batch asked for does not
@@ -51,7 +51,7 @@ def fit(config: Config, characters: int) -> Fitted | None:
 def build_batches(
     config: Config, ids: jt.text.Ids, fitted: Fitted | None = None
 ) -> jt.text.Streams | jt.text.Windows:
-    """The batches of a configuration, or those that were fitted to a short text.
+    """Builds the batches of a configuration, or those fitted to a short text.
 
     Args:
       config: The configuration.
@@ -69,7 +69,7 @@ def build_batches(
 
 
 def dividing_devices(batch_size: int, slices: int) -> list[Device]:
-    """As many devices as a batch divides between, equally many of each process.
+    """Chooses as many devices as a batch divides between, as many in each process.
 
     Args:
       batch_size: Rows of a batch.

@@ -1,4 +1,4 @@
-"""What a configuration builds: model and optimizer; and the model of a run again."""
+"""Builds model and optimizer of a configuration, and restores the model of a run."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -90,8 +90,8 @@ def build_model(
     backend: BackendName = "auto",
     remat: int | Literal["gates"] | None = None,
 ) -> jt.LanguageModel:
-    """The model of a configuration: layers of the cell, noise around each."""
-    # A run that is older than an option has not got it.
+    """Builds the model of a configuration: layers of the cell, noise around each."""
+    # A run that is older than an option does not have it.
     of = dataclasses.asdict(Config()) | identity
     dtype = jnp.dtype(of["dtype"])
     drop = jt.variational_dropout if of["variational"] else jt.dropout
@@ -124,16 +124,16 @@ def restore(
     which: checkpoint.Which = "best",
     warn: Callable[[str], None],
 ) -> tuple[jt.LanguageModel, checkpoint.Checkpoint]:
-    """The model of a run, and its parameters as `checkpoint.restore_params` finds them.
+    """Builds the model of a run, and restores its parameters from a checkpoint.
 
     Args:
       workdir: The run's directory.
       about: What `checkpoint.read_about` read there.
       which: Which checkpoint, likewise.
-      warn: Takes a sentence about a checkpoint that is damaged, and passed over.
+      warn: Takes a sentence about a damaged checkpoint that is skipped.
 
     Raises:
-      InputError: If the run has no checkpoint that is good.
+      InputError: If the run has no good checkpoint.
     """
     model = build_model(
         about["identity"], len(Vocabulary.from_json(about["vocabulary"]))
@@ -160,11 +160,11 @@ def _cell(of, dtype):
 
 
 def build_optimizer(config: Config, steps: int = 1) -> optax.GradientTransformation:
-    """The optimizer of a configuration.
+    """Builds the optimizer of a configuration.
 
-    How many steps the schedule is planned for, and what the learning rate is multiplied
-    by, are hyperparameters in the optimizer's state, not constants in the compiled
-    step: they can change for a step that is compiled, and a checkpoint holds them.
+    The number of planned steps, and the factor on the learning rate, are
+    hyperparameters in the optimizer's state, not constants in the compiled step. So
+    they can change without compiling again, and a checkpoint holds them.
     """
 
     def rmsprop(steps, slowdown):
@@ -195,15 +195,15 @@ def build_optimizer(config: Config, steps: int = 1) -> optax.GradientTransformat
 
 
 def planned_for(opt_state: Any, steps: int) -> Any:
-    """The state of `build_optimizer`'s optimizer with its schedule planned anew.
+    """Plans the schedule anew in the state of `build_optimizer`'s optimizer.
 
-    It stays on the devices that it is on.
+    The state stays on its devices.
     """
     return _with(opt_state, steps=steps)
 
 
 def slowed(opt_state: Any) -> Any:
-    """The state of `build_optimizer`'s optimizer with half the learning rate."""
+    """Halves the learning rate in the state of `build_optimizer`'s optimizer."""
     return _with(opt_state, slowdown=opt_state.hyperparams["slowdown"] / 2)
 
 

@@ -1,4 +1,4 @@
-"""Which checkpoint of a run is read, and what is said of it."""
+"""Which checkpoint of a run is read, and how it is described."""
 
 from typing import Literal, TypeAlias
 
@@ -11,10 +11,10 @@ Which: TypeAlias = Literal["best", "latest"] | Whole
 
 
 def described(found: Checkpoint) -> str:
-    """Which step a checkpoint is of, and the loss that it had there.
+    """Describes a checkpoint: its step, and the loss that it had there.
 
-    The loss is that of validation within the run, of as much as that read, if it was
-    validated there; else that of training, the mean since its last pass began.
+    The loss is that of the validation within the run, if there was one at that step;
+    else the mean training loss since the last pass began.
     """
     step, best = f"step {found.step:,}", found.about["best"]
     if best and best["step"] == found.step:

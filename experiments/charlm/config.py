@@ -116,8 +116,7 @@ class Common:
     preset: Preset = "modern"
     """Where the defaults come from (experiments/presets/). cpu-3min: three minutes on
     two cores; shakespeare: a million characters, 18 passes; ptb-char, enwik8, text8:
-    your copies; tutorial: as in Keras. A preset other than the run's keeps its texts
-    only."""
+    your copies; tutorial: as in Keras. Another preset keeps only a run's texts."""
     corpus: tuple[str, ...] = option(("stdlib",), alike=False)
     """Text to learn: files, directories, globs, '-' for standard input, stdlib (this
     Python's own standard library) or tinyshakespeare. docs/guides/own_text.md says
@@ -136,8 +135,8 @@ class Common:
     learning_rate: Positive = 4e-3
     """Peak learning rate."""
     minutes: Positive | None = option(None, identity=False)
-    """Train for so many minutes, with compilation and validation. The schedule is
-    planned from the measured speed."""
+    """Train for so many minutes, with compilation and validation; the measured speed
+    gives the schedule."""
     steps: Count | None = option(None, identity=False)
     """Train for this many batches. Default: 5000, if no other budget is given. With
     several budgets, the one that is used up first ends the run."""

@@ -15,9 +15,10 @@ def draw_curve(records: list[Record], path: Path, title: str) -> None:
     """Draws training and validation loss against the step as a PNG.
 
     Args:
-      records: Those of a `MetricsLog`: ``loss`` and ``val_nats_per_char`` are drawn.
+      records: Those of a `MetricsLog`. Their ``loss`` and ``val_nats_per_char`` are
+        drawn.
       path: Where the PNG goes.
-      title: What stands above it.
+      title: Its title.
     """
     figure = Figure(figsize=(8, 5), dpi=120, layout="constrained")
     axes = figure.subplots()

@@ -1,4 +1,4 @@
-"""The plan of a run: how many steps it takes, until when, and what it tells of that."""
+"""The plan of a run: how many steps it takes, and until when."""
 
 import math
 from dataclasses import dataclass
@@ -120,7 +120,7 @@ class Plan:
         if self.minutes == before["minutes"]:
             return ", as is asked for now"
         if self.minutes is None:
-            return ", for no --minutes are given now"
+            return ", because --minutes is not given now"
         if before["minutes"] is None:
-            return f", for --minutes {self.minutes:g} are given now"
-        return f", for --minutes are {self.minutes:g} now, not {before['minutes']:g}"
+            return f", because --minutes {self.minutes:g} is given now"
+        return f", because --minutes is {self.minutes:g} now, not {before['minutes']:g}"

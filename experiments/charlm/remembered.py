@@ -26,17 +26,17 @@ _NO_PATHS = ("stdlib", "-", *DATASETS)
 
 
 def remembered(workdir: Path) -> dict[str, Any]:
-    """Fields of the configuration that a run was last given; none without a run.
+    """Reads the fields of the configuration that a run was last given, if there is one.
 
-    What no flag could have been given is left out, and said.
+    Values that no flag accepts are left out, and a note says so.
     """
     return _usable(_read(workdir / FILE), workdir / FILE)
 
 
 def of_identity(workdir: Path) -> dict[str, Any]:
-    """Fields that are part of a run's identity: of a run from before ``flags.json``.
+    """Reads the fields of a run from its identity, if it is older than ``flags.json``.
 
-    Texts are not among them, of which an identity has the hash alone.
+    Texts are not among them: an identity has only their hashes.
     """
     known = _read(workdir / IDENTITY)
     kept = {name: x for name, x in known.items() if name not in TEXTS}
@@ -48,7 +48,7 @@ def check_texts(values: Mapping[str, Any], workdir: Path) -> None:
 
     Args:
       values: The fields that are taken over.
-      workdir: Where they were kept.
+      workdir: The run's directory.
     """
     for name in TEXTS:
         for spec in values.get(name, ()):
@@ -67,12 +67,12 @@ def check_texts(values: Mapping[str, Any], workdir: Path) -> None:
 
 
 def is_there(spec: str) -> bool:
-    """Whether a text can be read where it was: a name of ours, a path or a pattern."""
+    """Whether a text can be read where it was: a known name, a path or a pattern."""
     return spec in _NO_PATHS or os.path.exists(spec) or bool(glob.glob(spec))
 
 
 def remember(config: Config, workdir: Path) -> None:
-    """Keeps a configuration. Its paths are kept whole: others begin elsewhere."""
+    """Writes a configuration, with absolute paths: others may begin elsewhere."""
     kept, not_kept = dataclasses.asdict(config), fields_without(Config, "kept")
     for name in TEXTS:
         kept[name] = tuple(map(_whole, kept[name]))
@@ -83,7 +83,7 @@ def remember(config: Config, workdir: Path) -> None:
 
 
 def _whole(spec):
-    """A path from the root. What is a pattern in it stays the only one."""
+    """An absolute path, in which nothing but a pattern that was given is one."""
     if spec in _NO_PATHS or os.path.isabs(spec):
         return spec
     if os.path.exists(spec):
@@ -101,7 +101,7 @@ def _read(path) -> dict[str, Any]:
         kept = None
     if isinstance(kept, dict):
         return kept
-    say(f"note: {path} is damaged, and nothing is taken from it")
+    say(f"note: {path} is damaged, and is ignored")
     return {}
 
 

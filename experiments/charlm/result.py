@@ -104,7 +104,7 @@ def summary(result: Result, validated: int) -> dict[str, str]:
 
 
 def commands(run: Run, result: Result) -> str:
-    """Three lines: what to type to have it write, measure it, and train it on."""
+    """Three commands: to sample from the run, to evaluate it, and to train it on."""
     folder, of = Path(__file__).parents[1], ("--workdir", as_typed(run.workdir))
 
     def script(name, *words):

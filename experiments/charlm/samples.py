@@ -12,14 +12,14 @@ LENGTH = 200
 
 
 def neutral_prompt(vocabulary: Vocabulary) -> str:
-    """What to begin with when nothing is said: a new line, if the text has lines."""
+    """The default prompt: a new line, if the text has lines."""
     if vocabulary.kind == "bytes" or "\n" in vocabulary.characters:
         return "\n"
     return vocabulary.characters[0]
 
 
 def print_samples(run: Run, display: Screen) -> None:
-    """Prints what the model writes now, as its preset does it; process 0 does."""
+    """Prints what the model writes now, in the way of its preset. Process 0 prints."""
     if jax.process_index() > 0:
         return
     if run.config.preset == "tutorial":

@@ -7,6 +7,7 @@ import jax
 
 from charlm.config import Config
 from charlm.run import DivergedError, GoneError
+from common.flags import with_flags
 from common.screen import screen
 from jaxtext.errors import InputError
 from jaxtext.runs import distributed
@@ -49,7 +50,7 @@ def exit_status(work: Callable[..., Any]) -> int:
         say(f"stopped by signal {number}; the same command goes on from what is saved")
         return 128 + number
     except (InputError, GoneError) as error:
-        say(f"error: {error}")
+        say(f"error: {with_flags(str(error))}")
         return 2
     except OSError as error:  # in a process that does not hold the directory
         say(f"error: {error}; what was saved is good")

@@ -1,4 +1,4 @@
-"""Where else metrics go: TensorBoard, Weights & Biases. Neither can cost a run."""
+"""Metrics in TensorBoard and Weights & Biases. Their errors never end a run."""
 
 import importlib
 import secrets
@@ -20,12 +20,12 @@ class _Tracker(Protocol):
 
 
 class Trackers:
-    """The trackers of a run; one that fails is told, and left out from there on.
+    """The trackers of a run. One that fails is reported, and no longer used.
 
     Args:
       workdir: The run's directory.
-      names: Which: tensorboard, wandb.
-      step: The step that the run goes on from, ``None`` if it begins.
+      names: Some of tensorboard and wandb.
+      step: The step that the run continues from, ``None`` for a new run.
       say: Takes a sentence.
 
     Raises:
@@ -50,11 +50,11 @@ class Trackers:
         self._each("write", record)
 
     def go_back(self, step: int) -> None:
-        """Takes back what came after a step."""
+        """Drops what came after a step."""
         self._each("go_back", step)
 
     def close(self) -> None:
-        """Sends what has not been sent."""
+        """Sends what has not been sent yet."""
         self._each("close")
 
     def _each(self, what: str, *args: Any) -> None:

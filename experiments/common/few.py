@@ -1,3 +1,3 @@
-"""How much training is too little to say anything about what was trained."""
+"""The least training that says anything about a model."""
 
-FEW = 100  # steps; a comparison refuses what has fewer, and a budget for fewer is told
+FEW = 100  # steps; comparisons refuse fewer, and a budget for fewer gives a warning

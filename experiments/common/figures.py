@@ -1,4 +1,4 @@
-"""How pictures call and colour cells, and how they are saved."""
+"""Names and colours of cells in pictures, and saving a picture."""
 
 import io
 import warnings
@@ -18,7 +18,7 @@ NAMES = {"rnn": "RNN", "lstm": "LSTM", "lstm-chrono": "LSTM, chrono", "gru": "GR
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Writes a figure as a PNG, whole."""
+    """Writes a figure as a PNG."""
     picture = io.BytesIO()
     with warnings.catch_warnings():
         # A name may hold what the font has not got; it draws a box there, and warns.

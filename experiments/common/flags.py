@@ -14,6 +14,7 @@ import argparse
 import dataclasses
 import difflib
 import functools
+import re
 import sys
 import typing
 from collections.abc import Mapping, Sequence
@@ -42,7 +43,7 @@ def read(
     Args:
       kind: A dataclass, with a flag for each field.
       argv: The words. Default: those of this process.
-      about: The script's docstring, which ``--help`` tells.
+      about: The script's docstring, which ``--help`` shows.
 
     Raises:
       InputError: As `typed` and `build`.
@@ -54,18 +55,18 @@ def read(
 def typed(
     kind: type[Any], argv: Sequence[str] | None = None, about: str | None = None
 ) -> Typed:
-    """Which flags were typed, with their words. Of one typed twice, the last counts.
+    """Finds the flags that were typed, with the words after each.
 
-    That it is there twice is said.
+    If a flag is typed twice, the last one counts, and a note says so.
 
     Args:
       kind: A dataclass, with a flag for each field.
       argv: The words. Default: those of this process.
-      about: The script's docstring, which ``--help`` tells.
+      about: The script's docstring, which ``--help`` shows.
 
     Raises:
-      InputError: For a flag that there is not, which is answered with what comes
-        nearest, or words after a flag that it does not take.
+      InputError: If a flag is unknown, in which case the error names the nearest ones,
+        or is followed by words that it does not take.
       SystemExit: With status 0, after ``--help``.
     """
     argv = sys.argv[1:] if argv is None else argv
@@ -79,7 +80,7 @@ def typed(
 
 
 def build(kind: type[C], words: Typed, defaults: Mapping[str, Any] = {}) -> C:
-    """The configuration that typed flags make.
+    """Builds a configuration from the flags that were typed.
 
     Args:
       kind: A dataclass.
@@ -87,7 +88,7 @@ def build(kind: type[C], words: Typed, defaults: Mapping[str, Any] = {}) -> C:
       defaults: Values of fields that were not typed, in place of the fields' own.
 
     Raises:
-      InputError: If a flag is missing that has no default.
+      InputError: If a flag without a default is missing.
     """
     values = dict(defaults)
     values |= {name: _convert(kind, name, words[name]) for name in words}
@@ -138,11 +139,25 @@ def flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
+def with_flags(message: str) -> str:
+    """A message of the library, which names arguments, with the flags of a script.
+
+    `` `vocab='bytes'` `` becomes ``--vocab bytes``.
+    """
+
+    def replaced(match):
+        value = match["value"]
+        return flag(match["name"]) + ("" if value is None else f" {value}")
+
+    argument = r"`(?P<name>[a-z_]+)(?:='?(?P<value>[^`']*)'?)?`"
+    return re.sub(argument, replaced, message)
+
+
 def off(kind: type[Any], name: str) -> str | None:
     """The flag that turns a field off, ``--no-FLAG``; ``None`` if there is none.
 
-    There is one for ``bool``, for what may be ``None`` and is neither a path nor a free
-    word, and for several values that are none by default.
+    A ``bool`` has one. So has a field that may be ``None``, unless it takes a path or
+    any word, and a field of several values that has none by default.
     """
     hint = _hints(kind)[name]
     optional = _optional(kind, name) and value_of(hint).type not in (str, Path)
@@ -238,7 +253,7 @@ def _parts(argv, kind):
 
 
 def _flags(kind):
-    """The fields by their flags, and by those that turn them off."""
+    """The fields by the flags that set them, and by those that turn them off."""
     names = [field.name for field in dataclasses.fields(kind)]
     turned_off = {no: name for name in names if (no := off(kind, name))}
     return {flag(name): name for name in names}, turned_off

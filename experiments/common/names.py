@@ -1,4 +1,4 @@
-"""Names of files, as one types them in a command."""
+"""File names and commands as one types them."""
 
 import os
 import shlex
@@ -15,21 +15,21 @@ def as_typed(path: str | Path) -> str:
 
 
 def no_flag(name: str) -> str:
-    """The name of a file that no command takes for a flag."""
+    """A file name that no command mistakes for a flag."""
     return f"./{name}" if name.startswith("-") and name != "-" else name
 
 
 def command(*words: str) -> str:
     r"""A command line for the shell.
 
-    A word with bytes that are not UTF-8, which no terminal can show, is told as Bash
+    A word with bytes that are not UTF-8, which no terminal can show, is written as Bash
     and Zsh read it: ``$'caf\351'``.
     """
     return " ".join(map(_quoted, words))
 
 
 def this_python() -> str:
-    """What one types for the Python that runs this: ``python``, if that is it."""
+    """What to type for the Python that runs this: ``python``, if that is the one."""
     found = shutil.which("python")
     same = found is not None and Path(found).absolute() == Path(sys.executable)
     return "python" if same else as_typed(sys.executable)

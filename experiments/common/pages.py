@@ -33,7 +33,7 @@ _NAMES = {" ": "space", "\n": "new line", "\t": "tab", "\r": "carriage return"}
 
 
 def document(title: str, style: str, parts: Iterable[str]) -> str:
-    """The whole page, of a title, rules of its own, and what it consists of."""
+    """A whole page, from its title, its own style and its parts."""
     title = one_line(title)
     return "\n".join(
         [
@@ -49,7 +49,7 @@ def document(title: str, style: str, parts: Iterable[str]) -> str:
 
 
 def symbol_of(text: str, told: str, kind: str) -> str:
-    """One symbol of a text: its HTML, a class, and what is told when pointed at."""
+    """One symbol of a text: its HTML, its class, and the note that pointing shows."""
     return f'<b class="{kind}" data-t="{html.escape(told)}">{text}</b>'
 
 
@@ -59,32 +59,32 @@ def table(rows: Iterable[str]) -> str:
 
 
 def page_in(workdir: Path, name: str, say: Callable[[str], None]) -> Path | None:
-    """Where a page goes if nothing is said: in the run's directory.
+    """The default place of a page: the run's directory.
 
     Args:
       workdir: The run's directory.
       name: The page's.
-      say: Takes a sentence if there is to be none.
+      say: Takes a sentence if no page can be written there.
 
     Returns:
-      ``None`` if that directory is not to be written to. Whoever may write anywhere
-      (root) goes by its mode.
+      ``None`` if that directory is read-only. For root, who may write anywhere, its
+      mode decides.
     """
     mode = workdir.stat().st_mode
     if mode & 0o222 and os.access(workdir, os.W_OK | os.X_OK):
         return workdir / name
-    say(f"note: {workdir} is read-only, so no page is written; --page takes a place")
+    say(f"note: {workdir} is read-only, so no page is written; give a place as --page")
     return None
 
 
 def check_page(path: Path) -> None:
-    """Raises `InputError` where a page could not be written, before the work."""
+    """Raises `InputError` if a page could not be written, before the work begins."""
     if not os.access(path.parent, os.W_OK | os.X_OK) or path.is_dir():
         raise InputError(f"cannot write the page {path}; give another place as --page")
 
 
 def write_page(path: Path, page: str) -> None:
-    """Writes a page whole, or raises `InputError`."""
+    """Writes a page, or raises `InputError`."""
     try:
         write_durably(path, page.encode())
     except OSError as error:
@@ -100,7 +100,7 @@ def tag(name: str, *texts: str) -> str:
 
 
 def shown(vocabulary: Vocabulary, symbol: int) -> str:
-    """A symbol as HTML that one can see."""
+    """A symbol as visible HTML."""
     character = _character(vocabulary, symbol)
     if character is None:
         return f"<i>\\x{symbol:02x}</i>"

@@ -30,8 +30,8 @@ MOVE = 0.1  # seconds between two moves of the bar
 class Screen:
     """One progress bar at the bottom, and lines above it.
 
-    Where standard error is no terminal there is no bar. What it would show is said in
-    lines then, now and then.
+    If standard error is not a terminal, there is no bar, and lines report the progress
+    now and then.
     """
 
     def __init__(self, progress: Progress):
@@ -46,7 +46,7 @@ class Screen:
     ) -> None:
         """Shows a bar for `what`, in place of the one before.
 
-        Of what is slow to move for the first time, lines say that it begins.
+        If it is `slow` to move for the first time, a line says that it begins.
         """
         self.stop()
         self._task = self._progress.add_task(
@@ -59,7 +59,7 @@ class Screen:
             self.say(what)
 
     def advance(self, done: float, total: float | None = None, note: str = "") -> None:
-        """Moves the bar to `done` (of `total`, if that is known only now)."""
+        """Moves the bar to `done`; a `total` that is known only now is set too."""
         if self._task is None:
             return
         now = time.monotonic()
@@ -86,7 +86,7 @@ class Screen:
     def say(
         self, text: str = "", style: str | None = None, *, verbatim: bool = False
     ) -> None:
-        """Prints a line, or a whole text; nothing in it is taken for markup.
+        """Prints a line, or a whole text, without interpreting any markup in it.
 
         On a terminal its lines are broken between words, unless it is `verbatim`.
         """
@@ -101,7 +101,7 @@ class Screen:
         )
 
     def tell(self, rows: Mapping[str, str]) -> None:
-        """Prints a line a row, names in a column of their own."""
+        """Prints each row in a line, with the names in a column of their own."""
         console, name = self._progress.console, max(map(len, rows)) + 2
         for what, text in rows.items():
             line = f"{what:<{name}}{text}"
@@ -134,23 +134,23 @@ def screen(quiet: bool = False) -> Iterator[Screen]:
 
 
 def print_result(result: dict[str, Any], kept: Path | None = None) -> None:
-    """Prints what came of a script as a line of JSON, where a program reads it.
+    """Prints the result of a script as a line of JSON, for programs that read it.
 
-    On a terminal nothing is printed: a person has been told on standard error.
+    On a terminal nothing is printed: standard error has shown it to a person.
 
     Args:
-      result: What came of it.
-      kept: Where else it is. Then it is no error if it cannot be printed.
+      result: The result.
+      kept: A file that has the result too. Then failing to print it is no error.
 
     Raises:
-      OutputError: If it cannot be printed, and is kept nowhere else.
+      OutputError: If it cannot be printed, and no file has it.
     """
     if not sys.stdout.isatty():
         print_last_line(json.dumps(result), kept)
 
 
 def _columns(width):
-    """What stands in the line of the bar, where there are so many columns."""
+    """The parts of the bar's line, for a terminal of so many columns."""
     what, note = TextColumn("{task.description}"), TextColumn("{task.fields[note]}")
     if width < 60:
         share, short = TextColumn("{task.percentage:.0f}%"), "{task.fields[short]}"

@@ -1,9 +1,8 @@
-"""What the value of a flag may be: its type, and the bounds that it lies within.
+"""The values that a flag may have: their type, and their bounds.
 
 The type of a configuration's field says what its flag takes: ``Count`` is a whole
 number of 1 or more, ``Literal["best", "latest"] | Count`` one of two words or such a
-number, ``tuple[str, ...]`` any number of words. A value that is not of the type is
-refused by `convert`, whichever script the flag belongs to.
+number, ``tuple[str, ...]`` any number of words. `convert` refuses every other value.
 """
 
 import difflib
@@ -22,8 +21,8 @@ class Bound(NamedTuple):
     """A condition on a value.
 
     Attributes:
-      holds: Whether a value meets it. NaN meets none.
-      expected: What is said to be expected in place of a value that does not.
+      holds: Whether a value satisfies it. NaN never does.
+      expected: What the error says was expected.
     """
 
     holds: Callable[[Any], bool]
@@ -63,14 +62,14 @@ _METAVARS = {int: "INT", float: "FLOAT", str: "STR", Path: "PATH"}
 
 
 class Value(NamedTuple):
-    """What a type allows.
+    """The values that a type allows.
 
     Attributes:
-      choices: Words that it has of its own; empty if there are none.
-      type: What any other word is converted by; ``None`` if there are no others.
-      bound: What it has to meet.
-      single: Whether it may be one value alone.
-      several: Whether it may be any number of values, a tuple.
+      choices: Words that are values themselves.
+      type: Converts any other word; ``None`` if no other word is allowed.
+      bound: The condition on a converted word.
+      single: Whether one value alone is allowed.
+      several: Whether any number of values is allowed, a tuple.
     """
 
     choices: tuple[str, ...] = ()
@@ -86,7 +85,7 @@ class Value(NamedTuple):
         return "|".join([*self.choices, *other]) + (" ..." if self.several else "")
 
     def expected(self, word: str = "") -> str:
-        """What is expected, in words; of choices, what is like `word` comes first."""
+        """What to say is expected. Choices that resemble `word` come first."""
         other = []
         if self.type is not None:
             other = [self.bound.expected if self.bound else _WORDS[self.type]]
@@ -112,7 +111,7 @@ class Value(NamedTuple):
 
 
 def value_of(hint: Any) -> Value:
-    """What the type of a field allows; of a union, what any part of it allows."""
+    """The values of a field of a type. A union allows what any of its parts allows."""
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
         return value_of(parts[0])._replace(bound=parts[1])
@@ -133,16 +132,16 @@ def value_of(hint: Any) -> Value:
 
 
 def convert(flag: str, hint: Any, words: Sequence[str], advice: str = "") -> Any:
-    """The value that the words after a flag stand for.
+    """Converts the words after a flag to its value.
 
     Args:
-      flag: What it is called, for messages.
-      hint: The type of its field, as `typing.get_type_hints` has it with its extras.
+      flag: The flag, for messages.
+      hint: The type of its field, from `typing.get_type_hints` with its extras.
       words: As they were typed.
-      advice: What to do if they stand for none.
+      advice: What to do about an error.
 
     Raises:
-      InputError: If they stand for none.
+      InputError: If the flag does not take them.
     """
     value = value_of(hint)
     if not words or (len(words) > 1 and not value.several):

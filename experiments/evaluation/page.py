@@ -63,10 +63,10 @@ def heat_map(
 
     Args:
       vocabulary: What the ids mean.
-      ids: ``[n]``, of which nobody predicted the first.
-      predicted: What was said of the others, piece by piece.
-      window: After so many predictions the model began anew, if it did; there is a line
-        before each that did.
+      ids: ``[n]``. The first of them is not predicted.
+      predicted: The predictions of the others, piece by piece.
+      window: The model began anew after so many predictions, which a line marks;
+        ``None`` if it did not.
     """
     names = [name(vocabulary, symbol) for symbol in range(len(vocabulary))]
     texts = [shown(vocabulary, symbol) for symbol in range(len(vocabulary))]

@@ -1,4 +1,4 @@
-"""Which text an evaluation is of, and what is known of it."""
+"""The text of an evaluation."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -24,14 +24,14 @@ _CHUNK = 1 << 20  # symbols at a time
 
 @dataclass(frozen=True)
 class Text:
-    """What is evaluated.
+    """A text to evaluate a run on.
 
-    Args:
-      corpus: the whole text, in the run's vocabulary.
-      own: whether it is the one that the run was trained on.
-      part: which part of it.
-      ids: that part.
-      train: what the run was trained on, if the text is its own; else empty.
+    Attributes:
+      corpus: The whole text, in the run's vocabulary.
+      own: Whether the run was trained on it.
+      part: Which part of it is evaluated.
+      ids: That part.
+      train: What the run was trained on, if the text is its own; else empty.
     """
 
     corpus: jt.text.Corpus
@@ -51,16 +51,16 @@ def read(
     """Reads the text to evaluate a run on.
 
     Args:
-      specs: as ``--corpus``; ``None`` is what the run was validated on, as far as its
-        directory knows where that is.
-      part: ``None`` is the validation part where the run kept one, else all.
-      workdir: the run's directory.
-      about: what the run's checkpoint holds beside its arrays.
-      display: its bar moves with the bytes that are read; it is told what is left out.
+      specs: As ``--corpus``. ``None``: what the run was validated on, if its directory
+        knows where that is.
+      part: ``None``: the validation part if the run kept one, else all.
+      workdir: The run's directory.
+      about: What the run's checkpoint holds beside its arrays.
+      display: Shows the bytes that are read, and what is left out.
 
     Raises:
-      InputError: a text that cannot be read, has characters that the run does not know,
-        or is not the run's own where only that one would do.
+      InputError: If the text cannot be read, has characters that the run does not know,
+        or is not the run's own where it has to be.
     """
     validated_on = specs if specs is not None else _validated_on(workdir, about)
     corpus, own = _read(validated_on, about, display)
@@ -92,8 +92,19 @@ def read(
     return Text(corpus, own, part, ids, train)
 
 
+def say_what_is_read(text: Text, about: dict[str, Any], display: Screen) -> None:
+    """Says if the run was trained on the text, or if only its beginning is read."""
+    if text.own and text.part == "all":
+        display.say("note: the run was trained on this text, or on most of it")
+    if text.own and about["identity"]["characters"] is not None:
+        display.say(
+            f"note: the run's corpus is the first {len(text.corpus.ids):,} characters "
+            "of this text; what follows them is not read"
+        )
+
+
 def _validated_on(workdir, about):
-    """Where the run's own text is: what it validated on, if that is another one."""
+    """Where the text is that the run was validated on."""
     name, kept = about["corpus"]["name"], remembered(workdir)
     specs = kept.get("val_corpus") or kept.get("corpus") or (name,)
     known = ("stdlib", *DATASETS)
@@ -111,10 +122,10 @@ def _validated_on(workdir, about):
 
 
 def read_training(specs: Sequence[str], about: dict[str, Any], display: Screen) -> Ids:
-    """Reads what a run was trained on, and makes sure that it is that.
+    """Reads the text that a run was trained on, and checks that it is this text.
 
     Raises:
-      InputError: another text, or one that cannot be read.
+      InputError: If it is another text, or cannot be read.
     """
     corpus, own = _read(specs, about, display)
     if not own:

@@ -1,4 +1,4 @@
-"""The page of `look_inside.py`: a text, coloured by what one unit does."""
+"""The page of ``look_inside.py``: a text, coloured by the values of a unit."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -18,14 +18,15 @@ _STYLE = "".join(
 
 
 class Finding(NamedTuple):
-    """A unit that goes with a property.
+    """A unit that correlates with a property.
 
     Attributes:
-      of: The property, or what else the unit was chosen for.
+      of: The property, or another reason to show the unit.
       unit: The unit's name.
-      chosen: Their correlation where the unit was chosen; ``None`` if it was given.
-      held_out: That on text which had no part in the choice, likewise.
-      values: ``[n]``: what the unit did there.
+      chosen: Their correlation on the text by which the unit was chosen; ``None`` if it
+        was given.
+      held_out: Their correlation on other text, likewise.
+      values: ``[n]``: the values of the unit.
     """
 
     of: str

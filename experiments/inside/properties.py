@@ -1,4 +1,4 @@
-"""What may be true at a place in a text, to be compared with what a unit does there."""
+"""Properties of the places in a text, to be compared with the units of a network."""
 
 import re
 
@@ -30,11 +30,11 @@ def properties(text: str) -> dict[str, np.ndarray]:
     """Measures of each place in a text, after its character has been read.
 
     Args:
-      text: ``n`` characters, of prose, of a play, or of a program; from where it
-        begins, or what is quoted may be taken for what is between quotations.
+      text: ``n`` characters, of prose, of a play, or of a program, from its beginning:
+        otherwise the inside and the outside of quotations may be confused.
 
     Returns:
-      By name, ``[n]`` float32: 0 or 1 for what is so or not, or a number.
+      By name, ``[n]`` float32: a number, or 1 where the property holds and 0 elsewhere.
     """
     quoted, depth, comment = _tokens(text)
     column = _since(text, lambda character: character == "\n")
@@ -57,7 +57,7 @@ def properties(text: str) -> dict[str, np.ndarray]:
 
 
 def _since(text, begins):
-    """How many characters since the last one that begins something anew."""
+    """The number of characters since the last one that begins something anew."""
     if not text:
         return np.zeros(0)
     codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)

@@ -1,4 +1,4 @@
-"""What goes on in a network while it reads: its states and its gates, by name."""
+"""The states and gates of a network while it reads, by name."""
 
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from jaxtext.types import Array, Params
 
 
 class Units(NamedTuple):
-    """What each unit did after each symbol.
+    """The values of all units after each symbol.
 
     Attributes:
       names: ``U`` of them, such as ``layer 1, c[17]``.
@@ -27,7 +27,7 @@ class Units(NamedTuple):
 def watch(
     model: jt.LanguageModel, params: Params, ids: np.ndarray, identity: dict[str, Any]
 ) -> Units:
-    """Reads a text once, and keeps the states of all layers, and what gates them.
+    """Reads a text once, and returns the states and gates of all layers.
 
     Args:
       model: The model.
@@ -94,7 +94,7 @@ def _gates(cell: str, params: Params, x: Array, h: Array) -> dict[str, Array]:
 
 
 def _sum(params, from_x, from_h):
-    """What goes into gates: both products, normalised if the cell does so, and bias."""
+    """The pre-activations: both products, normalised if the cell does so, and bias."""
     if "input_scale" in params:
         from_x = layer_norm(from_x, params["input_scale"])
         from_h = layer_norm(from_h, params["recurrent_scale"])

@@ -1,4 +1,4 @@
-"""Learning a task of `recall.tasks`: pure functions, many steps in one call."""
+"""Learning a task: pure functions, with many steps in one compiled call."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -48,14 +48,14 @@ class Learner(NamedTuple):
 
 
 class Training(NamedTuple):
-    """Where training is: the learner, and the loss of each step up to there."""
+    """How far training has come: the learner, and the loss of each step so far."""
 
     learner: Learner
     losses: np.ndarray
 
 
 def begin(task: Task, cell: jt.Cell, protocol: Protocol, key: Key) -> Training:
-    """A network that knows nothing: the cell, and a matrix to answer with."""
+    """Makes a new network: the cell, and a matrix to answer with."""
     cell_key, output_key = jax.random.split(key)
     shape = protocol.hidden, task.output_size or 1
     params = {
@@ -70,17 +70,17 @@ def begin(task: Task, cell: jt.Cell, protocol: Protocol, key: Key) -> Training:
 def train(
     task: Task, cell: jt.Cell, protocol: Protocol, training: Training, key: Key
 ) -> Iterator[Training]:
-    """Goes on from where training is to its end, a hundredth at a time.
+    """Trains to the end, a hundredth at a time.
 
     Args:
       task: The task.
       cell: The cell.
       protocol: The protocol.
-      training: From where; its learner is consumed.
-      key: What examples are drawn from, each step its own.
+      training: Where to start. Its learner is consumed.
+      key: Each step draws its own examples from it.
 
     Yields:
-      Where training is then. The learner is consumed when the next one is asked for.
+      How far training has come. The learner is consumed when the next one is asked for.
     """
     learner, before = training
     chunk = max(1, protocol.steps // 100)
@@ -94,7 +94,7 @@ def train(
 
 
 def outputs(cell: jt.Cell, params: Params, inputs: Array) -> Array:
-    """What a network answers after each step: ``[B, T, output_size]``, logits."""
+    """Computes the answers after each step: ``[B, T, output_size]``, logits."""
     start = cell.initial_state(inputs.shape[:1])
     _, ys = jt.unroll(cell, params["recurrent"], start, inputs)
     return ys @ params["kernel"] + params["bias"]
@@ -117,7 +117,7 @@ def losses(task: Task, said: Array, targets: Array) -> Array:
 def score(
     task: Task, cell: jt.Cell, params: Params, key: Key, longest: int, sizes: Array
 ) -> Array:
-    """How good the answers are to one example of each size ``[B]``.
+    """Scores the answers to one example of each size ``[B]``.
 
     Returns:
       ``[B]``: the share of right answers, or the squared error.
@@ -133,7 +133,7 @@ def score(
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 5), donate_argnums=3)
 def _learn(task, cell, protocol, learner, key, steps, first):
-    """So many steps from step `first` on: the learner after them, and their losses."""
+    """Takes so many steps from step `first` on; returns the learner, and the losses."""
     longest = protocol.train_sizes[1]
     optimizer = _optimizer(protocol)
 

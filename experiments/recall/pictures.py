@@ -1,4 +1,4 @@
-"""Pictures of what `memory.py` found, and the same in numbers."""
+"""Pictures of the results of ``memory.py``, and their summary in numbers."""
 
 import statistics
 from collections import defaultdict
@@ -40,7 +40,7 @@ def _summary(lines):
 
 
 def draw(lines: Sequence[Line], out: Path) -> Iterator[Path]:
-    """Draws what there are lines for: PNGs in a directory, whose paths are returned."""
+    """Draws the pictures that there are results for, and returns their paths."""
     by_picture = defaultdict(list)
     problems, cells = list(PROBLEMS), list(NAMES)
     for line in sorted(
@@ -55,7 +55,7 @@ def draw(lines: Sequence[Line], out: Path) -> Iterator[Path]:
         yield path
 
 
-# What is equal has to be seen beside one another, or through it.
+# Equal curves have to be visible beside or through one another.
 _MARKERS = {"rnn": "o-", "lstm": "s-", "lstm-chrono": "d-", "gru": "x--"}
 
 

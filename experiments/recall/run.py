@@ -26,7 +26,7 @@ SAVE_SECONDS = 20
 
 
 class Run(NamedTuple):
-    """What makes a run the run that it is."""
+    """A run, and what tells it from others."""
 
     problem: str
     cell: str
@@ -35,7 +35,7 @@ class Run(NamedTuple):
 
     @property
     def name(self) -> str:
-        """That of its files."""
+        """The name of its files."""
         return f"{self.problem}-{self.cell}-{self.seed}"
 
 
@@ -44,15 +44,15 @@ def trained(
     out: Path,
     progress: Callable[[int, float], None] = lambda done, loss: None,
 ) -> Training:
-    """Trains, or goes on with what a process before this one has kept in `out`.
+    """Trains, from the beginning or from what an earlier process has saved in `out`.
 
     Args:
       run: The run.
-      out: A directory; ``NAME.msgpack`` there holds where training is.
+      out: A directory. Training is saved there, as ``NAME.msgpack``.
       progress: Called with the steps done, and the last of the losses.
 
     Raises:
-      InputError: If what was kept is of another protocol, or damaged.
+      InputError: If what was saved has another protocol, or is damaged.
     """
     task, cell = _built(run)
     key, train_key, _ = jax.random.split(jax.random.key(run.seed), 3)
@@ -72,7 +72,7 @@ def trained(
 
 
 def make(run: Run, out: Path) -> Line:
-    """Trains, tests, and returns what came of it."""
+    """Trains and tests, and returns the result."""
     started = time.monotonic()
     training = trained(run, out)
     task, cell = _built(run)
@@ -110,7 +110,7 @@ def make(run: Run, out: Path) -> Line:
 
 
 def same(protocol: Protocol, kept: Any) -> bool:
-    """Whether a protocol is the one of a line that was read."""
+    """Whether a protocol is the one in a result that was read."""
     return _text(protocol) == json.dumps(kept)
 
 
@@ -133,7 +133,7 @@ def _restored(path, protocol, training):
 
 
 def another(path: Path) -> InputError:
-    """The error about what another protocol has left."""
+    """The error about a file of another protocol."""
     return InputError(
         f"{path} is of another protocol: choose another --out, or delete it"
     )

@@ -12,12 +12,12 @@ class Problem(NamedTuple):
 
     Attributes:
       task: Its name in `recall.tasks.TASKS`.
-      picture: The name of the picture that it is part of.
-      title: What that calls it.
+      picture: The name of its picture.
+      title: Its title in the picture.
       cells: Which cells are compared.
       seeds: With how many seeds each.
-      scaled: The protocol that two cores get through in minutes, but for the rate.
-      full: The one with the sizes of the papers.
+      scaled: The protocol for two cores and minutes, without the learning rate.
+      full: The protocol with the sizes of the papers.
     """
 
     task: str
@@ -96,7 +96,7 @@ PROBLEMS = {
 
 @functools.cache  # so that a second seed finds the first one's program
 def build(name: str, hidden: int, longest: int) -> jt.Cell:
-    """The cell of a name; `longest`: how many steps lstm-chrono is to remember."""
+    """Builds a cell. lstm-chrono begins with memories of `longest` steps."""
     if name == "lstm-chrono":
         return jt.lstm(hidden, chrono=max(3, longest))
     return {"rnn": jt.rnn, "lstm": jt.lstm, "gru": jt.gru}[name](hidden)

@@ -1,8 +1,8 @@
-"""What to remember: tasks as pure functions of a key, drawn where they are learnt.
+"""The tasks: pure functions that draw examples from a key.
 
 A network reads symbols ``[B, T]``, or in `adding` numbers ``[B, T, 2]``, and answers at
-the positions that count. What it says elsewhere, and what it reads after the last of
-them, does not matter.
+the positions that count. Its answers elsewhere, and what it reads after the last of
+these positions, do not matter.
 """
 
 from collections.abc import Callable
@@ -36,8 +36,8 @@ class Task(NamedTuple):
         `longest`: how far, or how much, there is to remember.
       input_size: ``D``: how many symbols there are, or how wide the input is.
       output_size: How many classes there are; 0 where the answer is a number.
-      baseline: What comes of not reading the symbols: the accuracy of always giving the
-        likeliest class, or the mean squared error of the best constant.
+      baseline: The score without reading the symbols: the accuracy of the most likely
+        class, or the mean squared error of the best constant.
     """
 
     draw: Callable[[Key, Array, int], Examples]
@@ -54,10 +54,10 @@ def brackets(key: Key, distances: Array, longest: int) -> Examples:
     """Which bracket comes next, a distance after it was opened, if one closes?
 
     Text of letters and brackets, such as ``a[b{c}]ah(e<g[]fa>b``, in which one bracket
-    is open: as many characters ago as the distance says. Others close again, and while
-    they are open they are what a network has to know: seven of ten groups of 16
-    characters, but that of the open one, have two, one within the other, each of a kind
-    and at places of its own. Letters are 0 … 7, openings 8 … 11, closings 12 … 15.
+    is open: it was opened as many characters ago as the distance says. Others open and
+    close on the way. Seven of ten groups of 16 characters have two of them, one within
+    the other, of kinds and at places that are drawn for each; the group of the open one
+    has none. Letters are 0 … 7, openings 8 … 11, closings 12 … 15.
     """
     batch, groups = distances.size, longest // GROUP + 1
     keys = jax.random.split(key, 5)
@@ -124,22 +124,22 @@ def copy(key: Key, delays: Array, longest: int) -> Examples:
 
 
 def parity(key: Key, lengths: Array, longest: int) -> Examples:
-    """Whether there is an odd number of ones among zeros and ones."""
+    """Is the number of ones odd, in a word of zeros and ones?"""
     text = jax.random.randint(key, (lengths.size, longest), 0, 2)
     return _at_the_end(text, jnp.cumsum(text, 1) % 2, lengths)
 
 
 def even_pairs(key: Key, lengths: Array, longest: int) -> Examples:
-    """Whether there is an odd number of changes, ``ab`` or ``ba``, in a word of a, b.
+    """Is the number of changes, ``ab`` or ``ba``, odd in a word of a and b?
 
-    Which is whether its first letter is not its last.
+    It is if the first letter is not the last.
     """
     text = jax.random.randint(key, (lengths.size, longest), 0, 2)
     return _at_the_end(text, text ^ text[:, :1], lengths)
 
 
 def cycle_navigation(key: Key, lengths: Array, longest: int) -> Examples:
-    """Where one is on a circle of five, after steps forward (1), back (2), none (0)."""
+    """The place on a circle of five, after steps forward (1), back (2) and none (0)."""
     text = jax.random.randint(key, (lengths.size, longest), 0, 3)
     return _at_the_end(text, jnp.cumsum(jnp.array([0, 1, 4])[text], 1) % 5, lengths)
 
@@ -148,10 +148,10 @@ MODULUS = 5
 
 
 def modular_arithmetic(key: Key, lengths: Array, longest: int) -> Examples:
-    """What ``3 + 2 · 4 - 1 …`` comes to modulo five; products go before sums.
+    """The value of ``3 + 2 · 4 - 1 …`` modulo five; products go before sums.
 
-    Numbers 0 … 4, then plus (5), minus (6), times (7). A word has an odd length: one
-    less than what is asked for, if that is even.
+    Numbers are 0 … 4, plus is 5, minus 6, times 7. A word has an odd length: one less
+    than asked for, if that is even.
     """
     terms = longest // 2 + 1
     number_key, sign_key = jax.random.split(key)
@@ -178,9 +178,9 @@ BUCKETS = 5
 
 
 def bucket_sort(key: Key, lengths: Array, longest: int) -> Examples:
-    """Symbols of five, in order: read once, and told one by one.
+    """Sorts symbols of five: reads them once, and answers with one after the other.
 
-    Symbols 0 … 4, then as many blanks (5), at each of which the next one is to be told.
+    Symbols are 0 … 4. As many blanks (5) follow, and the answers stand at these.
     """
     text = jax.random.randint(key, (lengths.size, longest), 0, BUCKETS)
     steps, read = jnp.arange(2 * longest), lengths[:, None]

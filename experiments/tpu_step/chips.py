@@ -1,4 +1,4 @@
-"""TPU slices by name, and what each generation of chip is capable of."""
+"""TPU slices by name, and the capabilities of each generation of chip."""
 
 import importlib.util
 from typing import NamedTuple
@@ -13,16 +13,16 @@ GIB = 2**30
 
 
 class Chip(NamedTuple):
-    """What the maker says of a chip.
+    """The published figures of a chip.
 
     Attributes:
       name: Its generation.
       memory: Bytes of high-bandwidth memory (HBM).
       memory_bandwidth: Bytes a second to and from it.
-      flops: Operations a second on bfloat16, which a product of float32 is made of too
-        at JAX's default precision.
+      flops: Operations a second on bfloat16. JAX's default precision uses these for
+        products of float32 too.
       link_bandwidth: Bytes a second that it sends to other chips over all its links
-        together (ICI); as many arrive meanwhile.
+        together (ICI). As many arrive at the same time.
       pod: Chips in the largest slice.
       example: The name of a small slice.
     """
@@ -49,7 +49,7 @@ CHIPS = {
 
 
 def find_slice(topology: str) -> tuple[list[Device], Chip]:
-    """The devices of a slice, one a chip, to compile for; they need not exist.
+    """Finds the devices of a slice, one for each chip. They need not exist.
 
     Args:
       topology: Generation and extent, such as ``v5e:4x4``.
@@ -74,7 +74,7 @@ def find_slice(topology: str) -> tuple[list[Device], Chip]:
     except (jax.errors.JaxRuntimeError, KeyError) as error:
         known = ", ".join(chip.example for chip in CHIPS.values())
         raise InputError(
-            f"--topology: no slice is called {topology!r}; expected one such as "
+            f"--topology: there is no slice {topology!r}; expected one such as "
             f"{known}, v5e:16x16 ({_reason(error)})"
         ) from error
     if len(devices) > chip.pod:
@@ -87,5 +87,5 @@ def find_slice(topology: str) -> tuple[list[Device], Chip]:
 
 def _reason(error):
     if isinstance(error, KeyError):
-        return f"nothing is known here of {error.args[0]}"
+        return f"{error.args[0]} is not in the table of chips"
     return str(error).splitlines()[0].removeprefix("INVALID_ARGUMENT: ")

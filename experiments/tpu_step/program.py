@@ -1,4 +1,4 @@
-"""A training step compiled for a TPU that need not be there, and what is in it."""
+"""A training step compiled for a TPU that need not exist, and its contents."""
 
 import contextlib
 import re
@@ -18,12 +18,12 @@ from jaxtext.types import Device, Params
 
 
 class DoesNotFitError(Exception):
-    """The compiler finds that the program needs more memory than there is.
+    """The program needs more memory than there is.
 
     Attributes:
-      needed: Bytes, ``None`` if the compiler's words are not understood.
+      needed: Bytes, ``None`` if the compiler's message is not understood.
       available: Bytes, likewise.
-      memory: Which memory: HBM, or within the chip VMEM.
+      memory: Which memory: HBM, or VMEM within the chip.
     """
 
     def __init__(self, message: str):
@@ -32,7 +32,7 @@ class DoesNotFitError(Exception):
 
 
 class Collective(NamedTuple):
-    """One exchange between the chips in a program.
+    """One exchange between the chips of a program.
 
     Attributes:
       kind: What the compiler calls it, such as ``all-reduce``.
@@ -46,21 +46,21 @@ class Collective(NamedTuple):
 
 
 class Program(NamedTuple):
-    """What is known of a compiled step; bytes and operations are those of one chip.
+    """A compiled step. Bytes and operations are those of one chip.
 
     Attributes:
       parameters: How many the model has.
       flops: Operations of the matrix products, from the model.
-      xla_flops: Operations as XLA counts them: a loop's body once, a kernel not at all.
+      xla_flops: Operations as XLA counts them: a loop's body once, kernels not at all.
       arguments: Bytes of the state and the batch.
       results: Bytes of the state after the step, and its metrics.
-      aliased: Bytes of the results that take the place of arguments.
-      temporaries: Bytes of all else that is in memory at once.
+      aliased: Bytes of the results that overwrite arguments.
+      temporaries: Bytes of everything else that is in memory at once.
       code: Bytes of the program itself.
-      peak: Bytes that are in use at once, by the compiler's account: gaps are left out
-        and memory within the chip is included.
+      peak: Bytes in use at once, as the compiler counts them: without gaps, and with
+        memory within the chip.
       collectives: Exchanges between the chips.
-      kernels: Names of the Pallas kernels, as often as each is in the program.
+      kernels: Names of the Pallas kernels, each as often as the program has it.
       compile_seconds: Time of tracing and compiling.
     """
 
@@ -117,10 +117,10 @@ def compile_step(config: Config, vocab_size: int, devices: Sequence[Device]) -> 
 
 
 def backends(config: Config, vocab_size: int, devices: Sequence[Device]) -> list[str]:
-    """By which way each layer goes on such devices, and why.
+    """Says which backend each layer uses on such devices, and why.
 
     Raises:
-      InputError: If the backend asked for by name cannot do it.
+      InputError: If the backend that was asked for by name cannot run a layer.
     """
     model = build_model(identity(config, ""), vocab_size)
     cell, width = model.cell, model.input_size

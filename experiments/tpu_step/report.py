@@ -1,4 +1,4 @@
-"""What is told of a program for a TPU: memory, parts, and a bound on its time."""
+"""The report about a program for a TPU: memory, contents, a bound on its time."""
 
 from collections import Counter
 from typing import Any
@@ -8,17 +8,17 @@ from tpu_step.program import DoesNotFitError, Program
 
 
 def bound(program: Program, chip: Chip, chips: int) -> dict[str, float]:
-    """The shortest time that a step could take, in seconds, and what it is made of.
+    """A lower bound on the time of a step, in seconds, and its parts.
 
     ::
 
         max(operations / rate, bytes / memory bandwidth) + exchanged / link bandwidth
 
-    Each argument is read at least once, and each result written. In an all-reduce each
-    chip sends 2 (n - 1) / n times what there is to add up, and there it is waited for:
-    it begins when the gradient is complete. Temporaries are told apart, each written
-    and read once, and are no part of the bound: how much of their memory is gaps, or
-    used twice, is not known.
+    Each argument is read at least once, and each result is written. In an all-reduce
+    each chip sends 2 (n - 1) / n times the size of the sum. It cannot overlap with the
+    products, since it begins when the gradient is complete. Temporaries, each written
+    and read once, are reported apart and are no part of the bound: how much of their
+    memory is gaps, or used twice, is not known.
     """
     exchanged = sum(
         c.bytes * (2 if c.kind == "all-reduce" else 1) for c in program.collectives
@@ -36,7 +36,7 @@ def bound(program: Program, chip: Chip, chips: int) -> dict[str, float]:
 
 
 def heading(about: dict[str, Any]) -> str:
-    """What is about to be compiled, and for what."""
+    """Says what is compiled, and for what."""
     return (
         f"compiling for {about['topology']}, {about['chips']} x {about['device_kind']}:"
         f" {about['cell']} {about['layers']} x {about['hidden']}, {about['dtype']}, "
@@ -46,13 +46,13 @@ def heading(about: dict[str, Any]) -> str:
 
 
 def shortage(error: DoesNotFitError, chip: Chip) -> str:
-    """What there is too little of, and what to do about it."""
+    """Says which memory is short, and what to do about it."""
     if error.needed is None or error.available is None:
         return str(error)
     unit, scale = ("GiB", GIB) if error.memory == "HBM" else ("MiB", GIB / 2**10)
     found = (
-        f"each {chip.name} chip would need {error.needed / scale:.2f} {unit} of "
-        f"{error.memory}, and {error.available / scale:.2f} {unit} can be used"
+        f"each {chip.name} chip needs {error.needed / scale:.2f} {unit} of "
+        f"{error.memory}, and {error.available / scale:.2f} {unit} are available"
     )
     if error.memory == "HBM":
         return (
@@ -63,7 +63,7 @@ def shortage(error: DoesNotFitError, chip: Chip) -> str:
 
 
 def report(program: Program, chip: Chip, chips: int, limits: dict[str, float]) -> str:
-    """What was found in a program, and its bound, for people."""
+    """The report, for people: the contents of a program, and its bound."""
 
     def line(what, number, unit, note=""):
         return f"  {what:<14}{number:>14,.2f} {unit:<8}{note}".rstrip()
@@ -99,7 +99,7 @@ def report(program: Program, chip: Chip, chips: int, limits: dict[str, float]) -
         *_collective_lines(program.collectives, mib),
         "  Pallas kernels  "
         + (_counted(program.kernels) if program.kernels else "none"),
-        "a bound on the time of a step, which is no measurement",
+        "a lower bound on the time of a step, not a measurement",
         microseconds("compute", f"at {chip.flops / 1e12:,.0f} TFLOP/s (bfloat16)"),
         microseconds("memory", f"at {bandwidth}: arguments in, results out"),
         microseconds("temporaries", "out and in again: beside the bound"),

@@ -79,7 +79,7 @@ def claim(workdir: Path | str, identity: Mapping[str, Any]) -> Iterator[Claim]:
             except LockedError:
                 raise InputError(
                     f"{workdir} is in use by another process; wait for it to end, or "
-                    "choose another --workdir"
+                    "choose another `workdir`"
                 ) from None
         try:
             found = read_identity(workdir)
@@ -114,14 +114,14 @@ def read_identity(workdir: Path | str) -> dict[str, Any] | None:
     except OSError as error:
         raise InputError(
             f"cannot read {path} ({error.strerror}); check its permissions, or choose "
-            "another --workdir"
+            "another `workdir`"
         ) from error
     except ValueError:
         found = None
     if not isinstance(found, dict):
         raise InputError(
             f"{path} is not the JSON of a run; if it was one, remove that file (the "
-            "checkpoints hold the same), else choose another --workdir"
+            "checkpoints hold the same), else choose another `workdir`"
         )
     return found
 
@@ -154,7 +154,7 @@ def check_shared(workdir: Path) -> None:
             if not mark.exists():
                 raise InputError(
                     f"{workdir.absolute()} is not the directory that process 0 has; "
-                    "give all processes the same --workdir, on a file system that they "
+                    "give all processes the same `workdir`, on a file system that they "
                     "share"
                 )
     except InputError:
@@ -188,7 +188,7 @@ def check_identity(
         raise InputError(
             f"the text is not the one that the run in {workdir} was trained on "
             f"(SHA-256 {found['corpus']} there, {identity['corpus']} here); give it "
-            "that text again, or choose another --workdir for a new run"
+            "that text again, or choose another `workdir` for a new run"
         )
     if differing:
         said = "; ".join(
@@ -197,7 +197,7 @@ def check_identity(
         )
         raise InputError(
             f"{workdir} holds a run with another configuration: {said}; give the same "
-            "as there, or choose another --workdir"
+            "as there, or choose another `workdir`"
         )
 
 
@@ -209,5 +209,5 @@ def _reporting(workdir):
     except OSError as error:
         raise InputError(
             f"{workdir} cannot be used as a workdir ({error.strerror}); choose "
-            "another with --workdir"
+            "another `workdir`"
         ) from error

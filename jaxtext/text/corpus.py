@@ -93,7 +93,7 @@ def load(
       ('stdlib', (5000,))
     """
     if vocab not in KINDS:
-        raise InputError(f"expected --vocab {' or '.join(KINDS)}, got {vocab!r}")
+        raise InputError(f"expected `vocab` {' or '.join(KINDS)}, got {vocab!r}")
     if limit is not None and limit < 1:
         raise InputError(f"expected a limit of at least 1, got {limit}; raise it")
     cache = caching.root() if cache is None else Path(cache)

@@ -88,6 +88,6 @@ def _unknown(points: list[int], files: int) -> InputError:
     return InputError(
         f"the model does not know the character{plural} {named} of this text; leave "
         f"{'them' if plural else 'it'} out, or train a model on a corpus that has "
-        f"{'them' if plural else 'it'} or with --vocab bytes"
+        f"{'them' if plural else 'it'} or with `vocab='bytes'`"
         + ("; a newline is added between files" if files > 1 and 10 in points else "")
     )

@@ -135,7 +135,7 @@ def refuse_nul(path: Path, data: bytes, offset: int) -> None:
         )
     raise InputError(
         f"expected text, but {path} has a NUL byte at offset {offset + at}, so it is "
-        "probably not text; leave out the file or that byte, or use --vocab bytes"
+        "probably not text; leave out the file or that byte, or use `vocab='bytes'`"
     )
 
 
@@ -222,7 +222,7 @@ def _refuse_no_text(path: Path, head: bytes) -> None:
         if head.startswith(begins):
             raise InputError(
                 f"expected text, but {path} is {name}; leave it out, for example with "
-                "--corpus 'DIR/**/*.txt', or use --vocab bytes"
+                "the pattern 'DIR/**/*.txt', or use `vocab='bytes'`"
             )
     refuse_nul(path, head, 0)
 

@@ -174,7 +174,7 @@ def _decode(
         byte = error.object[error.start]
         raise InputError(
             f"expected {encoding.upper()} text, but {path} has byte 0x{byte:02x} at "
-            f"offset {at} ({error.reason}); convert the file or use --vocab bytes"
+            f"offset {at} ({error.reason}); convert the file or use `vocab='bytes'`"
         ) from error
 
 

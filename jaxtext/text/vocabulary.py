@@ -61,7 +61,7 @@ class Vocabulary:
         if len(self.characters) > MAX_CHARACTERS:
             raise InputError(
                 f"expected at most {MAX_CHARACTERS:,} distinct characters, got "
-                f"{len(self.characters):,}; use --vocab bytes instead"
+                f"{len(self.characters):,}; use `vocab='bytes'` instead"
             )
 
     def __len__(self) -> int:
@@ -282,7 +282,7 @@ def _decode(text: bytes) -> str:
     except UnicodeDecodeError as error:
         raise InputError(
             f"expected UTF-8, got byte 0x{error.object[error.start]:02x} at position "
-            f"{error.start}; convert it, or train a model with --vocab bytes"
+            f"{error.start}; convert it, or train a model with `vocab='bytes'`"
         ) from error
 
 
@@ -290,5 +290,5 @@ def _unknown(point: int, position: int) -> InputError:
     return InputError(
         f"the character {chr(point)!r} (U+{point:04X}) at position {position} is not "
         "in the vocabulary; leave it out, or train a model on a corpus that has it or "
-        "with --vocab bytes"
+        "with `vocab='bytes'`"
     )

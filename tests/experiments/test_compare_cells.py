@@ -7,6 +7,8 @@ import subprocess
 import compare_cells
 import pytest
 
+from comparison import picture, report, runs
+
 
 @pytest.mark.parametrize(
     ("cell", "gates", "extra"), [("rnn", 1, 0), ("gru", 3, 1), ("lstm", 4, 0)]
@@ -16,10 +18,10 @@ def test_the_widest_network_that_is_no_larger(cell, gates, extra):
         of_cell = gates * hidden * (vocabulary + hidden + 1) + extra * hidden
         return of_cell + (hidden + 1) * vocabulary
 
-    assert compare_cells.size(cell, 7, 33) == size(33)
+    assert runs.size(cell, 7, 33) == size(33)
     for hidden in (1, 33):
-        assert compare_cells.widest(cell, 7, size(hidden)) == hidden
-        assert compare_cells.widest(cell, 7, size(hidden) - 1) == max(1, hidden - 1)
+        assert runs.widest(cell, 7, size(hidden)) == hidden
+        assert runs.widest(cell, 7, size(hidden) - 1) == max(1, hidden - 1)
 
 
 @pytest.mark.thorough
@@ -65,30 +67,30 @@ def test_speeds_of_resumed_runs_are_left_out():
             "compile_seconds": 2.0,
             "peak_memory_mb": speed,
         }
-        return compare_cells.Compared("width", "T", "gru", seed, 3, result)
+        return runs.Compared("width", "T", "gru", seed, 3, result)
 
-    runs = [run(0, 100, 0), run(1, 300, 0), run(2, 1, 77), run(1, None, 0)]
-    found = compare_cells.summary(runs)["T"]["equal width"]["gru"]
+    made = [run(0, 100, 0), run(1, 300, 0), run(2, 1, 77), run(1, None, 0)]
+    found = report.summary(made)["T"]["equal width"]["gru"]
     assert found["nats_per_char"] == 3.0
     assert found["chars_per_second"] == 200
     assert found["chars_per_second_of_steps"] == 500
     assert (found["steps"], found["compile_seconds"]) == (500, 2.0)
-    said = compare_cells.report(compare_cells.summary(runs))
+    said = report.table(report.summary(made))
     assert "nats after 500 steps; 200 characters/s over 500 steps; compiling" in said
-    found = compare_cells.summary(runs[2:])["T"]["equal width"]["gru"]
+    found = report.summary(made[2:])["T"]["equal width"]["gru"]
     assert found["chars_per_second"] is None
-    assert "speed not known" in compare_cells.report(compare_cells.summary(runs[2:]))
-    assert len(compare_cells.draw(runs).axes) == 2
+    assert "speed not known" in report.table(report.summary(made[2:]))
+    assert len(picture.draw(made).axes) == 2
 
 
 def test_what_trained_too_little_is_not_compared(tmp_path, capsys, monkeypatch):
     trained = []
 
-    def train(config, corpus, cell, seed, hidden):
+    def train(corpus, cell, *rest):
         trained.append(cell)
         return {"steps": 99, "corpus": "text"}
 
-    monkeypatch.setattr(compare_cells, "_train", train)
+    monkeypatch.setattr(runs, "train", train)
     (tmp_path / "text").write_text("(a brown fox) [and {a lazy} dog]\n" * 100)
     command = ["--corpus", str(tmp_path / "text"), "--out", str(tmp_path / "out")]
     assert compare_cells.main([*command, "--minutes", "3"]) == 2
@@ -100,11 +102,11 @@ def test_what_trained_too_little_is_not_compared(tmp_path, capsys, monkeypatch):
 
 
 def test_a_seed_that_is_there_twice_is_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(compare_cells, "_train", lambda *which: {"corpus": "text"})
+    monkeypatch.setattr(runs, "train", lambda *which: {"corpus": "text"})
     (tmp_path / "text").write_text("(a brown fox)\n" * 100)
     texts = (str(tmp_path / "text"),)
-    config = compare_cells.Config(corpus=texts, seeds=(7, 7, 3, 7))
-    made = [one.seed for one in compare_cells.compare(config)]
+    of = {"seeds": (7, 7, 3, 7), "minutes": 1, "hidden": 8, "out": tmp_path}
+    made = [one.seed for one in runs.compare(texts, **of)]
     assert sorted(made) == sorted([7, 3] * (len(made) // 2))
     assert made[0] == 7
     assert made == sorted(made, reverse=True)
@@ -122,16 +124,16 @@ def test_labels_do_not_overlap():
             "steps": 123_456,
             "peak_memory_mb": 1234.5,
         }
-        return compare_cells.Compared(what, "tinyshakespeare", cell, seed, 256, result)
+        return runs.Compared(what, "tinyshakespeare", cell, seed, 256, result)
 
     cells = {"lstm": 101_000, "gru": 184_538, "rnn": 1_025_304}
-    runs = [
+    made = [
         run(what, cell, seed, speed + 1000 * seed)
         for what in ("width", "parameters")
         for cell, speed in cells.items()
         for seed in range(3)
     ]
-    figure = compare_cells.draw(runs)
+    figure = picture.draw(made)
     figure.draw_without_rendering()
     boxes = [axes.get_legend().get_window_extent() for axes in figure.axes]
     for axes in figure.axes:

@@ -118,7 +118,7 @@ def test_what_does_not_fit_says_so(capsys):
     assert result["short_of"] == "HBM"
     assert 15 < result["available"] / tpu_chips.GIB < 16 < result["needed"] / 2**30
     (line,) = [x for x in captured.err.splitlines() if "does not fit" in x]
-    assert f"would need {result['needed'] / 2**30:.2f} GiB of HBM" in line
+    assert f"needs {result['needed'] / 2**30:.2f} GiB of HBM" in line
     assert "Traceback" not in captured.err
 
 
@@ -128,7 +128,7 @@ def test_what_does_not_fit_says_so(capsys):
     [
         ("nonsense", [], "such as v4:2x2x1, v5e:4x4"),
         ("v5e:3x3", [], "is not divisible by"),
-        ("tpu7x:2x2x1", [], "nothing is known here of TPU7x"),
+        ("tpu7x:2x2x1", [], "TPU7x is not in the table of chips"),
         ("v5e:32x32", [], "the largest v5e slice has 256"),
         ("v5e:4x4", ["--batch-size", 20], "such as 32"),
         (
@@ -218,7 +218,7 @@ def test_a_kernel_too_large_for_the_memory_within_the_chip(monkeypatch, capsys):
     monkeypatch.setattr(compile_tpu, "compile_step", compile_copy)
     assert compile_for("v5e:2x2", *SMALL) == 3
     captured = capsys.readouterr()
-    assert "would need 256.00 MiB of VMEM, and 128.00 MiB can" in captured.err
+    assert "needs 256.00 MiB of VMEM, and 128.00 MiB are" in captured.err
     assert json.loads(captured.out)["short_of"] == "VMEM"
 
 

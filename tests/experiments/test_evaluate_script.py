@@ -238,7 +238,7 @@ def test_ctrl_c(folder, monkeypatch, capsys):
     def interrupted(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(evaluate, "predict", interrupted)
+    monkeypatch.setattr("evaluation.measure.predict", interrupted)
     argv = ["--workdir", str(folder / "run"), "--corpus", str(folder / "own.txt")]
     assert evaluate.main(argv) == 130
     assert capsys.readouterr().out == ""

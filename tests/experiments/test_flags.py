@@ -4,6 +4,7 @@ import dataclasses
 import typing
 from pathlib import Path
 
+import char_gen
 import compare_cells
 import compile_tpu
 import evaluate
@@ -208,3 +209,22 @@ def test_what_is_true_is_not_refused(words):
 def test_evaluate_goes_by_what_was_typed(words, said, tmp_path, capsys):
     assert evaluate.main(["--workdir", str(tmp_path), *words.split()]) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("use `vocab='bytes'` instead", "use --vocab bytes instead"),
+        ("choose another `workdir`", "choose another --workdir"),
+        ("`batch_size`: expected 3", "--batch-size: expected 3"),
+        ("a/b=c.txt is damaged", "a/b=c.txt is damaged"),
+    ],
+)
+def test_arguments_that_the_library_names_become_flags(said, told):
+    assert flags.with_flags(said) == told
+
+
+def test_errors_of_the_library_name_flags(tmp_path, capsys):
+    (tmp_path / "text").write_bytes(b"a\0b" * 100)
+    assert char_gen.main(["--corpus", str(tmp_path / "text"), "--steps", "1"]) == 2
+    assert "or use --vocab bytes" in capsys.readouterr().err

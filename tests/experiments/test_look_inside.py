@@ -11,6 +11,7 @@ import pytest
 
 from charlm.build import build_model
 from inside import units as look_units
+from inside.compare import compare, correlations
 from inside.properties import properties
 
 CODE = """def f(a):
@@ -134,12 +135,12 @@ def test_the_unit_is_chosen_on_one_half_and_measured_on_the_other():
     noise[:200, 2] = -measure[:200]  # goes with it in the first half alone
     units = look_units.Units(["a", "b", "c"], noise)
     late = np.where(np.arange(400) < 200, 0, measure)
-    (found,) = look_inside.compare(units, {"so": measure, "late": late})
+    (found,) = compare(units, {"so": measure, "late": late})
     assert (found.of, found.unit) == ("so", "c")
     assert found.chosen == pytest.approx(-1.0)
     assert abs(found.held_out) < 0.3
     expected = np.corrcoef(noise[:, 0], measure)[0, 1]
-    table = look_inside.correlations(noise, np.stack([measure, -measure], 1))
+    table = correlations(noise, np.stack([measure, -measure], 1))
     np.testing.assert_allclose(table[0], [expected, -expected], atol=1e-6)
     assert not table[1].any()
 

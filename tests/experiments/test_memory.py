@@ -10,7 +10,6 @@ import threading
 import time
 import typing
 
-import gradient_reach
 import jax
 import jax.numpy as jnp
 import memory
@@ -22,7 +21,9 @@ import pytest
 import jaxtext as jt
 from jaxtext.errors import InputError
 from recall import learn as memory_train
+from recall import pool
 from recall import run as memory_run
+from recall.reach import linear, reach
 from recall.suite import PROBLEMS, build
 from recall.tasks import TASKS
 
@@ -250,7 +251,7 @@ def test_training_goes_on_from_what_was_kept(tmp_path, monkeypatch):
 
 
 def test_a_process_that_is_lost_is_told(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(memory, "make", _die)
+    monkeypatch.setattr(pool, "make", _die)
     command = [*PARITY, "--seeds", "0", "--steps", "2", "--out", str(tmp_path)]
     assert memory.main(command) == 75
     assert "a process was lost" in capsys.readouterr().err
@@ -328,7 +329,7 @@ def test_every_problem_has_a_task_and_both_scales():
 
 @pytest.mark.parametrize("scale", [0.5, 1.0, 2.0])
 def test_without_tanh_the_gradient_is_a_power_of_the_scale(scale):
-    cell = gradient_reach.linear(8)
+    cell = linear(8)
     params = {
         "recurrent": cell.init(jax.random.key(0), 3),
         "kernel": jnp.ones((8, 2)).at[0, 1].set(3.0),
@@ -336,7 +337,7 @@ def test_without_tanh_the_gradient_is_a_power_of_the_scale(scale):
     }
     params["recurrent"]["recurrent_kernel"] *= scale
     inputs, targets = jnp.zeros((1, 6), int), jnp.zeros(1, int)
-    norms = gradient_reach.reach(TASKS["parity"], cell, params, inputs, targets)
+    norms = reach(TASKS["parity"], cell, params, inputs, targets)
     np.testing.assert_allclose(norms / norms[0], scale ** np.arange(6.0), rtol=1e-5)
 
 
@@ -347,7 +348,7 @@ def test_reach_is_the_gradient_of_the_loss(name):
     start = memory_train.begin(task, cell, protocol, jax.random.key(1))
     params = start.learner.params
     inputs, targets = jnp.array([[3, 9, 1, 12]]), jnp.array([2])
-    norms = gradient_reach.reach(task, cell, params, inputs, targets)
+    norms = reach(task, cell, params, inputs, targets)
 
     start = cell.initial_state((1,))
     before, _ = jt.unroll(cell, params["recurrent"], start, inputs[:, :1])

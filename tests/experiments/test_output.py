@@ -18,6 +18,8 @@ import memory
 import pytest
 import sample
 
+from comparison import runs
+
 FOX = "the quick brown fox jumps over the lazy dog. (what a day!)\n"
 SMALL = ["--hidden", "8", "--batch-size", "8", "--seq-len", "8", "--eval-every", "10"]
 
@@ -85,7 +87,7 @@ def scripts(run, monkeypatch, tmp_path):
     of = ["--workdir", str(run / "run")]
     monkeypatch.setattr(gradient_reach, "look", spoken({"norms": {}}))
     monkeypatch.setattr(compile_tpu, "compile_and_tell", spoken({"fits": True}))
-    monkeypatch.setattr(memory, "_make_all", lambda *args: spoken({})(*args))
+    monkeypatch.setattr(memory, "make_all", lambda *args: spoken({})(*args))
     monkeypatch.setattr(memory, "runs", lambda config: iter(()))
     monkeypatch.setattr(memory, "draw", lambda lines, out: [])
     result = {"val_nats_per_char": 1.0, "chars_per_second": 1.0, "corpus": "fox"}
@@ -98,8 +100,8 @@ def scripts(run, monkeypatch, tmp_path):
         "chars_per_second_of_steps": 100,
         "compile_seconds": 1.0,
     }
-    one = compare_cells.Compared("width", "fox", "gru", 0, 8, result)
-    monkeypatch.setattr(compare_cells, "compare", lambda config: iter([one]))
+    one = runs.Compared("width", "fox", "gru", 0, 8, result)
+    monkeypatch.setattr(runs, "compare", lambda *args, **options: iter([one]))
     corpus = ["--corpus", str(run / "fox")]
     new = ["--workdir", str(tmp_path / "run"), "--steps", "3", "--sample-every", "2"]
     return {

@@ -12,8 +12,8 @@ import jax
 import numpy as np
 import pytest
 import sample
+from char_build import restore
 
-from charlm.build import restore
 from jaxtext.generation import generate
 from jaxtext.runs import checkpoint
 from jaxtext.runs.log import read_metrics
@@ -78,7 +78,10 @@ def test_a_prompt_changes_what_follows(workdir, capfdbinary):
     [
         (["--temperature", "2e38"], "--temperature: expected a number of 0 to 1e+06"),
         (["--checkpoint", "lates"], "expected one of latest, best, or a whole numb"),
-        (["--checkpoint", "4"], "holds no checkpoint of step 4; those that it holds"),
+        (
+            ["--checkpoint", "4"],
+            "holds no checkpoint of step 4; it holds those of step",
+        ),
         (
             ["--prompt", "hexe"],
             "error: --prompt: the character 'x' (U+0078) at position 2",

@@ -138,7 +138,7 @@ sample --workdir RUN --prompt a --prompt b
 sample --workdir RUN --checkpoint newest
     --checkpoint: expected one of best, latest, or a whole number of 0 or more
 sample --workdir RUN --checkpoint 2
-    holds no checkpoint of step 2; those that it holds are of step 0, 3
+    holds no checkpoint of step 2; it holds those of step 0, 3
 sample --workdir nowhere
     nowhere holds no checkpoint
 evaluate --workdir RUN --protocol cold256

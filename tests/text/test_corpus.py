@@ -71,7 +71,7 @@ def test_a_vocabulary_beyond_256_makes_16_bit_ids(tmp_path, cache):
 def test_more_characters_than_16_bits_can_count(tmp_path, cache):
     text = "".join(map(chr, range(0x10000, 0x10000 + MAX_CHARACTERS + 1)))
     (tmp_path / "all.txt").write_text(text, encoding="utf-8")
-    with pytest.raises(InputError, match="--vocab bytes"):
+    with pytest.raises(InputError, match="`vocab='bytes'`"):
         load([str(tmp_path / "all.txt")], cache=cache)
 
 
@@ -175,7 +175,7 @@ def test_a_hundred_characters_are_enough(tmp_path, cache):
     [
         ({"limit": 0}, "limit of at least 1, got 0"),
         ({"limit": 99}, "got 99; use a longer corpus or a higher limit"),
-        ({"vocab": "words"}, "expected --vocab chars or bytes, got 'words'"),
+        ({"vocab": "words"}, "expected `vocab` chars or bytes, got 'words'"),
     ],
 )
 def test_wrong_options(file, cache, options, message):

@@ -189,7 +189,7 @@ def test_a_nul_is_no_text_and_a_byte_like_any_other(file, at):
 def test_what_is_no_text_is_named_and_read_as_bytes(file, begins, said):
     file.write_bytes(begins + b"data" * 50)
     with pytest.raises(
-        InputError, match=rf"{file} is {said}; leave it out.*--vocab bytes"
+        InputError, match=rf"{file} is {said}; leave it out.*`vocab='bytes'`"
     ):
         read(file)
     assert read(file, "bytes") == file.read_bytes()

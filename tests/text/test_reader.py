@@ -101,7 +101,7 @@ def test_a_wrong_byte_is_named_with_its_offset(
     good = tmp_path / "good.txt"
     good.write_bytes(b"good")
     file.write_bytes(data)
-    message = rf"text\.txt has byte 0x{byte} at offset {offset} .*--vocab bytes"
+    message = rf"text\.txt has byte 0x{byte} at offset {offset} .*`vocab='bytes'`"
     with pytest.raises(InputError, match=message):
         read([good, file])
     assert read([good, file], "bytes")[0] == b"good\n" + data

@@ -60,7 +60,7 @@ def test_ids_are_as_narrow_as_the_vocabulary_allows(size, dtype):
 def test_the_largest_vocabulary_uses_every_16_bit_id():
     characters = "".join(map(chr, range(0x10000, 0x20000)))
     assert Vocabulary("chars", characters).encode(characters[-1]).tolist() == [65535]
-    with pytest.raises(InputError, match=r"65,537; use --vocab bytes"):
+    with pytest.raises(InputError, match=r"65,537; use `vocab='bytes'`"):
         Vocabulary("chars", characters + chr(0x20000))
 
 

@@ -77,7 +77,7 @@ class Checkpoints:
             if path.is_symlink():
                 raise InputError(
                     f"{path} is a symbolic link; expected a directory. To use another "
-                    "disk, choose a --workdir there"
+                    "disk, choose a `workdir` there"
                 )
         for name in ("latest", "best"):
             series.recover(self._root / name)

@@ -1,0 +1,117 @@
+"""What an evaluation measures: the loss of a model on a text, in all its units."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import jaxtext as jt
+from common.screen import Screen
+from jaxtext.text import Ids
+from jaxtext.training import DynamicRule, evaluate_dynamic, gradient_rms
+from jaxtext.training import predictions as predict
+from jaxtext.types import Params
+
+# Gradient statistics, as in Krause et al.'s own program: 100 streams, in segments of
+# the length that dynamic evaluation takes; of so many batches at most.
+STREAMS, BATCHES = 100, 50
+
+
+class Static(NamedTuple):
+    """The loss of a model that does not change.
+
+    Attributes:
+      nats: Mean nats per symbol.
+      by_position: Positions in a window, mean nats there, and of how many symbols;
+        empty without windows.
+    """
+
+    nats: float
+    by_position: Sequence[tuple[str, float, int]]
+
+
+def static_loss(
+    model: jt.LanguageModel,
+    params: Params,
+    ids: Ids,
+    window: int | None,
+    display: Screen,
+) -> Static:
+    """Predicts each symbol of a text but the first.
+
+    Args:
+      model: The model.
+      params: Its parameters.
+      ids: The text.
+      window: Begin anew after this many predictions; ``None`` carries the state on.
+      display: Shows a bar.
+    """
+    display.start("evaluating", len(ids) - 1)
+    total, done = 0.0, 0
+    sums, counts = np.zeros(window or 1), np.zeros(window or 1, int)
+    for piece in predict(model, params, ids, window=window, progress=display.advance):
+        total += float(piece.nats.sum(dtype=np.float64))
+        if window:
+            at = np.arange(done, done + len(piece.nats)) % window
+            sums += np.bincount(at, piece.nats, window)
+            counts += np.bincount(at, minlength=window)
+        done += len(piece.nats)
+    by_position, begin, end = [], 0, 1
+    while window and begin < window:  # positions 1, 2, 3–4, 5–8, …
+        if count := int(counts[begin:end].sum()):
+            where = f"{end}" if end - begin == 1 else f"{begin + 1}–{end}"
+            by_position.append((where, float(sums[begin:end].sum()) / count, count))
+        begin, end = end, min(2 * end, window)
+    return Static(total / done, by_position)
+
+
+def dynamic_loss(
+    model: jt.LanguageModel,
+    params: Params,
+    train: Ids,
+    ids: Ids,
+    rule: DynamicRule,
+    display: Screen,
+) -> float:
+    """Nats per symbol of a text while the model goes on learning from it.
+
+    Args:
+      model: The model.
+      params: Its parameters.
+      train: What it was trained on, for gradient statistics.
+      ids: The text.
+      rule: How it learns.
+      display: Shows a bar.
+    """
+    size, length = jt.text.fit(len(train), STREAMS, rule.segment)
+    streams = jt.text.Streams(train, size, length)
+    count = min(BATCHES, streams.batches_per_epoch)
+    display.start("gradient statistics", count)
+
+    def batches():
+        for k in range(count):
+            display.advance(k)
+            yield streams.batch(seed=0, k=k)
+
+    rms = gradient_rms(model, params, batches())
+    display.start("dynamic evaluation", len(ids) - 1)
+    return evaluate_dynamic(model, params, rms, ids, rule, progress=display.advance)
+
+
+def in_all_units(prefix: str, nats: float, count: int, size: int) -> dict[str, Any]:
+    """A loss in all its units.
+
+    Args:
+      prefix: What the names of the numbers begin with.
+      nats: Mean nats per symbol.
+      count: How many symbols were predicted.
+      size: How many bytes they stand for.
+    """
+    return {
+        f"{prefix}nats_per_char": nats,
+        f"{prefix}bits_per_char": nats / math.log(2),
+        f"{prefix}nats_per_byte": nats * count / size,
+        f"{prefix}bits_per_byte": nats * count / size / math.log(2),
+        f"{prefix}perplexity": math.exp(min(nats, 700.0)),  # beyond, no float has it
+    }

@@ -1,0 +1,75 @@
+"""What an evaluation found, as a person reads it: lines, and the page."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import jaxtext as jt
+from evaluation.measure import Static
+from evaluation.page import heat_map, page
+from jaxtext.text import Ids, Vocabulary
+from jaxtext.training import predictions as predict
+from jaxtext.types import Params
+
+GUESSES = 3  # that the page tells of each symbol
+
+
+def figures(result: dict[str, Any]) -> dict[str, str]:
+    """Lines about a result, by their titles."""
+    unit = "byte" if result["vocab"] == "bytes" else "character"
+    lines = {
+        "text": f"{result['corpus']}, {result['part']}: {result['characters']:,} "
+        f"{unit}s predicted",
+        "protocol": result["protocol"],
+        "checkpoint": f"{result['checkpoint']}: {result['checkpoint_is_of']}",
+    }
+    names = {"": "static", "dynamic_": "dynamic evaluation"}
+    for prefix, name in names.items():
+        if f"{prefix}nats_per_char" in result:
+            lines[name] = (
+                f"{result[prefix + 'nats_per_char']:.4f} nats and "
+                f"{result[prefix + 'bits_per_char']:.4f} bits per {unit}, "
+                f"{result[prefix + 'bits_per_byte']:.4f} bits per byte, "
+                f"perplexity {result[prefix + 'perplexity']:.3f}"
+            )
+    return lines
+
+
+def whole_page(
+    result: dict[str, Any],
+    model: jt.LanguageModel,
+    params: Params,
+    vocabulary: Vocabulary,
+    ids: Ids,
+    most: int,
+    window: int | None,
+    static: Static,
+) -> str:
+    """The page of a result, in HTML.
+
+    Args:
+      result: The result.
+      model: The model.
+      params: Its parameters.
+      vocabulary: What the ids mean.
+      ids: The text that was evaluated.
+      most: How many of its symbols the page shows.
+      window: As the text was read.
+      static: What was measured.
+    """
+    shown = np.asarray(ids[:most])
+    likeliest = min(GUESSES, len(vocabulary))
+    said = predict(model, params, shown, window=window, likeliest=likeliest)
+    notes = []
+    if len(shown) < len(ids):
+        notes.append(
+            f"The first {len(shown):,} of {len(ids):,}; --page-characters shows more."
+        )
+    if "dynamic" in result:
+        notes.append("The colours are those of the static model.")
+    if window is not None:
+        notes.append("A blue line marks where a window begins, from the zero state.")
+    title = f"{Path(result['workdir']).resolve().name} on {result['corpus']}"
+    heat = heat_map(vocabulary, shown, said, window)
+    return page(title, figures(result), notes, static.by_position, heat)
