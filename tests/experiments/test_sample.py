@@ -78,7 +78,10 @@ def test_a_prompt_changes_what_follows(workdir, capfdbinary):
     [
         (["--temperature", "2e38"], "--temperature: expected a number of 0 to 1e+06"),
         (["--checkpoint", "lates"], "expected one of latest, best, or a whole numb"),
-        (["--checkpoint", "4"], "holds no checkpoint of step 4; it holds those of step"),
+        (
+            ["--checkpoint", "4"],
+            "holds no checkpoint of step 4; it holds those of step",
+        ),
         (
             ["--prompt", "hexe"],
             "error: --prompt: the character 'x' (U+0078) at position 2",
