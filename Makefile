@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-thorough smoke contracts test-peers test-tpu test-cuda test-versions docs dist format clean
+.PHONY: demo test test-thorough smoke contracts test-peers test-tpu test-cuda test-versions notebook docs dist format clean
 
 ## Train an LSTM on Python's own source for three minutes, and let it write.
 demo: $(VENV)/installed
@@ -34,6 +34,10 @@ smoke: $(VENV)/installed-test
 ## The whole suite on every Python here, with the newest packages and with the oldest allowed.
 test-versions: $(VENV)/installed-test
 	$(BIN)/python tools/version_matrix.py
+
+## Makes docs/tutorial.ipynb of docs/tutorial.md; a test holds that this was done.
+notebook:
+	$(PYTHON) docs/notebook.py
 
 ## Builds the documentation site in docs/_build. Needs no network; warnings are errors.
 docs: $(VENV)/installed-docs
@@ -80,7 +84,7 @@ format: $(VENV)/installed-test
 	$(BIN)/ruff format
 
 clean:
-	rm -rf $(VENV) dist .pytest_cache .ruff_cache .hypothesis .coverage*
+	rm -rf $(VENV) dist docs/_build .pytest_cache .ruff_cache .hypothesis .coverage*
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

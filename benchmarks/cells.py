@@ -4,10 +4,10 @@
     python benchmarks/cells.py --cells lstm --shapes 64x100x256 --seconds 20
     python benchmarks/cells.py --out benchmarks/results/two-cores.json
 
-What is measured, and how it is kept fair, is told in ``benchmarks/README.md``. The
-last line on standard output is one JSON object; all else goes to standard error.
+``benchmarks/README.md`` explains what is measured, and how it is kept fair. The last
+line on standard output is one JSON object; everything else goes to standard error.
 
-Exit status: 0 finished; 2 bad input; 130 Ctrl-C, with what was finished in ``--out``.
+Exit status: 0 finished; 2 bad input; 130 Ctrl-C, with the finished rows in ``--out``.
 """
 
 import jaxtext.needs_experiments  # noqa: F401 (first)
@@ -37,12 +37,12 @@ from jaxtext.streams import script
 class Config:
     """Measure the speed of recurrent cells: ours and those of other libraries.
 
-    Lists may be given with commas. Libraries that are not installed are left out with
-    a note. The last line on standard output is one JSON object.
+    Lists may be given with commas. Libraries that are not installed are left out with a
+    note.
     """
 
     cells: tuple[str, ...] = ("lstm", "gru")
-    """Cells: rnn, lstm, gru; or of jaxtext alone layer_norm_lstm and so on."""
+    """Cells: rnn, lstm, gru; for jaxtext also layer_norm_lstm and so on."""
     shapes: tuple[str, ...] = (
         "16x128x128",
         "64x100x128",
@@ -51,37 +51,37 @@ class Config:
         "32x128x1024",
         "1x1000x256",
     )
-    """Shapes: BxTxH, with inputs as wide as the output, or BxTxDxH."""
+    """Shapes: BxTxH, for inputs as wide as the output, or BxTxDxH."""
     backends: tuple[str, ...] = ("scan", "auto")
-    """Backends of jaxtext. Others are compared with auto, or else with the first."""
+    """Backends of jaxtext. Ratios are to auto if it is among them, or to the first."""
     libraries: tuple[str, ...] = (*LIBRARIES, "torch")
-    """Libraries to compare with; textbook is a scan written out, with JAX's own
-    gradient; torchrl is its kernels for GPU, not among the default."""
+    """Libraries to compare with. textbook is a scan with JAX's own gradient. torchrl is
+    its kernels for GPUs, and not among the defaults."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Type of parameters, inputs and computation."""
     resets: bool = False
-    """Begin sequences anew at 3 % of their steps, which jaxtext and torchrl can do."""
+    """Start a new sequence at 3 % of the steps, which jaxtext and torchrl can do."""
     graphs: tuple[str, ...] = ()
-    """Of the libraries and jaxtext-BACKEND: also with XLA's loops as CUDA graphs, under
-    the name with +graphs behind it."""
+    """Measure these libraries, or jaxtext-BACKEND, a second time with XLA's loops as
+    CUDA graphs. +graphs is added to the name."""
     alone: bool = False
-    """Give each a process of its own: they compile side by side (and longer each), and
-    one that crashes or hangs takes only itself away."""
+    """Give each entry its own process. They compile at the same time, each more slowly,
+    and one that crashes or hangs does not end the others."""
 
     seconds: float = 40.0
-    """For each cell and shape, begin no further round after so many seconds."""
+    """Begin no further round for a cell and shape after so many seconds."""
     rounds: int = 40
-    """For each cell and shape, make so many rounds at most, and at least 5 of them."""
+    """The most rounds for a cell and shape. At least 5 are made."""
     limit: float = 600.0
-    """A process that takes so many seconds for one answer is ended."""
+    """End a process that takes so many seconds for one answer."""
     visit_seconds: float = 0.1
-    """Repeat what is quick for so long at each visit."""
+    """Repeat a quick program for so long when its turn comes."""
     seed: int = 0
-    """Seed of the order in each round."""
+    """Seed of the orders of the rounds."""
 
     out: Path | None = None
-    """Write the JSON to this file, and the chart of ratios beside it (.png). A file
-    from the same machine and versions is added to."""
+    """Write the JSON to this file, and a chart of ratios beside it (.png). Rows of the
+    same machine and versions are kept."""
     chart: bool = True
     """Draw the chart, which takes a second for each cell and shape."""
 
@@ -93,7 +93,7 @@ def parse(argv: Sequence[str] | None = None) -> tuple[Config, list[Workload]]:
       The configuration, and each cell with each shape.
 
     Raises:
-      InputError: If a value is not one that is known.
+      InputError: If a value is unknown.
     """
     config = tyro.cli(Config, args=argv)
     known = {"cells": list(GATES), "libraries": [*LIBRARIES, *TORCH]}
@@ -115,7 +115,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the benchmark and returns the exit status."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        console = Console(stderr=True, width=120)  # tables in a log are not cut off
+        console = Console(stderr=True, width=120)  # so that a log has whole tables
     config, works = parse(argv)
     result = measure(config, works, console)
     console.print(report.summary(result["rows"]), highlight=False, soft_wrap=True)
@@ -124,7 +124,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def measure(config: Config, works: list[Workload], console: Console) -> dict[str, Any]:
-    """Measures one workload after the other; `config.out` grows on the way."""
+    """Measures one workload after the other, and writes each to `config.out`."""
     columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
     ours = [JAXTEXT + name for name in listed(config.backends)]
     names = [*ours, *listed(config.libraries)]
@@ -140,7 +140,7 @@ def measure(config: Config, works: list[Workload], console: Console) -> dict[str
             console=console,
             transient=True,
             disable=not console.is_terminal,
-            refresh_per_second=2,  # drawing takes time from what is measured
+            refresh_per_second=2,  # drawing disturbs what is measured
         )
         stack.enter_context(progress)
         result = {}

@@ -1,13 +1,13 @@
-"""Which backend is fastest where: a table, and the rows for jaxtext/evidence.py.
+"""Which backend is the fastest: a table, and the rows for jaxtext/evidence.py.
 
     python benchmarks/fastest.py OUT.parts
     python benchmarks/fastest.py benchmarks/results/h200/*.json
 
-Reads what cells.py measured. The table has, for each cell, type, shape and direction,
-the milliseconds of every backend and of the libraries beside them. Each row for
-`jaxtext.evidence.TABLE` has the backends that beat the scan in both directions and by
-more than the times vary, the fastest with the gradient first. Both are printed. A file
-that cannot be read is left out with a note.
+It reads results of cells.py. The table has the milliseconds of every backend and
+library, for each cell, type, shape and direction. Each row for `jaxtext.evidence.TABLE`
+has the backends that beat the scan in both directions by more than the times vary, with
+the fastest first, by the time with the gradient. A file that cannot be read is left out
+with a note.
 
 Exit status: 0 done; 1 a file was left out; 2 a wrong command line.
 """
@@ -36,17 +36,17 @@ Times: TypeAlias = dict[tuple[str, str], Row]  # (library, direction) -> its row
 
 @dataclass(frozen=True)
 class Config:
-    """Print which backend is fastest where."""
+    """Print which backend is the fastest."""
 
     results: tyro.conf.Positional[tuple[Path, ...]]
-    """Results of cells.py: files, or directories with such files among others."""
+    """Results of cells.py: files, or directories that contain them."""
 
 
 def read(paths: Sequence[Path]) -> tuple[dict[Path, dict[str, Any]], dict[Path, str]]:
-    """The results of cells.py among some files and in some directories.
+    """Reads the results of cells.py among files and in directories.
 
     Returns:
-      The results, and why files could not be read.
+      The results, and the reasons why files could not be read.
     """
     files = [
         f for p in paths for f in (sorted(p.glob("*.json")) if p.is_dir() else [p])
@@ -73,7 +73,7 @@ def by_workload(rows: Sequence[Row]) -> dict[Workload, Times]:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The milliseconds in Markdown, a line for each workload and direction."""
+    """The milliseconds as Markdown, a line for each workload and direction."""
     libraries = list(dict.fromkeys(row["library"] for row in rows))
     heads = ["cell, B x T x D x H", "type", "direction", *libraries]
     lines = [f"| {' | '.join(heads)} |", f"| {' | '.join('---' for _ in heads)} |"]
@@ -106,7 +106,7 @@ def evidence(path: Path, result: dict[str, Any]) -> list[str]:
         names = [
             name
             for name in dict.fromkeys(name for name, _ in times)
-            # XLA's flags, and CUDA graphs with them, are not `auto`'s to set.
+            # `auto` cannot set XLA's flags, which CUDA graphs need.
             if name.startswith(JAXTEXT) and not name.endswith(GRAPHS)
             if name != JAXTEXT + "auto" and beats_scan(times, name)
         ]

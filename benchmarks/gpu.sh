@@ -1,43 +1,43 @@
 #!/bin/sh
-# All that a machine with an NVIDIA GPU can tell, in one command and seven minutes.
+# Measures everything that needs an NVIDIA GPU, in one command and seven minutes.
 #
-#     benchmarks/gpu.sh OUT                        all of it
-#     benchmarks/gpu.sh --dry OUT                  the same, tiny, on any machine
+#     benchmarks/gpu.sh OUT                        all parts
+#     benchmarks/gpu.sh --dry OUT                  the same with tiny sizes, on any machine
 #     benchmarks/gpu.sh --parts errors,speed-bfloat16 OUT
 #     BACKENDS=cudnn PYTHON=.venv/bin/python benchmarks/gpu.sh OUT
 #
-# The parts, those worth most first, with the seconds that they should take on an H100
-# with 16 cores (estimates: no GPU has run it yet):
+# The parts, the most important first, with the seconds that they should take on an H100
+# with 16 cores (estimates: it has not run on a GPU yet):
 #
 #     machine          10  versions, hardware, the driver
-#     errors           75  each backend against the scan in float64, and the clauses of
-#                          the contract, in float32 (with TF32 and without) and bfloat16
-#     resume           55  a run that is killed and goes on ends with the same bits; beside
-#                          errors, for neither is timed
+#     errors           75  each backend compared with the scan in float64, and the clauses
+#                          of the contract, in float32 (with TF32 and without) and bfloat16
+#     resume           55  a run that is killed and resumed ends with the same bits; it runs
+#                          beside errors, because neither is timed
 #     speed-bfloat16   90  LSTM and GRU by each backend, with CUDA graphs and without,
 #                          beside torch's cuDNN and Flax
 #     speed-float32    75  the same in float32, with TF32 in the products
 #     resets           30  two shapes with resets within the sequences, beside TorchRL
 #     training        100  char_gen.py by each backend, 20 s each, beside torch's cuDNN
-#     sampling         12  texts written, one and 256 side by side
+#     sampling         12  sampling of one text, and of 256 texts together
 #     profile          10  the operations of ten training steps
 #     memory           28  the largest batch that fits, with remat and without
 #
-# A part that fails, or takes longer than its limit, stops no other, and after BUDGET
-# seconds nothing is begun any more. What each finds is at once in OUT.parts: NAME.json,
-# its output and its log. OUT has three files: the times, and what `auto` could go by
-# (table.md), the summary (summary.txt) and everything in one archive (results.tar.gz).
-# The table is made last, of all that is there, and is a line of the summary too.
+# A part that fails, or exceeds its time limit, does not stop the others. After BUDGET
+# seconds no further part starts. OUT.parts has the results of each part as soon as they
+# exist: NAME.json, its output and its log. OUT has three files: the times and the rows
+# for jaxtext/evidence.py (table.md), the summary (summary.txt), and everything in one
+# archive (results.tar.gz). The table is made last, from all parts in OUT.parts. It has a
+# line in the summary too.
 #
-# The same OUT again: what an earlier run found is replaced for the parts that are
-# wanted, and kept for the others, with their lines in the summary. Each line says which
-# jaxtext it is of.
+# A second run with the same OUT replaces the parts that it runs, and keeps the others
+# with their lines in the summary. Each line has the commit of jaxtext that it is from.
 #
-# For trials: FAIL="errors speed-float32" makes these parts fail, and HANG="training"
-# makes them hang, until a limit of two seconds.
+# To try it: FAIL="errors speed-float32" makes these parts fail, and HANG="training" makes
+# this part hang until a limit of two seconds.
 #
-# Exit status: 0 all well; 1 a part of this run failed; 2 a wrong command line; 130
-# stopped by Ctrl-C or SIGTERM, and then nothing goes on.
+# Exit status: 0 all parts succeeded; 1 a part of this run failed; 2 a wrong command line;
+# 130 stopped by Ctrl-C or SIGTERM, with nothing left running.
 set -u
 
 parts="machine errors resume speed-bfloat16 speed-float32 resets training sampling
@@ -70,31 +70,31 @@ if [ $# -ne 1 ] || [ "${1#-}" != "$1" ]; then
     exit 2
 fi
 
-# The kernels to measure, beside scan and fused; one that is not known is left out.
+# The kernels to measure, beside scan and fused. Unknown ones are left out.
 backends=${BACKENDS-mosaic_gpu cudnn}
-cudnn="" # if it is among them
+cudnn="" # "cudnn" if it is among them
 case " $backends " in *" cudnn "*) cudnn=cudnn ;; esac
 here=$(cd "$(dirname "$0")" && pwd)
 python=${PYTHON:-python3}
 mkdir -p "$1" && out=$(CDPATH="" cd "$1" && pwd) && mkdir -p "$out.parts" || exit 2
 kept=$out.parts
 for name in $wanted table; do rm -rf "$kept/$name".*; done
-[ -z "$dry" ] || BUDGET=${BUDGET:-900} # where other work may go on beside it
+[ -z "$dry" ] || BUDGET=${BUDGET:-900} # the machine may be shared
 deadline=$(($(date +%s) + ${BUDGET:-420}))
 
 export PYTHONPATH="$here/..${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
-# JAX would take most of the memory for itself, and several processes are beside it.
+# Several processes share the memory. By default JAX would take most of it.
 export XLA_PYTHON_CLIENT_PREALLOCATE=false
-# What the compiler has measured in one process serves the others.
+# The processes share what the compiler has measured.
 export JAX_COMPILATION_CACHE_DIR="$out.cache" JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0
-# Kernels that are interpreted wait for one another: on few threads, for ever.
+# Interpreted kernels wait for one another. On too few threads they would hang.
 [ -z "$dry" ] || export JAX_PLATFORMS=cpu NPROC=32
 
 summary=$out/summary.txt
 commit=${COMMIT-$(git -C "$here" describe --always --dirty 2>/dev/null)}
 
-summarize() { # the lines of all parts, in their order
-    rm -f "$summary.$name.tmp" # what a run that was killed may have left
+summarize() { # writes the lines of all parts, in their order
+    rm -f "$summary.$name.tmp" # a killed run may have left it
     {
         echo "jaxtext ${commit:-unknown}, backends: $backends"
         printf '%-16s %-12s %7s  %-21s %s\n' part status seconds file jaxtext
@@ -105,8 +105,8 @@ summarize() { # the lines of all parts, in their order
     mv "$summary.$name.tmp" "$summary"
 }
 
-# What runs is in process groups of `timeout`, which hear nothing of a Ctrl-C. What runs
-# beside them is a shell of its own, which hears of SIGTERM alone.
+# The parts are in process groups of `timeout`, which do not receive a Ctrl-C. The part
+# that runs beside another is in a shell of its own, which only receives SIGTERM.
 child="" beside="" name=none
 stop() {
     trap - INT TERM
@@ -152,9 +152,9 @@ part() { # name, limit in seconds, command
     pack
 }
 
-pack() { # everything so far in one file; a broken one is never left
-    packed=$out/results.$name.tmp # two parts may pack at once
-    tar czf "$packed" -C "$kept" . 2>/dev/null # with files that grow meanwhile
+pack() { # packs everything so far into one file, which is never left broken
+    packed=$out/results.$name.tmp # two parts may pack at the same time
+    tar czf "$packed" -C "$kept" . 2>/dev/null # some files may still grow
     mv "$packed" "$out/results.tar.gz"
 }
 
@@ -168,11 +168,12 @@ speed() { # name of the part, limit, backends beside scan and fused, options
     name=$1 limit=$2
     ours=$(echo scan fused $3 | tr ' ' ',')
     shift 3
-    script "$name" "$limit" benchmarks/cells.py --alone --no-chart --limit 60 --backends "$ours" "$@"
+    script "$name" "$limit" benchmarks/cells.py --alone --no-chart --limit $answer \
+        --backends "$ours" "$@"
 }
 
 if [ -z "$dry" ]; then
-    quick=$backends corpus=stdlib
+    quick=$backends corpus=stdlib answer=60
     errors="--backends $backends"
     resume="--limit 40"
     shapes="--shapes 16x1024x768,64x512x512,128x256x256,16x256x128"
@@ -180,7 +181,7 @@ if [ -z "$dry" ]; then
     peers="--libraries flax-linen,flax-linen-optimized,torch"
     graphs="--graphs jaxtext-scan,jaxtext-fused,flax-linen"
     resets="--shapes 128x128x256,64x512x512 --libraries torchrl --graphs jaxtext-fused"
-    training="--seconds 20 --total 105" # the last ways only if the first are left out
+    training="--seconds 20 --total 105" # the last ways run if others are left out
     ways=""
     for name in $backends torch; do ways="$ways $name/bfloat16"; done
     for name in $cudnn torch; do ways="$ways $name/float32"; done
@@ -189,8 +190,8 @@ if [ -z "$dry" ]; then
     memory="--hidden 512 --seq-len 1024"
     profiled="--preset shakespeare --characters 1000000"
 else
-    # Without our kernels, which take minutes where they are interpreted.
-    quick=$cudnn corpus=$here/README.md
+    # Without our kernels, which take minutes in the interpreter.
+    quick=$cudnn corpus=$here/README.md answer=150
     errors="--backends $backends --cells lstm --modes float32/highest --shapes 2x3x4x8
         --hidden 8 --clauses nan_in_padding_never_leaks --at-once 2 --limit 60"
     resume="--hidden 16 --steps 60 --save-steps 10 --limit 60"
@@ -209,7 +210,7 @@ fi
 
 part machine 20 sh -c 'nvidia-smi; "$1" "$2" >"$3.tmp" && mv "$3.tmp" "$3"' \
     sh "$python" "$here/machine.py" "$kept/machine.json"
-# These two are not timed, and go side by side where there are cores for it.
+# These two are not timed. They run at the same time if there are cores for it.
 {
     trap stop TERM
     script errors 90 tools/gpu_errors.py $errors
@@ -229,7 +230,7 @@ script profile 30 benchmarks/step_profile.py --trace "$kept/profile.trace" \
 export XLA_PYTHON_CLIENT_MEM_FRACTION=0.95
 script memory 60 benchmarks/largest_batch.py $memory
 
-# It takes seconds, whatever time is left.
+# The table takes seconds. It is made even if no time is left.
 deadline=$(($(date +%s) + 60))
 part table 30 "$python" "$here/fastest.py" "$kept"
 cp "$kept/table.out" "$out/table.md"

@@ -1,23 +1,23 @@
 #!/bin/sh
-# The packages that gpu.sh needs and a lent machine lacks, as wheels to carry there.
+# Downloads the packages that gpu.sh needs and a machine without a network lacks.
 #
 #     benchmarks/gpu_wheels.sh LIST
 #
-# LIST is a text that names the packages on the machine: the output of `pip list`, or a
-# page with a line "Packages: absl-py, ...". The machine has Python 3.12 on x86-64 and no
-# network. What jaxtext and its scripts need beyond the list goes to .whl/, which git is
-# told to ignore, one version of each. The last lines say what to run there.
+# LIST is a text file with the packages on the machine: the output of `pip list`, or a
+# page with a line "Packages: absl-py, ...". The machine must have Python 3.12 on x86-64.
+# Wheels of the other packages that jaxtext and its scripts need go to .whl/, one version
+# of each. Git ignores this directory. The last lines are the command to run there.
 set -eu
 
 list=${1:?expected a text that names the packages on the machine}
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
-most=60 # MB that may travel: files of the checkout and wheels
+most=60 # MB, the limit for the files of the checkout and the wheels together
 
-# Requirements of jaxtext and of the extra `experiments`, but the large ones, which any
-# such machine has to have.
+# The requirements of jaxtext and of its extra `experiments`. Large ones such as JAX are
+# left out: the machine must have them.
 needed="filelock lazy-loader matplotlib optax orbax-checkpoint flax platformdirs rich tyro"
-# Taken along all the same: they are tiny, and an old one would not do.
+# Always downloaded: they are tiny, and an old version would not work.
 always="lazy-loader filelock"
 
 there=$(
@@ -37,12 +37,12 @@ for n in 1 2010 2014 _2_17 _2_24 _2_27 _2_28 _2_31 _2_34; do
 done
 for_it="--only-binary=:all: --python-version 3.12 --implementation cp $platforms"
 
-# Compared with, and taken without what they need: torch is there, or nothing is.
+# To compare with, without their requirements. They need torch on the machine.
 peers="torchrl tensordict<0.15 pyvers hoptorch cloudpickle"
 
 missing=$always
 for name in $needed; do has "$name" || missing="$missing $name"; done
-# With all that these need, of which the machine has some.
+# With their requirements, some of which the machine has.
 all=$("$python" -m pip install --quiet --dry-run --ignore-installed --target .whl \
     $for_it --report - $missing | "$python" -c '
 import json, sys
@@ -64,11 +64,11 @@ bytes=$({ git ls-files -z --cached --others --exclude-standard; find .whl -type 
 megabytes=$(((bytes + 999999) / 1000000))
 ls -l .whl
 if [ "$megabytes" -gt "$most" ]; then
-    echo "error: $megabytes MB would travel, more than $most" >&2
+    echo "error: checkout and wheels have $megabytes MB, more than $most" >&2
     exit 1
 fi
 commit=$(git describe --always --dirty)
-echo "$megabytes MB travel. What to run, with .whl carried along and 520 seconds:"
+echo "Checkout and wheels have $megabytes MB. Carry .whl along, and run within 520 seconds:"
 cat <<END
 
 carry: [".whl"]   timeout_s: 520   command:

@@ -1,4 +1,4 @@
-"""Versions and hardware of this machine, as every result has them.
+"""Prints the versions and the hardware of this machine, as every result has them.
 
     python benchmarks/machine.py
 

@@ -1,6 +1,6 @@
 """Makes docs/tutorial.ipynb out of docs/tutorial.md, which is the only source.
 
-    python docs/notebook.py
+    make notebook
 
 Blocks of Python become cells, and what the page shows as their output becomes the
 output of the cell. Everything else stays text. This is not done by jupytext because it

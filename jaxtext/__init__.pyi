@@ -27,58 +27,67 @@ from .cells import (
     projected_lstm,
     rnn,
 )
-from .compose import bidirectional, dropout, residual, stack
+from .compose import bidirectional, residual, stack, with_step
+from .dropout import dropout, variational_dropout
 from .model import LanguageModel
 from .noise import (
     recurrent_dropout,
-    variational_dropout,
     weight_drop,
     zoneout,
 )
-from .types import Backend, BackendName, Cell, Masks, Noise, Target
+from .types import Backend, BackendName, Cell, Masks, Noise, Snapshot, Target
 from .unroll import explain_backend, unroll
 
-__all__ = [
-    "Backend",
-    "BackendName",
-    "Cell",
-    "LSTMState",
-    "LanguageModel",
-    "Masks",
-    "Noise",
-    "Target",
-    "bidirectional",
-    "coupled_lstm",
-    "dispatch",
-    "dropout",
-    "errors",
-    "explain_backend",
-    "generation",
-    "gru",
-    "interop",
-    "layer_norm_gru",
-    "layer_norm_lstm",
-    "layer_norm_rnn",
+__all__ = [  # noqa: RUF022 (grouped by kind)
+    # Cells.
+    "rnn",
     "lstm",
-    "min_gru",
-    "min_lstm",
-    "minimal_gated_unit",
-    "mogrifier",
+    "LSTMState",
+    "gru",
+    "layer_norm_rnn",
+    "layer_norm_lstm",
+    "layer_norm_gru",
+    "coupled_lstm",
     "peephole_lstm",
     "projected_lstm",
-    "recurrent_dropout",
-    "residual",
-    "rnn",
-    "runs",
+    "minimal_gated_unit",
+    "min_gru",
+    "min_lstm",
+    # Cells made of cells.
     "stack",
+    "residual",
+    "bidirectional",
+    "mogrifier",
+    "with_step",
+    # Noise.
+    "dropout",
+    "variational_dropout",
+    "recurrent_dropout",
+    "zoneout",
+    "weight_drop",
+    # Over time.
+    "unroll",
+    "explain_backend",
+    # The model.
+    "LanguageModel",
+    # What a cell is.
+    "Cell",
+    "Noise",
+    "Masks",
+    "Snapshot",
+    "Backend",
+    "BackendName",
+    "Target",
+    # Packages and modules.
     "text",
     "training",
+    "runs",
+    "generation",
+    "interop",
     "types",
-    "unroll",
-    "variational_dropout",
+    "errors",
+    "dispatch",
     "versions",
-    "weight_drop",
-    "zoneout",
 ]
 
 __version__: str

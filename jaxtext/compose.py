@@ -1,14 +1,18 @@
-"""Cells made of cells: stacks, residual connections, both directions, dropout."""
+"""Cells made of cells: stacks, residual connections, both directions, other steps."""
 
+from collections.abc import Callable
 from functools import partial
+from typing import Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
 
 from jaxtext.constructor import constructor
+from jaxtext.errors import InputError
+from jaxtext.kernels.masks import kept
 from jaxtext.parameters import in_a_row, joined, numbered, parts_of
-from jaxtext.quantities import fraction
-from jaxtext.types import Cell, Noise
+from jaxtext.quantities import shown
+from jaxtext.types import Array, Cell, Noise, Step
 from jaxtext.unroll import unroll
 from jaxtext.walk import backwards
 
@@ -104,6 +108,9 @@ def stack(*cells: Cell) -> Cell:
 
         return through(run, params, state, xs, noise)
 
+    # Layers such as dropout pass on the width of the one below.
+    known = (cell.output_size for cell in cells)
+    width = next((size for size in reversed(list(known)) if size is not None), None)
     whole_only, embed_first = any(cell.step is None for cell in cells), cells[0].embed
 
     def embed(params, vectors):
@@ -117,16 +124,30 @@ def stack(*cells: Cell) -> Cell:
         noise,
         sequence,
         embed=embed_first and embed,
+        output_size=width,
+        state_size=_all_known([cell.state_size for cell in cells]),
     )
 
 
+Merge: TypeAlias = (
+    Literal["concatenate", "sum", "mean"] | Callable[[Array, Array], Array]
+)
+_MERGES: dict[str, Callable[[Array, Array], Array]] = {
+    "concatenate": lambda a, b: jnp.concatenate([a, b], axis=-1),
+    "sum": lambda a, b: a + b,
+    "mean": lambda a, b: (a + b) / 2,
+}
+
+
 @constructor
-def bidirectional(forward: Cell, backward: Cell | None = None) -> Cell:
-    """Reads a sequence in both directions, and puts the two outputs side by side.
+def bidirectional(
+    forward: Cell, backward: Cell | None = None, *, merge: Merge = "concatenate"
+) -> Cell:
+    """Reads a sequence in both directions, and merges the two outputs.
 
     ::
 
-        y_t = [forward(x_1 … x_t); backward(x_T … x_t)]
+        y_t = merge(forward(x_1 … x_t), backward(x_T … x_t))
 
     Its output at a step depends on what comes after it, so it has no single step: it
     encodes whole sequences, and cannot generate. Resets cut both directions at the
@@ -137,13 +158,17 @@ def bidirectional(forward: Cell, backward: Cell | None = None) -> Cell:
       forward: The cell that reads from the first step to the last.
       backward: The cell that reads from the last to the first. Default: another
         `forward`, with parameters of its own.
+      merge: How the outputs of the two become one: ``"concatenate"`` puts them side by
+        side, ``"sum"`` and ``"mean"`` want them equally wide. A function gets both,
+        ``[T, B, H]`` each, and returns ``[T, B, …]``.
 
     Returns:
-      A cell without ``step`` whose state is a pair and whose output is as wide as both
-      together. Its parameters are a dict, ``forward`` and ``backward``.
+      A cell without ``step`` whose state is a pair. Its parameters are a dict,
+      ``forward`` and ``backward``.
 
     Raises:
-      ValueError: On use, if the parameters are not such a dict.
+      ValueError: If `merge` is none of these, or wants outputs of equal width and they
+        differ; on use, if the parameters are not such a dict.
 
     Example:
       >>> import jaxtext as jt
@@ -159,6 +184,19 @@ def bidirectional(forward: Cell, backward: Cell | None = None) -> Cell:
     """
     both = (forward, forward if backward is None else backward)
     names = "forward", "backward"
+    if isinstance(merge, str) and merge not in _MERGES:
+        known = ", ".join(map(repr, _MERGES))
+        raise InputError(f"merge: expected {known} or a function, got {shown(merge)}")
+    a, b = (cell.output_size for cell in both)
+    width = None
+    if isinstance(merge, str) and a is not None and b is not None:
+        width = a + b if merge == "concatenate" else a
+        if merge != "concatenate" and a != b:
+            raise InputError(
+                f"merge: {merge!r} expects cells with outputs of equal width, got {a} "
+                f"and {b}"
+            )
+    merged = _MERGES[merge] if isinstance(merge, str) else merge
 
     def init(key, input_size):
         keys = jax.random.split(key)
@@ -192,9 +230,19 @@ def bidirectional(forward: Cell, backward: Cell | None = None) -> Cell:
             new, ys = run(cell, cell_params, cell_state, xs, masks, Noise(*cell_noise))
             after.append(new)
             outputs.append(ys)
-        return tuple(after), jnp.concatenate(outputs, axis=-1)
+        ys = merged(*outputs)
+        # Of two outputs of zero, a function need not make zero.
+        return tuple(after), ys if isinstance(merge, str) else kept(masks.valid, ys)
 
-    return Cell(init, initial_state, None, noise, sequence)
+    return Cell(
+        init,
+        initial_state,
+        None,
+        noise,
+        sequence,
+        output_size=width,
+        state_size=_all_known([cell.state_size for cell in both]),
+    )
 
 
 @constructor
@@ -241,84 +289,66 @@ def residual(cell: Cell) -> Cell:
         state, ys = walk(cell, params, state, xs, masks, noise)
         return state, add(xs, ys)
 
-    return Cell(cell.init, cell.initial_state, one_step and step, cell.noise, sequence)
+    return cell._replace(
+        step=one_step and step, sequence=sequence, backends=(), embed=None, gates=None
+    )
 
 
 @constructor
-def dropout(rate: float) -> Cell:
-    """Sets each input to zero with probability `rate`, and scales up the others.
+def with_step(cell: Cell, step: Step) -> Cell:
+    """The same cell with another step.
 
-    ::
-
-        y_t = x_t ⊙ m_t / (1 - rate)        m_t ~ Bernoulli(1 - rate)
-
-    A cell without parameters or state, so that it takes its place in a `stack`. It is
-    random only in an `unroll` that is given a key; without one, and in a step by
-    itself, it passes its input on.
+    The new step is the only one that knows what it does. So everything that goes by
+    the old one is cleared: backends, the way over a whole sequence, ``embed``,
+    ``gates`` and ``output_size``. Parameters, state and noise stay those of `cell`.
+    ``cell._replace(step=step)`` would keep the backends, which compute the old step.
 
     Args:
-      rate: Probability in ``[0, 1)``.
+      cell: Any cell.
+      step: ``(params, state, x, noise=None) -> (state, y)``.
 
     Returns:
-      A cell. It takes floating-point inputs alone: a symbol has no units to drop.
-
-    Raises:
-      ValueError: If `rate` is out of range; on first use, if the input is symbols.
+      A cell that goes over a sequence by `step` alone.
 
     Example:
       >>> import jaxtext as jt
-      >>> cell = jt.dropout(0.5)
-      >>> _, ys = jt.unroll(cell, {}, (), jnp.ones((1, 4)), key=jax.random.key(0))
-      >>> sorted(set(ys.ravel().tolist())) in ([0.0, 2.0], [0.0], [2.0])
+      >>> cell = jt.gru(4)
+      >>> def clipped(params, state, x, noise=None):
+      ...     state, y = cell.step(params, state, x, noise)
+      ...     return jnp.clip(state, -0.5, 0.5), y
+      >>> params = cell.init(jax.random.key(0), 3)
+      >>> h, _ = jt.unroll(
+      ...     jt.with_step(cell, clipped), params, None, jnp.ones((2, 9, 3))
+      ... )
+      >>> bool((abs(h) <= 0.5).all())
       True
-
-    References:
-      Srivastava et al., "Dropout: a simple way to prevent neural networks from
-      overfitting", 2014. Between layers only: Zaremba, Sutskever and Vinyals,
-      "Recurrent neural network regularization", 2014.
     """
-    rate = fraction("rate", rate)
-
-    def init(key, input_size):
-        del key, input_size
-        return {}
-
-    def initial_state(batch_shape):
-        del batch_shape
-        return ()
-
-    def noise(key, input_size, length):
-        keep = jax.random.bernoulli(key, 1 - rate, (length, input_size))
-        return Noise(per_step=keep)
-
-    def step(params, state, x, noise=None):
-        del params
-        if jnp.issubdtype(x.dtype, jnp.integer):
-            raise ValueError(
-                "dropout expects vectors, got symbols: put it above the first layer"
-            )
-        if noise is None or noise.per_step is None:
-            return state, x
-        return state, jnp.where(noise.per_step, x / (1 - rate), 0)
-
-    def sequence(walk, params, state, xs, masks, noise):
-        del walk, masks  # nothing is carried, and the padding of xs is zero already
-        return step(params, state, xs, noise)
-
-    return Cell(init, initial_state, step, noise, sequence)
+    return cell._replace(
+        step=step, sequence=None, backends=(), embed=None, gates=None, output_size=None
+    )
 
 
 def output_size(cell: Cell, input_size: int) -> int:
     """Width ``H`` of a cell's output for an input of width ``D``, without running it.
 
+    It is ``cell.output_size``, or found by tracing where the cell does not say.
+
     Example:
       >>> import jaxtext as jt
       >>> output_size(jt.stack(jt.lstm(8), jt.gru(5)), 3)
       5
+      >>> output_size(jt.dropout(0.5), 3)
+      3
     """
+    if cell.output_size is not None:
+        return cell.output_size
 
     def one_step():
         params, state = cell.init(jax.random.key(0), input_size), cell.initial_state(())
         return unroll(cell, params, state, jnp.zeros((1, input_size)))[1]
 
     return jax.eval_shape(one_step).shape[-1]
+
+
+def _all_known(sizes):
+    return None if any(size is None for size in sizes) else tuple(sizes)

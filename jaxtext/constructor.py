@@ -4,15 +4,18 @@ import inspect
 import threading
 from collections.abc import Callable
 from functools import lru_cache, partial, wraps
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from jaxtext.checks import array, floating, inputs, shape
+from jaxtext.errors import InputError
 from jaxtext.expected import a_cell, fitted_params, fitted_state
 from jaxtext.kernels.products import is_symbols
 from jaxtext.keys import typed_key
-from jaxtext.quantities import count, fraction
+from jaxtext.quantities import count, fraction, shown
 from jaxtext.types import Cell
 
 Make = TypeVar("Make", bound=Callable[..., Cell])
@@ -34,6 +37,12 @@ def _flag(name, value):
     return bool(value)
 
 
+def _function(name, value):
+    if not callable(value):
+        raise InputError(f"{name}: expected a function, got {shown(value)}")
+    return jnp.tanh if value in (jax.nn.tanh, jax.lax.tanh) else value
+
+
 def _or_none(check):
     return lambda name, value: None if value is None else check(name, value)
 
@@ -48,6 +57,12 @@ _NORMAL = {
     "param_dtype": floating,
     "rate": _rates,
     "reset_after": _flag,
+    "use_bias": _flag,
+    "activation": _function,
+    "kernel_init": _function,
+    "recurrent_kernel_init": _function,
+    "bias_init": _or_none(_function),
+    "step": _function,
     "cell": a_cell,
     "cells": _cells,
     "forward": a_cell,
@@ -58,44 +73,84 @@ _NORMAL = {
 def constructor(make: Make) -> Make:
     """Marks a function that makes cells.
 
-    Equal arguments give the very same cell, of the last 512, so that what JAX has
-    compiled for it serves for one that is made later. Sizes and types are checked, and
-    each function of the cell checks its own arguments: its step takes the same states
-    as `jaxtext.unroll` does.
+    Equal arguments give the very same cell, of the last 512 made. So cells of equal
+    configuration are equal and have equal hashes, and a cell that is a static argument
+    of ``jax.jit`` is not compiled for again. Sizes and types are checked. Each function
+    of the cell checks its own arguments too: its step takes the same states as
+    `jaxtext.unroll` does. The cell's ``repr`` is the call that makes it.
 
     Example:
       >>> import jaxtext as jt
       >>> jt.stack(jt.lstm(8), jt.gru(8)) == jt.stack(jt.lstm(8), jt.gru(hidden=8))
       True
+      >>> jt.stack([jt.lstm(8, dtype="bfloat16"), jt.dropout(0.5)])
+      jt.stack(jt.lstm(8, dtype=jnp.bfloat16), jt.dropout(0.5))
     """
     signature = inspect.signature(make)
 
-    def checked(*args, **kwargs):
-        return _checked(make(*args, **kwargs))
+    def made(structure, *leaves):
+        args, kwargs = jax.tree.unflatten(structure, leaves)
+        cell = _checked(make(*args, **kwargs))
+        return cell._replace(source=_source(make, signature.bind(*args, **kwargs)))
 
     lock = threading.RLock()
-    known = lru_cache(maxsize=512, typed=True)(checked)
+    known = lru_cache(maxsize=512, typed=True)(made)
 
     @wraps(make)
     def normalised(*args, **kwargs):
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
         for name, value in bound.arguments.items():
-            if name in _NORMAL:
-                bound.arguments[name] = _NORMAL[name](name, value)
-        args, kwargs = bound.args, bound.kwargs
+            bound.arguments[name] = _normal(name, value)
+        # Rates may be in a structure that has no hash, such as a dict.
+        leaves, structure = jax.tree.flatten((bound.args, bound.kwargs))
         try:
-            hash((args, *kwargs.values()))
-        except TypeError:  # such as an array
-            return checked(*args, **kwargs)
+            hash((structure, *leaves))
+        except TypeError:  # such as a function that holds an array
+            return made(structure, *leaves)
         with lock:  # or two threads would make two cells
-            return known(*args, **kwargs)
+            return known(structure, *leaves)
 
     return cast(Make, normalised)
 
 
+def _source(make, bound) -> str:
+    """The call that makes a cell, without arguments that have their default."""
+    words = []
+    for name, value in bound.arguments.items():
+        parameter = bound.signature.parameters[name]
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            words += map(_written, value)
+        elif parameter.default is parameter.empty:
+            words.append(_written(value))
+        elif _normal(name, parameter.default) != value:
+            words.append(f"{name}={_written(value)}")
+    return f"jt.{make.__name__}({', '.join(words)})"
+
+
+def _written(value: Any) -> str:
+    """A value as one would write it in a call."""
+    fields = getattr(value, "_fields", None)
+    if fields is not None and not isinstance(value, Cell):
+        parts = zip(fields, value, strict=True)
+        inside = ", ".join(f"{name}={_written(part)}" for name, part in parts)
+        return f"jt.{type(value).__name__}({inside})"
+    if isinstance(value, np.dtype):
+        return f"jnp.{value.name}"
+    name = getattr(value, "__name__", None)
+    for where, module in (("jnp", jnp), ("jax.nn", jax.nn)):
+        if name and getattr(module, name, None) is value:
+            return f"{where}.{name}"
+    return name or repr(value)
+
+
+def _normal(name: str, value: Any) -> Any:
+    """An argument as it is compared with others: checked, and of one type."""
+    return _NORMAL[name](name, value) if name in _NORMAL else value
+
+
 def _checked(cell: Cell) -> Cell:
-    """The cell, whose functions look at their arguments first."""
+    """The cell, its functions checking their arguments first."""
     init, initial_state = cell.init, cell.initial_state
 
     @wraps(init)
@@ -110,6 +165,7 @@ def _checked(cell: Cell) -> Cell:
         init=checked_init,
         initial_state=checked_initial_state,
         step=None if cell.step is None else _checked_step(cell, cell.step),
+        gates=None if cell.gates is None else _checked_step(cell, cell.gates),
         embed=None if cell.embed is None else _checked_embed(cell, cell.embed),
     )
 

@@ -58,12 +58,12 @@ def choose(
       state: Its state.
       xs: Its inputs, time-major.
       masks: What happens around each step.
-      backend: A backend's name, ``"scan"`` or ``"auto"``. A cell that does not know
-        the name goes step by step.
+      backend: A backend's name, ``"scan"`` or ``"auto"``.
       target: The device. Default: the one that the program is for.
 
     Raises:
-      InputError: If the backend asked for by name cannot do it, saying what it lacks.
+      InputError: If the cell does not have the backend asked for by name, or if that
+        backend cannot do it, saying what is missing.
     """
     target = current_target() if target is None else target
     known = {other.name: other for other in cell.backends}
@@ -77,9 +77,7 @@ def choose(
     if backend == STEP_BY_STEP:
         return Choice(None, "scan: asked for")
     if backend != "auto":
-        if backend not in known:
-            return Choice(None, f"scan: the cell has no backend {backend!r}")
-        lack = lacking(backend)
+        lack = lacking(backend) if backend in known else f"{cell} has no such backend"
         if lack is not None:
             raise InputError(
                 f"backend {backend!r} cannot do this on {target.kind}: {lack}; use "

@@ -1,4 +1,4 @@
-"""Noise that regularises recurrence: on input, hidden state, memory and weights.
+"""Noise that regularises recurrence: on hidden state, memory and weights.
 
 Like `jaxtext.dropout`, what is a cell here draws its noise in an `unroll` that is given
 a key, sequence by sequence, and is deterministic without one.
@@ -12,71 +12,6 @@ from jaxtext.constructor import constructor
 from jaxtext.keys import typed_key
 from jaxtext.quantities import fraction
 from jaxtext.types import Cell, Key, Noise, Params, State
-
-
-@constructor
-def variational_dropout(rate: float) -> Cell:
-    """Dropout with one mask for all steps of a sequence.
-
-    ::
-
-        y_t = x_t ⊙ m / (1 - rate)        m ~ Bernoulli(1 - rate), once a sequence
-
-    A unit that is dropped is so from the first step to the last, and not just hidden
-    until the next one says the same again. As `jaxtext.dropout`, a cell without
-    parameters or state, for use between the layers of a `stack`. What is one sequence
-    is one call of `unroll`: `resets` within it draw no new mask.
-
-    Args:
-      rate: Probability in ``[0, 1)`` that a unit is dropped.
-
-    Returns:
-      A cell. It takes floating-point inputs alone: a symbol has no units to drop.
-
-    Raises:
-      ValueError: If `rate` is out of range; on first use, if the input is symbols.
-
-    Example:
-      >>> import jaxtext as jt
-      >>> cell = jt.variational_dropout(0.5)
-      >>> _, ys = jt.unroll(cell, {}, (), jnp.ones((9, 4)), key=jax.random.key(0))
-      >>> bool((ys == ys[0]).all()), set(ys[0].tolist()) <= {0.0, 2.0}
-      (True, True)
-
-    References:
-      Gal and Ghahramani, "A theoretically grounded application of dropout in recurrent
-      neural networks", 2016.
-    """
-    rate = fraction("rate", rate)
-
-    def init(key, input_size):
-        del key, input_size
-        return {}
-
-    def initial_state(batch_shape):
-        del batch_shape
-        return ()
-
-    def noise(key, input_size, length):
-        del length
-        return Noise(per_sequence=jax.random.bernoulli(key, 1 - rate, (input_size,)))
-
-    def step(params, state, x, noise=None):
-        del params
-        if jnp.issubdtype(x.dtype, jnp.integer):
-            raise ValueError(
-                "variational_dropout expects vectors, got symbols: put it above the "
-                "first layer"
-            )
-        if noise is None or noise.per_sequence is None:
-            return state, x
-        return state, jnp.where(noise.per_sequence, x / (1 - rate), 0)
-
-    def sequence(walk, params, state, xs, masks, noise):
-        del walk, masks  # nothing is carried, and the padding of xs is zero already
-        return step(params, state, xs, noise)
-
-    return Cell(init, initial_state, step, noise, sequence)
 
 
 @constructor
@@ -130,15 +65,26 @@ def recurrent_dropout(cell: Cell, rate: float) -> Cell:
         inner = _draw(cell, inner_key, input_size, length)
         return Noise((keep, inner.per_sequence), inner.per_step)
 
-    def step(params, state, x, noise=None):
+    def dropped(state, noise):
+        """What the cell gets: the state with its mask, and noise of its own."""
         if noise is None or noise.per_sequence is None:
-            return inner_step(params, state, x)
+            return state, Noise()
         keep, inner = noise.per_sequence
         h = jnp.where(keep, state.h / (1 - rate), 0)
-        noise = Noise(inner, noise.per_step)
-        return inner_step(params, state._replace(h=h), x, noise)
+        return state._replace(h=h), Noise(inner, noise.per_step)
 
-    return Cell(cell.init, cell.initial_state, step, noise, embed=cell.embed)
+    def step(params, state, x, noise=None):
+        state, noise = dropped(state, noise)
+        return inner_step(params, state, x, noise)
+
+    def gates(params, state, x, noise=None):
+        assert cell.gates is not None  # or this one does not name them either
+        state, noise = dropped(state, noise)
+        return cell.gates(params, state, x, noise)
+
+    return cell._replace(
+        step=step, noise=noise, backends=(), gates=cell.gates and gates
+    )
 
 
 @constructor
@@ -205,11 +151,19 @@ def zoneout(cell: Cell, rate: float | State) -> Cell:
         inner = _draw(cell, inner_key, input_size, length)
         return Noise(inner.per_sequence, (keep, inner.per_step))
 
+    def apart(noise):
+        """Which units are kept, if that is drawn, and the noise of the cell itself."""
+        if noise is None or noise.per_step is None:
+            return None, Noise()
+        keep, per_step = noise.per_step
+        return keep, Noise(noise.per_sequence, per_step)
+
+    def gates(params, state, x, noise=None):
+        assert cell.gates is not None  # or this one does not name them either
+        return cell.gates(params, state, x, apart(noise)[1])
+
     def step(params, state, x, noise=None):
-        keep, inner = None, Noise()
-        if noise is not None and noise.per_step is not None:
-            keep, per_step = noise.per_step
-            inner = Noise(noise.per_sequence, per_step)
+        keep, inner = apart(noise)
         after, y = inner_step(params, state, x, inner)
         if keep is None:
             state = jax.tree.map(
@@ -219,7 +173,9 @@ def zoneout(cell: Cell, rate: float | State) -> Cell:
             state = jax.tree.map(jnp.where, keep, state, after)
         return state, getattr(state, "h", state).astype(y.dtype)
 
-    return Cell(cell.init, cell.initial_state, step, noise, embed=cell.embed)
+    return cell._replace(
+        step=step, noise=noise, backends=(), gates=cell.gates and gates
+    )
 
 
 def weight_drop(params: Params, rate: float, key: Key | None) -> Params:

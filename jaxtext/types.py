@@ -15,7 +15,7 @@ In equations, ``x_t`` is the input at step ``t``, ``h_tm1`` the hidden state one
 before it, ``σ`` the logistic sigmoid and ``⊙`` the elementwise product.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import jax
@@ -27,6 +27,7 @@ DType: TypeAlias = jax.typing.DTypeLike
 Device: TypeAlias = Any  # a jax.Device, which type checkers do not take for a class
 Params: TypeAlias = Any  # nested dicts of arrays, their keys strings
 State: TypeAlias = Any  # a pytree of arrays, each with the batch axes first
+Activation: TypeAlias = Callable[[Array], Array]  # elementwise
 # What `jaxtext.unroll` takes as `backend`.
 BackendName: TypeAlias = Literal[
     "auto", "scan", "fused", "mosaic", "mosaic_gpu", "cudnn", "parallel"

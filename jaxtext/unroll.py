@@ -6,17 +6,19 @@ alone.
 """
 
 import math
+from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import Any, get_args
+from typing import Any, get_args, overload
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
 from jaxtext.checks import flags, inputs, integers
-from jaxtext.dispatch import choose
+from jaxtext.dispatch import STEP_BY_STEP, Choice, choose
 from jaxtext.errors import InputError
 from jaxtext.expected import a_cell, fitted_params, fitted_state
+from jaxtext.kernels.masks import kept, select
 from jaxtext.kernels.products import is_symbols
 from jaxtext.keys import folded, of_each, typed_key
 from jaxtext.quantities import count, shown
@@ -28,10 +30,47 @@ from jaxtext.types import (
     Masks,
     Noise,
     Params,
+    Snapshot,
     State,
     Target,
 )
-from jaxtext.walk import Remat, backwards, over_time, select, step_by_step
+from jaxtext.walk import Remat, Seen, apart, backwards, over_time
+
+
+@overload
+def unroll(
+    cell: Cell,
+    params: Params,
+    state: State,
+    xs: Array,
+    *,
+    key: Key | None = None,
+    lengths: Array | None = None,
+    resets: Array | None = None,
+    reverse: bool = False,
+    time_major: bool = False,
+    backend: BackendName = "auto",
+    remat: Remat = None,
+    emit: None = None,
+) -> tuple[State, Array]: ...
+
+
+@overload
+def unroll(
+    cell: Cell,
+    params: Params,
+    state: State,
+    xs: Array,
+    *,
+    key: Key | None = None,
+    lengths: Array | None = None,
+    resets: Array | None = None,
+    reverse: bool = False,
+    time_major: bool = False,
+    backend: BackendName = "auto",
+    remat: Remat = None,
+    emit: Callable[[Snapshot], Any],
+) -> tuple[State, Any]: ...
 
 
 def unroll(
@@ -47,7 +86,8 @@ def unroll(
     time_major: bool = False,
     backend: BackendName = "auto",
     remat: Remat = None,
-) -> tuple[State, Array]:
+    emit: Callable[[Snapshot], Any] | None = None,
+) -> tuple[State, Any]:
     """Runs a cell over a sequence.
 
     ::
@@ -86,22 +126,32 @@ def unroll(
         ``"mosaic_gpu"``, by kernels for Hopper GPUs; ``"cudnn"``, by NVIDIA's own
         (`lstm`); ``"parallel"``, all steps at once (`min_gru`, `min_lstm`); or
         ``"auto"``, by the evidence for the device (`explain_backend` says which and
-        why). A cell that does not know the way asked for goes step by step. All compute
-        the same function. Forward mode (``jax.jvp``, ``jax.jacfwd``, ``jax.hessian``),
-        which hand-derived passes do not serve, needs ``"scan"``. ``"cudnn"`` and
-        ``"mosaic_gpu"`` take what ``jax.vmap`` maps over one after the other, and the
-        batch axes of `xs` at once.
-      remat: What to compute again in the backward pass rather than keep. ``None``:
-        nothing. ``"gates"``: what lies within a step; states and outputs are kept.
-        An integer ``k``: all but the state at every ``k``-th step, so that
-        activations take memory in ``T / k + k`` steps (Chen et al., "Training deep
+        why). A cell that does not have the backend asked for raises an error. All
+        compute the same function. Forward mode (``jax.jvp``, ``jax.jacfwd``,
+        ``jax.hessian``) needs ``"scan"``, since hand-derived backward passes do not
+        support it. ``"cudnn"`` and ``"mosaic_gpu"`` run what ``jax.vmap`` maps over one
+        after the other, and the batch axes of `xs` at once.
+      remat: What to compute again in the backward pass instead of keeping it.
+        ``None``: nothing. ``"gates"``: values within a step; states and outputs are
+        kept. An integer ``k``: everything but the state at every ``k``-th step, so that
+        activations take memory for ``T / k + k`` steps (Chen et al., "Training deep
         nets with sublinear memory cost", 2016); ``k`` near ``sqrt(T)`` takes least.
+      emit: What to return of each step in place of its output: a function of a
+        `Snapshot`, the state, output and gates of one step of one sequence. It is
+        mapped over time and batch and returns any pytree of arrays. A snapshot has the
+        state as the step left it, before a reset that follows. In padding, and where
+        `lengths` is 0, it has the state that is kept, an output of zero and gates of
+        zero. Under `reverse`, and in the second half of `bidirectional`, snapshots stay
+        where their inputs are. Cells then go step by step, so `backend` has to be
+        ``"auto"`` or ``"scan"``. Outside ``jax.jit``, pass the same function each time:
+        every new one is compiled for.
 
     Returns:
-      The state after the last step, and the outputs ``[B, T, H]``.
+      The state after the last step, and the outputs ``[B, T, H]``, or what `emit`
+      returns, each array with the axes ``[B, T]`` in front.
 
-    Lists will do for arrays. Outside ``jax.jit`` it is compiled once for each cell and
-    each shape of the arguments; cells that are made by equal calls are equal.
+    Lists may stand for arrays. Outside ``jax.jit`` it is compiled once for each cell
+    and each shape of the arguments; equal calls make equal cells.
 
     Raises:
       ValueError: If an argument is not what is told above, naming it, what was expected
@@ -119,29 +169,44 @@ def unroll(
       ... )
       >>> ys.shape, bool((ys[1, 1:] == 0).all()), bool((state[1] == ys[1, 0]).all())
       ((2, 3, 4), True, True)
+      >>> _, resets = jt.unroll(
+      ...     cell, params, start, ids, emit=lambda step: step.gates["r"]
+      ... )
+      >>> resets.shape
+      (2, 3, 4)
     """
     a_cell("cell", cell)
     _check_backend(cell, backend)
+    if emit is not None:
+        if backend not in ("auto", STEP_BY_STEP):
+            raise InputError(
+                f"emit: expected backend 'auto' or 'scan', got {backend!r}, which does "
+                "not give the state of every step"
+            )
+        backend = STEP_BY_STEP
     if not (remat is None or remat == "gates"):
         remat = count("remat", remat, or_else="None, 'gates'")
     operands = _operands(cell, params, state, xs, key, lengths, resets, time_major)
-    how = cell, backend, remat, bool(reverse), bool(time_major)
+    how = cell, backend, remat, bool(reverse), bool(time_major), emit
     try:
         run = _compiled(*how)
-    except TypeError:  # a cell that cannot be hashed
+    except TypeError:  # a cell without a hash
         run = _compiled.__wrapped__(*how)
     return run(*operands)
 
 
 @lru_cache(maxsize=256)
-def _compiled(cell, backend, remat, reverse, time_major):
+def _compiled(cell, backend, remat, reverse, time_major, emit):
     """What `unroll` does with its operands, compiled once for each of their shapes.
 
     The last 256 cells are kept with what was compiled for them. Within another compiled
     function this one is a call, which XLA inlines.
     """
-    walk = partial(over_time, backend=backend, remat=remat)
-    walk = partial(_walked, walk, cell, reverse=reverse, time_major=time_major)
+    choice = partial(choose, backend=backend)
+    walk = partial(over_time, choose=choice, remat=remat, watch=emit is not None)
+    walk = partial(
+        _walked, walk, cell, reverse=reverse, time_major=time_major, emit=emit
+    )
 
     def unroll(*operands):  # by this name in profiles
         return _in_any_mesh(walk, time_major, *operands)
@@ -200,17 +265,16 @@ def explain_backend(
     _check_backend(cell, backend)
     reasons = []
 
-    def noting(cell, params, state, xs, masks, noise):
-        if cell.sequence is not None:
-            return cell.sequence(noting, params, state, xs, masks, noise)
+    def noting(cell, params, state, xs, masks):
         choice = choose(cell, params, state, xs, masks, backend, target)
         reasons.append(choice.reason)
-        return step_by_step(cell, params, state, xs, masks, noise)
+        return Choice(None, "")
 
     def walk(params, state, xs, lengths, resets):
         operands = params, state, xs, None, lengths, resets
         operands = _operands(cell, *operands, time_major)
-        return _walked(noting, cell, *operands, reverse=False, time_major=time_major)
+        walk = partial(over_time, choose=noting)
+        return _walked(walk, cell, *operands, reverse=False, time_major=time_major)
 
     jax.eval_shape(walk, params, state, xs, lengths, resets)
     return reasons
@@ -268,7 +332,18 @@ def _check_shape(name, array, shape):
 
 
 def _walked(
-    walk, cell, params, state, xs, key, lengths, resets, *, reverse, time_major
+    walk,
+    cell,
+    params,
+    state,
+    xs,
+    key,
+    lengths,
+    resets,
+    *,
+    reverse,
+    time_major,
+    emit=None,
 ):
     """Takes `walk` over the sequence: masks and layout done."""
     symbols = is_symbols(xs)
@@ -285,7 +360,7 @@ def _walked(
         # The gradient through a step that is masked out is 0 times its slope, and
         # that is NaN where the padding, or the state of a sequence without any steps,
         # is not finite: no mask after it would help.
-        xs = select(valid, xs, jnp.zeros_like(xs))
+        xs = kept(valid, xs)
         state = select(lengths > 0, state, cell.initial_state(batch_shape))
         resets = None if resets is None else resets & valid
     if resets is not None:
@@ -295,9 +370,47 @@ def _walked(
     noise = _draw_noise(cell, key, 1 if symbols else xs.shape[-1], batch_shape, length)
     walk = partial(backwards, walk) if reverse else walk
     state, ys = walk(cell, params, state, xs, Masks(resets, valid), noise)
+    state, seen = apart(state)
     if lengths is not None:
         state = select(lengths > 0, state, before)
-    return state, ys if time_major else jnp.moveaxis(ys, 0, -2)
+    found = ys
+    if emit is not None:
+        states, gates = _each_step(cell, seen)
+        if lengths is not None:
+            # Of a sequence without steps, the state is the one that is given.
+            some = jnp.broadcast_to(lengths > 0, (length, *batch_shape))
+            states = select(some, states, _at_each_step(before, length))
+        each = emit
+        for _ in (length, *batch_shape):
+            each = jax.vmap(each)
+        found = each(Snapshot(states, ys, gates))
+    if not time_major:
+        axis = len(batch_shape)
+        found = jax.tree.map(lambda x: jnp.moveaxis(x, 0, axis), found)
+    return state, found
+
+
+def _each_step(cell, seen):
+    """The states and the gates of every step, by what a walk has seen."""
+    parts = jax.tree.leaves(seen, is_leaf=lambda x: x is None or isinstance(x, Seen))
+    if not all(isinstance(part, Seen) for part in parts):
+        raise InputError(
+            f"emit: the cell {cell} runs over sequences by itself and does not give "
+            "the state of every step"
+        )
+
+    def of_each(name):
+        return jax.tree.map(
+            lambda part: getattr(part, name),
+            seen,
+            is_leaf=lambda x: isinstance(x, Seen),
+        )
+
+    return of_each("states"), of_each("gates")
+
+
+def _at_each_step(state, length):
+    return jax.tree.map(lambda x: jnp.broadcast_to(x, (length, *x.shape)), state)
 
 
 def _in_any_mesh(walk, time_major, params, state, xs, key, lengths, resets):
@@ -318,7 +431,7 @@ def _in_any_mesh(walk, time_major, params, state, xs, key, lengths, resets):
     def of_state(x):
         return PartitionSpec(*batch, *jax.typeof(x).sharding.spec[len(batch) :])
 
-    out = jax.tree.map(of_state, state), PartitionSpec(*over_time, None)
+    out = jax.tree.map(of_state, state), PartitionSpec(*over_time)
     divided: Any = jax.sharding.auto_axes(walk, axes=axes, out_sharding=out)
     return divided(*operands)
 

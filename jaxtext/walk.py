@@ -5,16 +5,33 @@ All of it is time-major, and every way computes the same function.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 
-from jaxtext.dispatch import choose
-from jaxtext.types import Array, BackendName, Cell, Masks, Noise, Params, State
+from jaxtext.dispatch import Choice
+from jaxtext.kernels.masks import kept, select, stepped
+from jaxtext.types import Array, Cell, Masks, Noise, Params, State, Walk
 
 Remat: TypeAlias = int | Literal["gates"] | None
-Walk: TypeAlias = Callable[..., tuple[State, Array]]
+
+
+class Seen(NamedTuple):
+    """What a cell did over a sequence, in place of its last state.
+
+    A cell made of others passes on the states that a walk returns, so this comes out
+    of it in the structure of its own state.
+
+    Attributes:
+      state: The state after the last step.
+      states: The states after each step, each ``[T, B, …]``.
+      gates: Its gates at each step, each ``[T, B, H]``.
+    """
+
+    state: Any
+    states: Any
+    gates: Any
 
 
 def over_time(
@@ -25,20 +42,40 @@ def over_time(
     masks: Masks,
     noise: Noise,
     *,
-    backend: BackendName = "auto",
+    choose: Callable[..., Choice],
     remat: Remat = None,
+    watch: bool = False,
 ) -> tuple[State, Array]:
-    """Walks time-major ``xs`` forwards; see `jaxtext.unroll` for `backend`, `remat`."""
+    """Walks time-major ``xs`` forwards.
+
+    Args:
+      cell: The cell.
+      params: Its parameters.
+      state: The state before the first step.
+      xs: The inputs.
+      masks: What happens around each step.
+      noise: The noise of all steps.
+      choose: ``(cell, params, state, xs, masks) -> Choice`` for each cell that is not
+        made of others.
+      remat: As for `jaxtext.unroll`.
+      watch: Whether to return what each cell did, `Seen`, in place of its last state.
+    """
+    how = {"choose": choose, "watch": watch}
     if isinstance(remat, int) and cell.step is not None:
-        walk = partial(over_time, backend=backend)
+        walk = partial(over_time, **how)
         return _in_chunks(remat, walk, cell, params, state, xs, masks, noise)
     if cell.sequence is not None:
-        walk = partial(over_time, backend=backend, remat=remat)
+        walk = partial(over_time, remat=remat, **how)
         return cell.sequence(walk, params, state, xs, masks, noise)
-    chosen = choose(cell, params, state, xs, masks, backend).backend
-    if chosen is not None:
-        return chosen.sequence(params, state, xs, masks, noise, remat is None)
-    return step_by_step(cell, params, state, xs, masks, noise, remat is not None)
+    before, last = _before_steps(masks)
+    chosen = choose(cell, params, state, xs, before).backend
+    if chosen is None or watch:
+        walk = partial(step_by_step, again=remat is not None, watch=watch)
+        state, ys = walk(cell, params, state, xs, before, noise)
+    else:
+        keep = remat is None
+        state, ys = chosen.sequence(params, state, xs, before, noise, keep)
+    return _after_last(cell, last, state), ys
 
 
 def backwards(
@@ -54,16 +91,8 @@ def backwards(
     flip = partial(jax.tree.map, partial(jnp.flip, axis=0))
     noise = Noise(noise.per_sequence, flip(noise.per_step))
     state, ys = walk(cell, params, state, flip(xs), flip(masks), noise)
-    return state, flip(ys)
-
-
-def select(mask: Array, yes: Any, no: Any) -> Any:
-    """``where``, leaf by leaf, `mask` holding the leading axes of every leaf."""
-
-    def of_leaf(a, b):
-        return jnp.where(mask.reshape(mask.shape + (1,) * (b.ndim - mask.ndim)), a, b)
-
-    return jax.tree.map(of_leaf, yes, no)
+    state, seen = apart(state)
+    return _together(state, flip(seen)), flip(ys)
 
 
 def step_by_step(
@@ -74,26 +103,64 @@ def step_by_step(
     masks: Masks,
     noise: Noise,
     again: bool = False,
+    watch: bool = False,
 ) -> tuple[State, Array]:
-    """A scan of the cell's step; `again`: what lies within a step is not kept."""
-    step = cell.step
+    """A scan of the cell's step.
+
+    Args:
+      cell: A cell that is not made of others.
+      params: Its parameters.
+      state: The state before the first step.
+      xs: The inputs.
+      masks: With resets ``[T, B]``, before each step.
+      noise: The noise of all steps.
+      again: Whether values within a step are computed again in the backward pass.
+      watch: As for `over_time`.
+    """
+    step, gates = cell.step, cell.gates
     assert step is not None  # or it would have a `sequence`
 
     def body(state, inputs):
         x, reset, valid, per_step = inputs
         if reset is not None:
             state = select(reset, cell.initial_state(reset.shape), state)
-        after, y = step(params, state, x, Noise(noise.per_sequence, per_step))
-        if valid is not None:
-            after = select(valid, after, state)
-            y = select(valid, y, jnp.zeros_like(y))
-        return after, y
+        here = Noise(noise.per_sequence, per_step)
+        after, y = step(params, state, x, here)
+        after, y = stepped(valid, after, state), kept(valid, y)
+        named = gates(params, state, x, here) if watch and gates else {}
+        seen = Seen((), after, kept(valid, dict(named))) if watch else None
+        return after, (y, seen)
 
     if again:
         body = jax.checkpoint(body, prevent_cse=False)  # a scan's body needs no care
-    resets, last = _before_steps(masks.resets)
-    state, ys = jax.lax.scan(body, state, (xs, resets, masks.valid, noise.per_step))
-    return _after_last(cell, last, state), ys
+    steps = xs, masks.resets, masks.valid, noise.per_step
+    state, (ys, seen) = jax.lax.scan(body, state, steps)
+    return state if seen is None else seen._replace(state=state), ys
+
+
+def apart(state: Any) -> tuple[State, Any]:
+    """The last states, and what was `Seen`; ``None`` in place of what was not."""
+
+    def last(x):
+        return x.state if isinstance(x, Seen) else x
+
+    def seen(x):
+        return x._replace(state=()) if isinstance(x, Seen) else None
+
+    return tuple(jax.tree.map(part, state, is_leaf=_is_seen) for part in (last, seen))
+
+
+def _together(state, seen):
+    """The inverse of `apart`."""
+
+    def both(seen, last):
+        return last if seen is None else seen._replace(state=last)
+
+    return jax.tree.map(both, seen, state, is_leaf=lambda x: x is None or _is_seen(x))
+
+
+def _is_seen(x):
+    return isinstance(x, Seen)
 
 
 def _in_chunks(every, walk, cell, params, state, xs, masks, noise):
@@ -105,29 +172,40 @@ def _in_chunks(every, walk, cell, params, state, xs, masks, noise):
         if resets is not None:
             resets = jnp.concatenate([resets, jnp.zeros_like(resets[:1])])
         here = Noise(noise.per_sequence, per_step)
-        return walk(cell, params, state, xs, Masks(resets, valid), here)
+        state, ys = walk(cell, params, state, xs, Masks(resets, valid), here)
+        state, seen = apart(state)
+        return state, (ys, seen)
 
-    resets, last = _before_steps(masks.resets)
-    inputs = xs, resets, masks.valid, noise.per_step
+    before, last = _before_steps(masks)
+    inputs = xs, *before, noise.per_step
     count, rest = divmod(xs.shape[0], every)
 
     def in_rows(x):
         return x[: count * every].reshape(count, every, *x.shape[1:])
 
-    state, ys = jax.lax.scan(chunk, state, jax.tree.map(in_rows, inputs))
-    ys = ys.reshape(count * every, *ys.shape[2:])
+    def in_a_row(x):
+        return x.reshape(count * every, *x.shape[2:])
+
+    state, found = jax.lax.scan(chunk, state, jax.tree.map(in_rows, inputs))
+    found = jax.tree.map(in_a_row, found)
     if rest:
         state, tail = chunk(state, jax.tree.map(lambda x: x[-rest:], inputs))
-        ys = jnp.concatenate([ys, tail])
-    return _after_last(cell, last, state), ys
+        found = jax.tree.map(lambda *x: jnp.concatenate(x), found, tail)
+    ys, seen = found
+    return _after_last(cell, last, _together(state, seen)), ys
 
 
-def _before_steps(resets):
-    """The gaps before each step, and the one after the last."""
-    return (None, None) if resets is None else (resets[:-1], resets[-1])
+def _before_steps(masks):
+    """The masks with the gaps before each step, and the gap after the last."""
+    resets = masks.resets
+    if resets is None:
+        return masks, None
+    return masks._replace(resets=resets[:-1]), resets[-1]
 
 
 def _after_last(cell, reset, state):
     if reset is None:
         return state
-    return select(reset, cell.initial_state(reset.shape), state)
+    state, seen = apart(state)
+    state = select(reset, cell.initial_state(reset.shape), state)
+    return _together(state, seen)

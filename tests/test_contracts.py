@@ -50,7 +50,17 @@ CELLS = {
     ),
     "bidirectional": lambda **t: jt.bidirectional(jt.lstm(H, **t), jt.gru(3, **t)),
     "bidirectional stack": lambda **t: jt.stack(
-        jt.bidirectional(jt.stack(jt.gru(2, **t), jt.dropout(0.5))), jt.rnn(3, **t)
+        jt.bidirectional(jt.stack(jt.gru(2, **t), jt.dropout(0.5)), merge="mean"),
+        jt.rnn(3, **t),
+    ),
+    "without biases": lambda **t: jt.stack(
+        *(make(H, use_bias=False, **t) for make in (jt.lstm, jt.gru, jt.rnn))
+    ),
+    "other activations": lambda **t: jt.stack(
+        *(
+            make(H, activation=jax.nn.softplus, **t)
+            for make in (jt.lstm, jt.gru, jt.rnn)
+        )
     ),
 }
 WHOLE_ONLY = {"bidirectional", "bidirectional stack"}
@@ -66,7 +76,7 @@ BACKENDS = dict.fromkeys(CELLS, ("scan",)) | {
     **dict.fromkeys(
         ("layer_norm_rnn", "layer_norm_lstm", "layer_norm_gru"), ("scan", "fused")
     ),
-    **dict.fromkeys(("one wide", "stack", "stack in a stack"), ("fused",)),
+    **dict.fromkeys(("one wide", "stack", "without biases"), ("fused",)),
     **dict.fromkeys(WHOLE_ONLY, ("fused",)),
 }
 DTYPES = "float32", "float64", "bfloat16"

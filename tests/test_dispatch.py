@@ -38,7 +38,6 @@ def explain(cell, *, batch=128, length=10, width=32, **options):
         (jt.gru(8), "scan", CPU, "scan: asked for"),
         (jt.gru(8), "fused", V5E, "fused: asked for"),
         (jt.gru(8), "mosaic", CPU, "mosaic: asked for"),
-        (jt.gru(8), "parallel", CPU, "scan: the cell has no backend 'parallel'"),
         (jt.gru(8, reset_after=False), "auto", CPU, "scan: nothing else"),
         (jt.lstm(4096), "auto", V5E, "scan: .*weights of 256 MiB .* 128 MiB of vector"),
         (jt.lstm(2048, dtype="bfloat16"), "auto", V5E, "mosaic"),
@@ -54,6 +53,10 @@ def test_the_choice_says_why(cell, backend, device, reason):
 def test_what_was_asked_for_and_cannot_be_done_is_an_error():
     with pytest.raises(ValueError, match=r"'mosaic' cannot do this on NVIDIA.*for TPU"):
         explain(jt.lstm(8), backend="mosaic", target=H100)
+    with pytest.raises(
+        ValueError, match=r"'parallel' cannot .*jt.gru\(8\) has no such"
+    ):
+        explain(jt.stack(jt.min_gru(8), jt.gru(8)), backend="parallel")
     with pytest.raises(ValueError, match=r"expected auto, scan, .*, got 'cuda'"):
         explain(jt.lstm(8), backend="cuda")
 

@@ -97,6 +97,16 @@ def test_sentences_are_short_and_plain(name):
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
+def test_files_that_are_named_are_there(name):
+    text = (ROOT / name).read_text("utf-8")
+    for path in re.findall(r"`([\w./-]+\.(?:py|pyi|sh))`", text):
+        places = [ROOT / path, ROOT / "jaxtext" / path, ROOT / "tests" / path]
+        inside = (ROOT / "jaxtext").rglob(path) if "/" not in path else ()
+        scripts = ROOT / "experiments" / path
+        assert any(p.exists() for p in (*places, *inside, scripts)), path
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
 def test_what_is_linked_is_there(name):
     text = (ROOT / name).read_text("utf-8")
     links = re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", text)

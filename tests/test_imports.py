@@ -33,6 +33,7 @@ LAYERS = [
     "constructor",
     "cells",
     "noise",
+    "dropout",
     "dispatch",
     "walk",
     "unroll",

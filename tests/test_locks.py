@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -37,9 +38,10 @@ def test_a_lock_is_held_by_one_process_and_freed_by_its_death(holder):
     process, path = holder
     with pytest.raises(LockedError, match=str(path)), lock(path, wait=False):
         pass
-    process.send_signal(signal.SIGKILL)
+    threading.Timer(0.5, process.kill).start()
     with lock(path):  # waits until it is dead
         pass
+    assert process.wait() == -signal.SIGKILL
 
 
 def test_a_lock_is_free_after_its_block(tmp_path):

@@ -78,6 +78,15 @@ def test_variational_dropout_has_one_mask_a_sequence():
     assert (jt.unroll(cell, {}, (), xs)[1] == xs).all()
 
 
+@pytest.mark.parametrize("drop", [jt.dropout, jt.variational_dropout])
+def test_noise_belongs_to_its_step_in_both_directions(drop):
+    """Nothing is carried here, so the direction makes no difference."""
+    xs = jnp.ones((3, 20, 5))
+    _, forwards = jt.unroll(drop(0.5), {}, (), xs, key=KEY)
+    _, backwards = jt.unroll(drop(0.5), {}, (), xs, key=KEY, reverse=True)
+    np.testing.assert_array_equal(forwards, backwards)
+
+
 def test_variational_dropout_refuses_symbols():
     cell = jt.stack(jt.variational_dropout(0.3), jt.rnn(4))
     params = cell.init(KEY, D)

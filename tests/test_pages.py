@@ -50,7 +50,7 @@ def test_the_notebook_is_the_page():
     spec.loader.exec_module(made)
     page = (DOCS / "tutorial.md").read_text("utf-8")
     kept = (DOCS / "tutorial.ipynb").read_text("utf-8")
-    assert kept == made.notebook(page), "run python docs/notebook.py"
+    assert kept == made.notebook(page), "run make notebook"
 
 
 def _in_reference():
@@ -65,10 +65,11 @@ def _in_reference():
 
 
 def _defined_in(module):
-    members = vars(importlib.import_module(module)).items()
-    return {
+    """What a module says it offers, or else its public functions and classes."""
+    found = importlib.import_module(module)
+    return set(getattr(found, "__all__", ())) or {
         name
-        for name, member in members
+        for name, member in vars(found).items()
         if not name.startswith("_")
         and (inspect.isfunction(member) or inspect.isclass(member))
         and member.__module__ == module
@@ -85,8 +86,7 @@ def _public():
         if not inspect.ismodule(member):
             yield f"jaxtext.{name}"
             continue
-        inside = getattr(member, "__all__", None) or _defined_in(member.__name__)
-        for inner in inside:
+        for inner in _defined_in(member.__name__):
             whole = f"{member.__name__}.{inner}"
             if inspect.ismodule(getattr(member, inner)):
                 yield from (f"{whole}.{one}" for one in _defined_in(whole))

@@ -1,1 +1,1 @@
-"""Cells of jaxtext and of other libraries, each in a process, timed in turns."""
+"""Cells of jaxtext and of other libraries, in processes that are timed in turns."""

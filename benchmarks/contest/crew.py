@@ -1,4 +1,4 @@
-"""The processes that contestants live in: one for each family, or for each of them."""
+"""The processes of the contestants: one for JAX and one for torch, or one for each."""
 
 import contextlib
 from collections.abc import Callable, Sequence
@@ -16,10 +16,10 @@ Prepared = dict[tuple[str, str], Program]  # (library, direction), without its r
 
 
 class Crew(contextlib.AbstractContextManager):
-    """All contestants, each in its process.
+    """All contestants in their processes.
 
     Attributes:
-      left_out: By name, who takes no part in the present workload: in what, and why.
+      left_out: By name, the contestants without a part in this workload, with reasons.
     """
 
     def __init__(
@@ -34,13 +34,13 @@ class Crew(contextlib.AbstractContextManager):
 
         Args:
           names: The contestants.
-          graphs: Those among them that take part with CUDA graphs too.
-          alone: Give each a process of its own, which may crash or hang: it is left
-            out, and another process takes up the next workload.
-          limit: End a process that takes longer for an answer, in seconds.
+          graphs: The names to measure a second time with CUDA graphs.
+          alone: Give each its own process. One that crashes or hangs is left out, and
+            has a new process for the next workload.
+          limit: Time limit for an answer of a process, in seconds.
 
         Raises:
-          InputError: If one of `graphs` is not among the names or not of JAX.
+          InputError: If one of `graphs` is not among the names or does not use JAX.
         """
         for name in graphs:
             if name not in names or name in TORCH:
@@ -58,7 +58,7 @@ class Crew(contextlib.AbstractContextManager):
             self._end(home)
 
     def environment(self) -> dict[str, Any]:
-        """What JAX runs on and with, and the flags that ``+graphs`` stands for."""
+        """The environment of the JAX process, and the flags that ``+graphs`` means."""
         about = self._ask("jax", "environment")
         if any(name.endswith(GRAPHS) for name in self._names):
             about["graphs_flags"] = with_graphs()
@@ -69,7 +69,7 @@ class Crew(contextlib.AbstractContextManager):
         return self._ask("jax", "matmul_flops_per_second", dtype)
 
     def prepare(self, work: Workload, show: Callable[[str], None]) -> Prepared:
-        """Compiles everybody for a workload; who could not is in `left_out`."""
+        """Compiles all contestants for a workload. Failures are in `left_out`."""
         self.left_out, self._work = {}, work
         if not self._alone:
             each = []
@@ -78,11 +78,11 @@ class Crew(contextlib.AbstractContextManager):
                 each.append(self._prepare(name, work))
         else:
             show("compiling")
-            for name in self._names:  # one after the other: they change the environment
+            for name in self._names:  # one by one: starting changes the environment
                 self._start(self._home(name))
             with ThreadPoolExecutor(len(self._names)) as threads:
                 each = list(threads.map(lambda n: self._prepare(n, work), self._names))
-            self.left_out = dict(  # in the order of names, not in that of failing
+            self.left_out = dict(  # in the order of the names, not of the failures
                 sorted(self.left_out.items(), key=lambda kv: self._names.index(kv[0]))
             )
         return {
@@ -92,7 +92,7 @@ class Crew(contextlib.AbstractContextManager):
         }
 
     def visit(self, library: str, direction: str, seconds: float) -> list[float]:
-        """Times one program, as `timing.visit`; no times of who is left out by now."""
+        """Times one program like `timing.visit`. One that is left out has no times."""
         if library in self.left_out:
             return []
         assert self._work is not None
@@ -104,7 +104,7 @@ class Crew(contextlib.AbstractContextManager):
             return []
 
     def forget(self) -> None:
-        """Frees all programs, and ends the processes of those that failed."""
+        """Frees all programs, and ends the processes that failed."""
         for home, ask in list(self._asks.items()):
             try:
                 ask("forget")

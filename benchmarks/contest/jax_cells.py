@@ -1,8 +1,8 @@
-"""The cells of jaxtext and of the other JAX libraries, behind one signature.
+"""The cells of jaxtext and of other JAX libraries, with one signature.
 
-Each is what its library's documentation says to write, in the layout it likes best,
-with the state to start from given. Libraries are imported where they are used, so that
-one that is missing takes only itself away.
+Each is used as the documentation of its library recommends, in the layout that suits it
+best, with a given initial state. Libraries are imported where they are used, so that a
+missing one does not affect the others.
 """
 
 import os
@@ -27,7 +27,7 @@ class Contestant(NamedTuple):
     Attributes:
       unroll: ``(params, state, xs) -> (state, ys)``, pure.
       params: A pytree of arrays.
-      state: A pytree of ``[B, H]``, of which only the shapes matter.
+      state: A pytree of ``[B, H]``. Only its shapes matter.
       time_major: Whether `xs` is ``[T, B, D]``, not ``[B, T, D]``, and `ys` likewise.
     """
 
@@ -44,7 +44,7 @@ def contestant(library: str, work: Workload, key: jax.Array) -> Contestant:
       ImportError: If the library is not installed.
       LookupError: If it has no such cell.
     """
-    # Parameters are made in float32, as not all can be made in any other type.
+    # Parameters are made in float32 and then cast: some libraries know no other type.
     if work.resets and not library.startswith(JAXTEXT):
         raise LookupError("it has no resets within a sequence")
     if library.startswith(JAXTEXT):
@@ -58,7 +58,7 @@ def contestant(library: str, work: Workload, key: jax.Array) -> Contestant:
 def _jaxtext(backend, work, key):
     cell = getattr(jt, work.cell)(work.hidden, dtype=work.dtype)
     known = {"scan", "auto"} | {other.name for other in cell.backends}
-    if backend not in known:  # unroll would go step by step, and say nothing
+    if backend not in known:  # unroll might go step by step instead
         raise LookupError(f"jt.{work.cell} has no backend {backend!r}")
     resets = None
     if work.resets:
@@ -118,7 +118,7 @@ def _flax_nnx(optimized, work, key):
 
 
 def _flax_cell(library, optimized, work):
-    """Both of Flax's interfaces have the same cells by the same names."""
+    """A cell of either interface of Flax: both use the same names."""
     if optimized and work.cell != "lstm":
         raise LookupError(f"no optimized {work.cell}")
     if optimized:

@@ -1,4 +1,4 @@
-"""JAX contestants compiled, checked, and ready to be timed."""
+"""Compiles and checks the JAX contestants."""
 
 import time
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from contest.program import Program
 
 
 def programs(library: str, work: Workload) -> dict[str, Program]:
-    """Both directions of a library's cell, on inputs that are the same for all.
+    """Both directions of a library's cell, with the same inputs for all libraries.
 
     The forward program returns the outputs and the last state. The other one returns
     the loss ``sum(ys * cotangent)`` and its gradient in parameters, state and inputs.
@@ -22,7 +22,7 @@ def programs(library: str, work: Workload) -> dict[str, Program]:
     Raises:
       ImportError: If the library is not installed.
       LookupError: If it has no such cell.
-      ArithmeticError: If what it computes has the wrong shape, is zero or not finite.
+      ArithmeticError: If its results have a wrong shape, are zero or not finite.
     """
     own, *keys = jax.random.split(jax.random.key(0), 4)
     entry = contestant(library, work, own)
@@ -60,7 +60,7 @@ def programs(library: str, work: Workload) -> dict[str, Program]:
 
 
 def matmul_flops_per_second(dtype: str, size: int = 2048, repeats: int = 15) -> float:
-    """The machine's rate of one large matrix product: the best of `repeats`."""
+    """The rate of one large matrix product on this machine: the best of `repeats`."""
     a = jax.random.normal(jax.random.key(0), (size, size), dtype)
     product = jax.jit(jnp.matmul)
     product(a, a).block_until_ready()
@@ -73,7 +73,7 @@ def matmul_flops_per_second(dtype: str, size: int = 2048, repeats: int = 15) -> 
 
 
 def _compile(function: Callable, arguments) -> tuple[Callable, tuple]:
-    """A compiled function, with its compile time in ms and temporary memory in MB."""
+    """A compiled function, its compile time in ms and its temporary memory in MB."""
     begin = time.perf_counter()
     compiled = jax.jit(function).lower(*arguments).compile()
     milliseconds = 1e3 * (time.perf_counter() - begin)
@@ -83,7 +83,7 @@ def _compile(function: Callable, arguments) -> tuple[Callable, tuple]:
 
 
 def _check(library, *computed):
-    """A gradient that is zero would be one that was not computed."""
+    """Refuses zeros, because a gradient of zero may not have been computed."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(computed):
         values = np.asarray(leaf, np.float32)
         if not (np.isfinite(values).all() and values.any()):

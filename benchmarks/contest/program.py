@@ -1,4 +1,4 @@
-"""What a contestant becomes once it is ready to be timed."""
+"""A contestant that is ready to be timed."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -8,9 +8,9 @@ class Program(NamedTuple):
     """One direction of one contestant, compiled, checked and warmed up.
 
     Attributes:
-      run: Computes everything once and returns when it is there.
-      compile_ms: Tracing and compiling; ``None`` where nothing is compiled.
-      peak_mb: Memory beside arguments and results; ``None`` if not known.
+      run: Computes everything once, and returns when it is done.
+      compile_ms: Time for tracing and compiling; ``None`` if nothing is compiled.
+      peak_mb: Memory beside arguments and results; ``None`` if unknown.
     """
 
     run: Callable[[], object]

@@ -1,4 +1,4 @@
-"""What was measured, for programs (ratios) and for eyes (table and chart)."""
+"""Results as ratios, as a table and as a chart."""
 
 import json
 import math
@@ -16,15 +16,15 @@ Row = dict[str, Any]  # a library, a workload, a direction, and what was measure
 
 
 def workload(row: Row) -> Workload:
-    """What a row's library computed."""
-    # Files from before there were resets say nothing of them.
+    """The workload of a row."""
+    # Older files have no field for resets.
     return Workload(**{name: row[name] for name in Workload._fields if name in row})
 
 
 def earlier(
     path: Path | None, environment: dict[str, Any], works: Container[Workload]
 ) -> tuple[list[Row], list[str]]:
-    """What a file holds, if there is one: rows, without those of `works`, and notes.
+    """The rows of a file, if it exists, except for those of `works`, and its notes.
 
     Raises:
       InputError: If they were measured in another environment.
@@ -42,21 +42,21 @@ def earlier(
 
 
 def ours(rows: Iterable[Row]) -> str | None:
-    """The library that others are compared with: jaxtext as it is without a word.
+    """The entry that the others are compared with.
 
-    That is ``jaxtext-auto``, or else the first of jaxtext's backends.
+    That is ``jaxtext-auto`` if it is there, or the first backend of jaxtext.
     """
     names = [row["library"] for row in rows if row["library"].startswith(JAXTEXT)]
     return JAXTEXT + "auto" if JAXTEXT + "auto" in names else next(iter(names), None)
 
 
 def ratios(rows: list[Row]) -> dict[str, Any]:
-    """How many times our time the others take: above one, ours is faster.
+    """The time of the others divided by ours: above 1, jaxtext is faster.
 
     Returns:
-      By direction, ``vs_best_jax`` and ``vs_torch``, each with its geometric mean (or
-      ``None``) and the ratio of medians by workload. The best of the JAX peers, the
-      textbook's scan among them, is chosen anew for each workload.
+      By direction, ``vs_best_jax`` and ``vs_torch``, each with the geometric mean (or
+      ``None``) and the ratio of medians by workload. ``vs_best_jax`` uses the fastest
+      other JAX entry of each workload, including the textbook's scan.
     """
     return {
         direction: {
@@ -88,7 +88,7 @@ def _versus(rows, direction, is_peer):
 
 
 def table(rows: list[Row], work: Workload) -> Table:
-    """What was measured of one workload, the fastest first."""
+    """The results of one workload, the fastest first."""
     made = Table(title=f"{work.name()}, ms: median (10th–90th percentile)")
     headers = "library|forward|× ours|forward+backward|× ours|of matmul|compile|temp MB"
     for header in headers.split("|"):
@@ -128,7 +128,7 @@ def _number(value, digits=0):
 
 
 def summary(rows: list[Row]) -> str:
-    """The geometric means of `ratios` in words, a line for each direction."""
+    """The geometric means of `ratios` as sentences, one for each direction."""
     lines = []
     for direction, versus in ratios(rows).items():
         said = [
@@ -144,11 +144,11 @@ def summary(rows: list[Row]) -> str:
 
 
 def chart(rows: list[Row], path: Path) -> None:
-    """Draws each library's time as a multiple of ours, shape by shape.
+    """Draws the time of each library divided by ours, for each shape.
 
     Args:
-      rows: What was measured, ours included.
-      path: The PNG to write.
+      rows: The results, including ours.
+      path: The PNG file to write.
     """
     import matplotlib
 

@@ -1,4 +1,4 @@
-"""The recurrence as a textbook writes it in JAX: a scan, and JAX's own gradient."""
+"""Cells as in a textbook: a few lines, a scan, and JAX's own gradient."""
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ def lstm(params, state, x):
 
 
 def gru(params, h, x):
-    """Gated recurrent unit, the reset gate after the product as in torch and Keras."""
+    """Gated recurrent unit, with the reset gate after the product as in torch."""
     x_r, x_z, x_n = jnp.split(x @ params["w"] + params["b"], 3, axis=-1)
     h_r, h_z, h_n = jnp.split(h @ params["u"] + params["b_h"], 3, axis=-1)
     r, z = jax.nn.sigmoid(x_r + h_r), jax.nn.sigmoid(x_z + h_z)
@@ -30,5 +30,5 @@ def gru(params, h, x):
 
 
 def unroll(step, params, state, xs):
-    """Walks time-major `xs`."""
+    """Applies a step along time-major `xs`."""
     return jax.lax.scan(lambda state, x: step(params, state, x), state, xs)

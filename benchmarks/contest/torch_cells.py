@@ -1,7 +1,8 @@
-"""torch's own layers, in its usual threads, and TorchRL's kernels for GPU.
+"""The layers of torch with its default threads, and TorchRL's kernels for GPUs.
 
-The layers are used as torch's documentation says. TorchRL's are those of its backend
-"triton", LSTM and GRU with resets within a sequence; they take weights in float32.
+The layers are used as torch's documentation recommends. TorchRL's kernels are those of
+its backend "triton": LSTM and GRU with resets within a sequence. They take weights in
+float32.
 """
 
 from functools import partial
@@ -17,12 +18,12 @@ _STATES = {"rnn": "h", "lstm": "hc", "gru": "h"}
 
 
 def programs(library: str, work: Workload) -> dict[str, Program]:
-    """Both directions of a layer; see `jax_programs.programs` for what they compute.
+    """Both directions of a layer, which compute the same as `jax_programs.programs`.
 
     Raises:
       ImportError: If the library is not installed.
       LookupError: If it has no such layer.
-      ArithmeticError: If what it computes has the wrong shape, is zero or not finite.
+      ArithmeticError: If its results have a wrong shape, are zero or not finite.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     make = {"torch": _torch, "torchrl": _torchrl}[library]
@@ -62,7 +63,7 @@ def programs(library: str, work: Workload) -> dict[str, Program]:
 
 
 def _torch(work, device, normal):
-    """A layer over a sequence ``[T, B, D]``, and what it has gradients by."""
+    """A layer over a sequence ``[T, B, D]``, and the inputs of its gradient."""
     if work.resets:
         raise LookupError("it has no resets within a sequence")
     xs, states = normal(work.time, work.batch, work.input), []
@@ -74,7 +75,7 @@ def _torch(work, device, normal):
 
 
 def _torchrl(work, device, normal):
-    """The same of ``[B, T, D]``, with the state to begin anew with at each step."""
+    """The same for ``[B, T, D]``, with a state to reset to at each step."""
     from torchrl.modules.tensordict_module import (  # pyright: ignore[reportMissingImports]
         _rnn_triton,
     )

@@ -1,7 +1,7 @@
-"""A process that keeps contestants ready and times one of them when asked.
+"""A process that keeps contestants ready, and times one of them when asked.
 
-JAX and torch each have one: two thread pools in one process would be in each other's
-way, and torch's process never opens a JAX device.
+JAX and torch have separate processes, because two thread pools in one process would
+disturb each other. The process of torch opens no JAX device.
 """
 
 import contextlib
@@ -25,12 +25,11 @@ Ask = Callable[..., Any]
 
 
 class WorkerError(Exception):
-    """What was asked could not be done; the worker goes on.
+    """A question failed. The worker still runs.
 
     Attributes:
-      of: What the error is of: a cell that the contestant lacks, whatever its sizes; a
-        shape that it refuses; or its computation, after which a GPU may be in no state
-        to go on with.
+      of: The source of the error: the cell, which the contestant does not have; the
+        shape, which it refuses; or the computation, after which a GPU may be unusable.
     """
 
     def __init__(self, said: str, of: Literal["cell", "shape", "computation"]):
@@ -39,7 +38,7 @@ class WorkerError(Exception):
 
 
 class WorkerDied(RuntimeError):
-    """The worker's process has ended, or took too long and was killed."""
+    """The process of the worker has ended, or exceeded the limit and was killed."""
 
 
 @contextlib.contextmanager
@@ -48,24 +47,24 @@ def worker(
     environment: Mapping[str, str] | None = None,
     limit: float | None = None,
 ) -> Iterator[Ask]:
-    """Starts a worker, and ends it.
+    """Starts a worker, and ends it at the end of the block.
 
     Args:
       family: One of `FAMILIES`.
-      environment: Environment variables of the process, beside those of this one.
-      limit: Kill the process if an answer takes longer than so many seconds.
+      environment: More environment variables for the process.
+      limit: Time limit for an answer, in seconds.
 
     Yields:
-      A function that asks: ``ask(name, *arguments)`` calls the public function `name`
-      of the family's module there, or one of these.
+      A function to ask with: ``ask(name, *arguments)`` calls the public function `name`
+      of the family's module in the worker, or one of these.
 
-      - ``ask("prepare", library, work)`` makes both programs, and returns compile time
-        and memory by direction;
+      - ``ask("prepare", library, work)`` compiles both programs, and returns their
+        compile time and memory by direction;
       - ``ask("visit", library, direction, seconds)`` times one of them;
       - ``ask("forget")`` frees all programs;
-      - ``ask("environment")`` says on what and with what it runs.
+      - ``ask("environment")`` returns its versions and hardware.
 
-      It raises `WorkerError` where the worker could not, and `WorkerDied` if it ended.
+      It raises `WorkerError` if the question fails, `WorkerDied` if the worker ended.
     """
     context = multiprocessing.get_context("spawn")  # a fork would share JAX's threads
     here, there = context.Pipe()
@@ -94,7 +93,7 @@ def worker(
     finally:
         process.terminate()
         process.join(10)
-        process.kill()  # what waits for a device may not hear of anything else
+        process.kill()  # a process that waits for a device may ignore SIGTERM
 
 
 def _serve(family, pipe):
@@ -125,12 +124,12 @@ def _serve(family, pipe):
             try:
                 answer = (own.get(name) or getattr(module(), name))(*arguments)
                 pipe.send((None, answer))
-            except Exception as error:  # a contestant's failure is its own
+            except Exception as error:  # a failure must not end the worker
                 pipe.send((_in_a_line(error), None))
 
 
 def _in_a_line(error):
-    """What went wrong, and what it is of."""
+    """A message of one line, and the source of the error."""
     if isinstance(error, LookupError | ImportError):
         return str(error.args[0]), "cell"
     if isinstance(error, ArithmeticError):

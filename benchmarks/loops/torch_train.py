@@ -2,9 +2,10 @@
 
     python benchmarks/loops/torch_train.py --seconds 20 --hidden 512 --batch-size 32
 
-The same streams of the same text, the same model (one-hot characters, one layer, a
-dense layer), the same clipping, decay and rise and fall of the learning rate. On a GPU
-the layer is cuDNN's. The last line on standard output is one JSON object.
+It uses the same batches of the same text, the same model (one-hot characters, one
+recurrent and one dense layer), and the same clipping, weight decay and learning-rate
+schedule. On a GPU the layer is cuDNN's. The last line on standard output is one JSON
+object.
 """
 
 import jaxtext.needs_experiments
@@ -17,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-STARTED = time.monotonic()  # before torch, whose import the seconds include
+STARTED = time.monotonic()  # before importing torch, which takes seconds
 
 import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
@@ -27,8 +28,8 @@ from torch.nn import functional  # pyright: ignore[reportMissingImports]
 import jaxtext as jt
 from jaxtext.streams import print_last_line, script
 
-WINDOW = 256  # characters that are predicted from the zero state, as cold-256
-WARM_UP = 3  # steps, in which cuDNN is set up
+WINDOW = 256  # characters predicted from the zero state, as in cold-256
+WARM_UP = 3  # steps during which cuDNN initializes
 LAYERS = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}
 
 
@@ -45,22 +46,21 @@ class Config:
     hidden: int = 512
     """Width of the layer."""
     batch_size: int = 32
-    """Streams read side by side."""
+    """Streams in a batch."""
     seq_len: int = 64
     """Characters of each stream in a batch."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Type to compute in (by torch.autocast); parameters are float32."""
+    """Type of the computation (torch.autocast). Parameters are float32."""
     learning_rate: float = 4e-3
     """Peak learning rate."""
     seconds: float = 20.0
-    """Train until so many seconds after the start of the process; validation comes
-    after that."""
+    """Train until so many seconds after the start of the process, then validate."""
     seed: int = 0
     """Seed of parameters and batches."""
 
 
 class Model(torch.nn.Module):
-    """One layer on one-hot rows, and logits."""
+    """One recurrent layer on one-hot characters, and a dense layer."""
 
     def __init__(self, config: Config, vocab_size: int):
         super().__init__()
@@ -69,13 +69,13 @@ class Model(torch.nn.Module):
         self.dense = torch.nn.Linear(config.hidden, vocab_size)
 
     def forward(self, ids, state=None):
-        """Ids ``[T, B]`` and a state to logits ``[T, B, V]`` and the next state."""
+        """Maps ids ``[T, B]`` and a state to logits ``[T, B, V]``, the next state."""
         hs, state = self.layer(functional.one_hot(ids, self.vocab_size).float(), state)
         return self.dense(hs), state
 
 
 class Trainer:
-    """Steps of the loop, one of them always under way."""
+    """Training steps. One step is always in flight."""
 
     def __init__(self, config: Config, streams: jt.text.Streams, vocab_size: int):
         self.config, self.streams = config, streams
@@ -95,7 +95,7 @@ class Trainer:
         self.losses: list[torch.Tensor] = []
 
     def loss(self, inputs, targets, state):
-        """Mean cross-entropy of ids ``[B, T]``, and the state after them."""
+        """Mean cross-entropy of ids ``[B, T]``, and the last state."""
         inputs, targets = (
             torch.from_numpy(ids.T.astype(np.int64)).to(self.device)
             for ids in (inputs, targets)
@@ -110,14 +110,14 @@ class Trainer:
         """Takes a step, and waits for the one before it.
 
         Args:
-          progress: Which share of the run is over: by it the learning rate falls.
+          progress: The share of the run that is over, for the learning rate.
         """
         k = len(self.losses)
         fall = 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate * min((k + 1) / 100, fall)
         batch = self.streams.batch(self.config.seed, k)
-        before = None if batch.resets.any() else self.state  # where an epoch begins
+        before = None if batch.resets.any() else self.state  # at the start of an epoch
         self.optimizer.zero_grad()
         loss, after = self.loss(batch.inputs, batch.targets, before)
         loss.backward()
@@ -133,7 +133,7 @@ class Trainer:
 def measure(config: Config) -> dict[str, Any]:
     """Trains and evaluates, and returns the result."""
     torch.manual_seed(config.seed)
-    torch.set_float32_matmul_precision("high")  # TF32, as cuDNN and JAX have it
+    torch.set_float32_matmul_precision("high")  # TF32, as in cuDNN and JAX
     corpus = jt.text.load([config.corpus], limit=config.characters)
     text, validation = jt.text.split(corpus.ids, 0.1)
     streams = jt.text.Streams(text, config.batch_size, config.seq_len)

@@ -1,1 +1,1 @@
-"""What every measurement shares: what is timed, how, and what is recorded of it."""
+"""The parts that measurements share: workloads, timing, and what is recorded."""

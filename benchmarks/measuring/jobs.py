@@ -1,6 +1,6 @@
-"""Scripts run in processes of their own, each with a limit, a few side by side.
+"""Runs scripts in processes of their own, several at once, each with a time limit.
 
-A crash, a hang or an error of one is a line about it, and the others go on.
+A crash, a hang or an error of one is reported, and does not affect the others.
 """
 
 import json
@@ -16,15 +16,15 @@ CHECKOUT = Path(__file__).parents[2]
 
 
 class Outcome(NamedTuple):
-    """What came of a script.
+    """The outcome of a script.
 
     Attributes:
-      result: The JSON object of its last line, ``None`` if it failed.
-      status: Its exit status; ``-n`` if signal n ended it, ``None`` if it took too long
-        and was killed.
-      reason: Why it failed: its status or the limit, and its last line on standard
-        error, or on standard output where that is no JSON object.
-      seconds: How long it took.
+      result: The JSON object in its last line, or ``None`` if it failed.
+      status: Its exit status; ``-n`` if signal n ended it, ``None`` if it exceeded the
+        limit and was killed.
+      reason: Why it failed: the status or the limit, and its last line on standard
+        error, or on standard output if that is not a JSON object.
+      seconds: The time that it took.
     """
 
     result: dict[str, Any] | None
@@ -40,13 +40,13 @@ def run(
     log: Path | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Outcome:
-    """Runs a Python script, and reads its last line.
+    """Runs a Python script, and parses its last line.
 
     Args:
       script: Its path, from the root of the checkout.
       *words: Its command line.
-      seconds: After so long it is killed.
-      log: Where its standard error is added to.
+      seconds: The time limit.
+      log: A file to append its standard error to.
       environment: The whole environment. Default: that of this process.
     """
     command = [sys.executable, str(CHECKOUT / script), *map(str, words)]
@@ -58,7 +58,7 @@ def run(
             env=environment,
             capture_output=True,
             encoding="utf-8",
-            errors="replace",  # what is no UTF-8 is no reason to lose the rest
+            errors="replace",  # invalid UTF-8 must not lose the rest
             timeout=seconds,
         )
         status, out, err = done.returncode, done.stdout, done.stderr
@@ -82,11 +82,11 @@ def run(
 def side_by_side(
     jobs: Mapping[str, Sequence[Any]], at_once: int, **options: Any
 ) -> Iterator[tuple[str, Outcome]]:
-    """Runs scripts, so many at once, in the order given; yields each when it is done.
+    """Runs scripts, several at once, and yields the outcome of each as it ends.
 
     Args:
-      jobs: For each name the arguments of `run`.
-      at_once: How many run side by side.
+      jobs: The arguments of `run` for each name, in the order to start them.
+      at_once: Number of scripts at once.
       **options: For `run`.
     """
     with ThreadPoolExecutor(at_once) as threads:

@@ -1,4 +1,4 @@
-"""The cells of jaxtext that have kernels, and which backends each of them has."""
+"""The cells of jaxtext that have kernels, and a check of their backends."""
 
 import jaxtext as jt
 from jaxtext.errors import InputError
@@ -7,12 +7,12 @@ CELLS = {"rnn": jt.rnn, "lstm": jt.lstm, "gru": jt.gru}
 
 
 def check_backend(cell: jt.Cell, backend: str) -> None:
-    """Raises an error if a cell has no such backend.
+    """Refuses a backend that the cell does not have.
 
-    `jaxtext.unroll` would go step by step, and what was measured would be the scan.
+    `jaxtext.unroll` might go step by step instead, and the scan would be measured.
 
     Raises:
-      InputError: If it has none of that name.
+      InputError: If the cell has no backend of that name.
 
     Example:
       >>> check_backend(jt.lstm(4), "cudnn")

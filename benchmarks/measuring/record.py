@@ -1,4 +1,4 @@
-"""What belongs to every measurement: versions, hardware, and one line of JSON."""
+"""What every result has: versions, hardware, and one line of JSON."""
 
 import importlib.metadata
 import json
@@ -22,20 +22,19 @@ PACKAGES = (
 def environment() -> dict[str, Any]:
     """Versions, hardware and XLA's flags of this process, as entries of a result.
 
-    Asking for the hardware opens JAX's devices.
+    This opens JAX's devices.
 
     Returns:
-      ``{"versions": …, "hardware": …, "xla_flags": …}``, to be joined to what was
-      measured.
+      ``{"versions": …, "hardware": …, "xla_flags": …}``.
     """
     flags = os.environ.get("XLA_FLAGS", "").strip()
     return {"versions": versions(), "hardware": hardware(), "xla_flags": flags}
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, of jaxtext and of those `PACKAGES` that are installed.
+    """Versions of Python, of jaxtext and of the installed `PACKAGES`.
 
-    In a checkout jaxtext's is the commit, with ``-dirty`` if files differ from it.
+    In a checkout, that of jaxtext is the commit, with ``-dirty`` if files differ.
     """
     found = {"python": platform.python_version(), "jaxtext": _jaxtext()}
     for name in PACKAGES:
@@ -46,7 +45,7 @@ def versions() -> dict[str, str]:
 
 
 def hardware() -> dict[str, Any]:
-    """The machine, and the device that JAX computes on."""
+    """The machine and the default device of JAX."""
     pages, page = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
     return {
         "cpu": _cpu_model(),
@@ -59,21 +58,23 @@ def hardware() -> dict[str, Any]:
 
 
 def write(result: dict[str, Any], path: Path) -> None:
-    """Writes `result` to a file as JSON, readably; makes its directories.
+    """Writes `result` to a file as indented JSON, and makes its directories.
 
-    NaN and infinities are refused, as JSON has none. A reader sees the old file or the
-    new one, never half of it.
+    A reader sees the old file or the new one, never a part of it.
+
+    Raises:
+      ValueError: If the result has NaN or infinity, which JSON does not have.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(result, indent=1, allow_nan=False) + "\n"
-    if path.exists() and not path.is_file():  # /dev/null, which stays what it is
+    if path.exists() and not path.is_file():  # such as /dev/null
         path.write_text(text, "utf-8")
     else:
         write_durably(path, text.encode())
 
 
 def print_last_line(result: dict[str, Any], out: Path | None = None) -> None:
-    """Prints `result` as one line of JSON, and writes it to `out` if that is given."""
+    """Prints `result` as one line of JSON, and writes it to `out` if given."""
     if out is not None:
         write(result, out)
     streams.print_last_line(json.dumps(result, allow_nan=False), kept=out)
@@ -87,7 +88,7 @@ def _installed(name):
 
 
 def _jaxtext():
-    """The commit beats the metadata, which say the same for many commits."""
+    """The commit if there is one: the metadata are the same for many commits."""
     command = ["git", "describe", "--always", "--dirty"]
     here = Path(__file__).parent
     try:
@@ -107,7 +108,7 @@ def _cpu_model():
 
 
 def _cores():
-    """Cores that this process may use, which may be fewer than there are."""
+    """The number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count()

@@ -1,4 +1,4 @@
-"""What every contestant computes: a cell, its sizes, and what it costs."""
+"""A workload: a cell, its sizes, and the operations that it takes."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -9,8 +9,8 @@ GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 GATES |= {f"layer_norm_{cell}": gates for cell, gates in GATES.items()}
 FORWARD, FORWARD_BACKWARD = "forward", "forward_backward"
 DIRECTIONS = (FORWARD, FORWARD_BACKWARD)
-TORCH = "torch", "torchrl"  # contestants that compute with torch
-RESETS = 0.03  # how often a sequence begins anew, as in TorchRL's own benchmark
+TORCH = "torch", "torchrl"  # the libraries that compute with torch
+RESETS = 0.03  # the share of steps that start a new sequence, as TorchRL measures it
 
 
 class Workload(NamedTuple):
@@ -22,22 +22,22 @@ class Workload(NamedTuple):
     input: int
     hidden: int
     dtype: str
-    resets: bool = False  # whether each sequence begins anew now and then
+    resets: bool = False  # whether new sequences start within the batch
 
     def name(self) -> str:
-        """Cell and shape in short: ``lstm 16x128x65x128`` is B, T, D, H."""
+        """Cell and shape: ``lstm 16x128x65x128`` is B, T, D, H."""
         sizes = f"{self.batch}x{self.time}x{self.input}x{self.hidden}"
         return f"{self.cell} {sizes}{self._with_resets()}"
 
     def called(self) -> str:
-        """The cell alone, and whether there are resets."""
+        """The cell without its shape, and whether there are resets."""
         return f"{self.cell}{self._with_resets()}"
 
     def _with_resets(self):
         return " with resets" if self.resets else ""
 
     def flops(self, direction: str) -> int:
-        """Operations of the matrix products alone.
+        """The operations of the matrix products alone.
 
         ::
 
@@ -50,7 +50,7 @@ class Workload(NamedTuple):
 
 
 def listed(values: Iterable[str]) -> list[str]:
-    """The names in a list of names with commas.
+    """The single names in a list of names that may have commas.
 
     Example:
       >>> listed(["rnn,lstm", "gru"])
@@ -60,7 +60,7 @@ def listed(values: Iterable[str]) -> list[str]:
 
 
 def parse_shape(text: str) -> tuple[int, int, int, int]:
-    """Reads ``BxTxH``, where the input is as wide as the output, or ``BxTxDxH``.
+    """Parses ``BxTxH``, for an input as wide as the output, or ``BxTxDxH``.
 
     Raises:
       InputError: If it is neither.

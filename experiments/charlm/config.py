@@ -119,8 +119,8 @@ class Common:
     your copies; tutorial: as in Keras. Another preset keeps only a run's texts."""
     corpus: tuple[str, ...] = option(("stdlib",), alike=False)
     """Text to learn: files, directories, globs, '-' for standard input, stdlib (this
-    Python's own standard library) or tinyshakespeare. README.md says how each kind of
-    file is read."""
+    Python's own standard library) or tinyshakespeare. docs/guides/own_text.md says
+    how each kind of file is read."""
     cell: Literal["rnn", "lstm", "gru"] = "lstm"
     """The recurrent cell."""
     hidden: Count = 256

@@ -1,11 +1,20 @@
 """The products that every cell is made of, and how their weights start."""
 
+from typing import TypeAlias
+
 import jax
 import jax.numpy as jnp
 from jax.nn import initializers
 
 from jaxtext.kernels.products import along, product
-from jaxtext.types import Array, DType, Key, Params
+from jaxtext.types import Array, DType, Key, Params, Shape
+
+Initializer: TypeAlias = initializers.Initializer
+
+# Made once, so that cells that start by them are equal.
+GLOROT = initializers.glorot_uniform()
+ORTHOGONAL = initializers.orthogonal()
+ZEROS = initializers.zeros
 
 
 def input_product(x: Array, kernel: Array, dtype: DType) -> Array:
@@ -36,7 +45,8 @@ def affine(params: Params, x: Array, h_tm1: Array, dtype: DType) -> Array:
     """``x_t W + h_tm1 U + b``, what all gates of a cell have in common.
 
     Args:
-      params: ``kernel [D, F]``, ``recurrent_kernel [H, F]`` and ``bias [F]``.
+      params: ``kernel [D, F]``, ``recurrent_kernel [H, F]`` and ``bias [F]``, or no
+        ``bias``.
       x: ``[B, D]`` floating point, or ``[B]`` integers in ``[0, D)``.
       h_tm1: ``[B, H]`` of `dtype`.
       dtype: The type to compute in.
@@ -46,7 +56,12 @@ def affine(params: Params, x: Array, h_tm1: Array, dtype: DType) -> Array:
     """
     z = input_product(x, params["kernel"], dtype)
     z += h_tm1 @ params["recurrent_kernel"].astype(dtype)
-    return z + along(params["bias"], z).astype(dtype)
+    return biased(params, z, dtype)
+
+
+def biased(params: Params, z: Array, dtype: DType, name: str = "bias") -> Array:
+    """``z + b``, or ``z`` where the parameters have no bias of that name."""
+    return z + along(params[name], z).astype(dtype) if name in params else z
 
 
 def embed(params: Params, vectors: Array) -> Params:
@@ -68,37 +83,63 @@ def embed(params: Params, vectors: Array) -> Params:
     return {**params, "kernel": vectors @ params["kernel"]}
 
 
-def glorot(key: Key, input_size: int, hidden: int, gates: int, dtype: DType) -> Array:
-    """Input kernel ``[D, gates * H]``, each gate drawn on its own.
+def weights(
+    key: Key,
+    input_size: int,
+    hidden: int,
+    gates: int,
+    dtype: DType,
+    *,
+    kernel_init: Initializer = GLOROT,
+    recurrent_kernel_init: Initializer = ORTHOGONAL,
+) -> dict[str, Array]:
+    """``kernel [D, gates * H]`` and ``recurrent_kernel [H, gates * H]`` of a cell.
 
-    Uniform in ``±sqrt(6 / (D + H))``. Drawing the gates as one matrix would take
-    ``gates * H`` for the width that a gate's input is spread over.
+    Each gate is drawn on its own. One matrix for all gates would have another scale:
+    `glorot_uniform` would divide by ``gates * H`` where a gate has ``H`` units, and one
+    orthogonal ``[H, gates * H]`` matrix gives each gate singular values of about
+    ``1 / sqrt(gates)`` instead of 1.
+
+    References:
+      Saxe, McClelland and Ganguli, "Exact solutions to the nonlinear dynamics of
+      learning in deep linear neural networks", 2014, for the orthogonal matrices.
+    """
+    input_key, recurrent_key = jax.random.split(key)
+    shape = hidden, hidden
+    return {
+        "kernel": gate_by_gate(
+            kernel_init, input_key, (input_size, hidden), gates, dtype
+        ),
+        "recurrent_kernel": gate_by_gate(
+            recurrent_kernel_init, recurrent_key, shape, gates, dtype
+        ),
+    }
+
+
+def biases(
+    key: Key, hidden: int, gates: int, dtype: DType, bias_init: Initializer
+) -> Array:
+    """``bias [gates * H]`` by an initializer."""
+    # A key of its own: the two of `weights` are folds by 0 and 1, `lstm` has 2.
+    return gate_by_gate(bias_init, jax.random.fold_in(key, 3), (hidden,), gates, dtype)
+
+
+def glorot(key: Key, input_size: int, hidden: int, gates: int, dtype: DType) -> Array:
+    """Kernel ``[D, gates * H]``, each gate uniform in ``±sqrt(6 / (D + H))``.
 
     References:
       Glorot and Bengio, "Understanding the difficulty of training deep feedforward
       neural networks", 2010, equation 16.
     """
-    draw = initializers.glorot_uniform()
-    return _gate_by_gate(draw, key, (input_size, hidden), gates, dtype)
+    return gate_by_gate(GLOROT, key, (input_size, hidden), gates, dtype)
 
 
-def orthogonal(key: Key, hidden: int, gates: int, dtype: DType) -> Array:
-    """Recurrent kernel ``[H, gates * H]``, each gate an orthogonal matrix.
-
-    One orthogonal ``[H, gates * H]`` matrix would give each gate singular values of
-    about ``1 / sqrt(gates)`` in place of 1.
-
-    References:
-      Saxe, McClelland and Ganguli, "Exact solutions to the nonlinear dynamics of
-      learning in deep linear neural networks", 2014.
-    """
-    draw = initializers.orthogonal()
-    return _gate_by_gate(draw, key, (hidden, hidden), gates, dtype)
-
-
-def _gate_by_gate(draw, key, shape, gates, dtype):
+def gate_by_gate(
+    draw: Initializer, key: Key, shape: Shape, gates: int, dtype: DType
+) -> Array:
+    """Draws an array for each gate and puts them side by side along the last axis."""
     keys = jax.random.split(key, gates)
     # In float32, since the decomposition behind `orthogonal` knows nothing smaller.
     wide = jnp.promote_types(dtype, jnp.float32)
-    drawn = jnp.concatenate([draw(k, shape, wide) for k in keys], axis=1)
+    drawn = jnp.concatenate([draw(k, shape, wide) for k in keys], axis=-1)
     return drawn.astype(dtype)

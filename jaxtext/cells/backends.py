@@ -1,6 +1,7 @@
 """The way from a cell to the kernels: batch axes made one, parameters by name."""
 
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -10,24 +11,30 @@ from jaxtext.kernels.gates import Gates, Operands, Passes, Recurrence, Weights
 from jaxtext.kernels.mosaic import MOSAIC
 from jaxtext.kernels.mosaic_gpu import MOSAIC_GPU
 from jaxtext.kernels.recurrence import recurrence
-from jaxtext.types import Backend, DType
+from jaxtext.types import Activation, Backend, DType
 
 
-def backends(gates: Gates, dtype: DType, **more: Passes) -> tuple[Backend, ...]:
+def backends(
+    gates: Gates, dtype: DType, activation: Activation, **more: Passes
+) -> tuple[Backend, ...]:
     """The backends of a cell whose step is `gates` between two products.
 
-    The cell's initial state is zero, and its parameters are ``kernel``,
-    ``recurrent_kernel``, ``bias`` and, if it has one, ``recurrent_bias``. `more` are
-    the ways that these gates alone have.
+    The cell's initial state is zero. Its parameters are ``kernel``,
+    ``recurrent_kernel`` and, unless it is without biases, ``bias`` and what else
+    `gates` has. `more` are the ways that these gates alone have.
     """
     known = {"fused": FUSED, "mosaic": MOSAIC, "mosaic_gpu": MOSAIC_GPU, **more}
-    return tuple(_backend(name, known[name], gates, dtype) for name in known)
+    return tuple(
+        _backend(name, known[name], gates, dtype, activation) for name in known
+    )
 
 
-def _backend(name: str, passes: Passes, gates: Gates, dtype: DType) -> Backend:
+def _backend(name, passes: Passes, gates: Gates, dtype, activation) -> Backend:
     def lacks(target, params, state, xs, masks):
+        if activation is not jnp.tanh:
+            return "its derivative is written for activation=jnp.tanh"
         what = Recurrence(passes, gates, dtype, True)
-        operands = jax.eval_shape(_operands, params, state, xs, masks)
+        operands = jax.eval_shape(operands_of, params, state, xs, masks)
         sizes = *operands.xs.shape, *operands.state[-1].shape
         if not passes.divisible and not all(isinstance(n, int) for n in sizes):
             return "kernels are made for known sizes, not for symbolic ones"
@@ -36,20 +43,18 @@ def _backend(name: str, passes: Passes, gates: Gates, dtype: DType) -> Backend:
     def sequence(params, state, xs, masks, noise, keep):
         del noise
         what = Recurrence(passes, gates, dtype, keep)
-        leaves, ys = recurrence(what, _operands(params, state, xs, masks))
+        leaves, ys = recurrence(what, operands_of(params, state, xs, masks))
         first, *_ = jax.tree.leaves(state)
         batch_shape = first.shape[:-1]
         leaves = [x.reshape(*batch_shape, x.shape[-1]) for x in leaves]
-        if masks.resets is not None:
-            last = masks.resets[-1][..., None]
-            leaves = [jnp.where(last, jnp.zeros_like(x), x) for x in leaves]
         ys = ys.reshape(ys.shape[0], *batch_shape, ys.shape[-1])
         return jax.tree.unflatten(jax.tree.structure(state), leaves), ys
 
+    operands_of = partial(_operands, gates)
     return Backend(name, sequence, lacks, passes.divisible, gates.name)
 
 
-def _operands(params, state, xs, masks):
+def _operands(gates, params, state, xs, masks):
     """What `recurrence` takes, all batch axes made one."""
     leaves = jax.tree.leaves(state)  # c before h
     batch_shape = leaves[0].shape[:-1]
@@ -59,10 +64,16 @@ def _operands(params, state, xs, masks):
         """[T, B…, …] -> [T, B, …]"""
         return x.reshape(x.shape[0], batch, *x.shape[1 + len(batch_shape) :])
 
+    weights = Weights(**{"bias": None, **params})
+    if weights.bias is None:  # zeros, whose gradient nobody asks for
+        width = weights.kernel.shape[-1]
+        zeros = jnp.zeros_like(weights.kernel, shape=(width,))
+        inner = zeros[: leaves[-1].shape[-1]] if gates.differ else None
+        weights = weights._replace(bias=zeros, recurrent_bias=inner)
     return Operands(
-        Weights(*(params.get(name) for name in Weights._fields)),
+        weights,
         tuple(x.reshape(batch, x.shape[-1]) for x in leaves),
         flat(xs),
-        None if masks.resets is None else flat(masks.resets[:-1]),
+        None if masks.resets is None else flat(masks.resets),
         None if masks.valid is None else flat(masks.valid),
     )

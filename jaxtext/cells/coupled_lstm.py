@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from jaxtext.cells.affine import affine, embed, glorot, orthogonal
+from jaxtext.cells.affine import affine, embed, weights
 from jaxtext.cells.lstm import LSTMState, lstm
 from jaxtext.constructor import constructor
 from jaxtext.types import Cell, DType
@@ -54,21 +54,28 @@ def coupled_lstm(
     cell_dtype = jnp.promote_types(dtype, jnp.float32)
 
     def init(key, input_size):
-        input_key, recurrent_key = jax.random.split(key)
         bias = jnp.zeros((3, hidden), param_dtype).at[0].set(-1)
-        return {
-            "kernel": glorot(input_key, input_size, hidden, 3, param_dtype),
-            "recurrent_kernel": orthogonal(recurrent_key, hidden, 3, param_dtype),
-            "bias": bias.reshape(-1),
-        }
+        params = weights(key, input_size, hidden, 3, param_dtype)
+        return {**params, "bias": bias.reshape(-1)}
 
-    def step(params, state, x, noise=None):
+    def gates(params, state, x, noise=None):
         del noise
         z = affine(params, x, state.h, dtype)
         i, g, o = jnp.split(z.astype(cell_dtype), 3, axis=-1)
-        i = jax.nn.sigmoid(i)
-        c = (1 - i) * state.c + i * jnp.tanh(g)
-        h = (jax.nn.sigmoid(o) * jnp.tanh(c)).astype(dtype)
+        return {"i": jax.nn.sigmoid(i), "g": jnp.tanh(g), "o": jax.nn.sigmoid(o)}
+
+    def step(params, state, x, noise=None):
+        i, g, o = gates(params, state, x, noise).values()
+        c = (1 - i) * state.c + i * g
+        h = (o * jnp.tanh(c)).astype(dtype)
         return LSTMState(c, h), h
 
-    return Cell(init, plain.initial_state, step, embed=embed)
+    return Cell(
+        init,
+        plain.initial_state,
+        step,
+        embed=embed,
+        gates=gates,
+        output_size=hidden,
+        state_size=plain.state_size,
+    )

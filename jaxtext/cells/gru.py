@@ -3,12 +3,21 @@
 import jax
 import jax.numpy as jnp
 
-from jaxtext.cells.affine import embed, glorot, input_product, orthogonal
+from jaxtext.cells.affine import (
+    GLOROT,
+    ORTHOGONAL,
+    ZEROS,
+    Initializer,
+    biased,
+    biases,
+    embed,
+    input_product,
+    weights,
+)
 from jaxtext.cells.backends import backends
 from jaxtext.constructor import constructor
 from jaxtext.kernels.gru import GRU
-from jaxtext.kernels.products import along
-from jaxtext.types import Array, Cell, DType
+from jaxtext.types import Activation, Array, Cell, DType
 
 
 @constructor
@@ -18,6 +27,11 @@ def gru(
     reset_after: bool = True,
     dtype: DType = jnp.float32,
     param_dtype: DType = jnp.float32,
+    use_bias: bool = True,
+    activation: Activation = jnp.tanh,
+    kernel_init: Initializer = GLOROT,
+    recurrent_kernel_init: Initializer = ORTHOGONAL,
+    bias_init: Initializer = ZEROS,
 ) -> Cell:
     """Gated recurrent unit: three computations where the LSTM has four.
 
@@ -41,6 +55,14 @@ def gru(
         paper's form; a second product waits for the first).
       dtype: The type to compute in, and that of state and output.
       param_dtype: The type of the parameters.
+      use_bias: Whether there are biases.
+      activation: What takes the place of ``tanh``, an elementwise function. Backends
+        with a derivative written by hand have it for ``jnp.tanh`` alone.
+      kernel_init: How each gate's part of ``kernel`` starts, as in ``jax.nn``: a
+        function of key, shape and dtype. Make it once and pass the same one for equal
+        cells, since ``jax.nn.initializers.normal()`` is another function in each call.
+      recurrent_kernel_init: Likewise for ``recurrent_kernel``.
+      bias_init: Likewise for the biases.
 
     Returns:
       A cell. Its parameters are ``kernel [D, 3H]``, ``recurrent_kernel [H, 3H]`` and
@@ -61,36 +83,53 @@ def gru(
     """
 
     def init(key, input_size):
-        input_key, recurrent_key = jax.random.split(key)
-        params = {
-            "kernel": glorot(input_key, input_size, hidden, 3, param_dtype),
-            "recurrent_kernel": orthogonal(recurrent_key, hidden, 3, param_dtype),
-            "bias": jnp.zeros(3 * hidden, param_dtype),
-        }
-        if reset_after:
-            params["recurrent_bias"] = jnp.zeros(hidden, param_dtype)
+        params = weights(
+            key,
+            input_size,
+            hidden,
+            3,
+            param_dtype,
+            kernel_init=kernel_init,
+            recurrent_kernel_init=recurrent_kernel_init,
+        )
+        if use_bias:
+            bias = biases(key, hidden, 4, param_dtype, bias_init)
+            params["bias"] = bias[: 3 * hidden]
+            if reset_after:
+                params["recurrent_bias"] = bias[3 * hidden :]
         return params
 
     def initial_state(batch_shape) -> Array:
         return jnp.zeros((*batch_shape, hidden), dtype)
 
-    def step(params, h_tm1, x, noise=None):
+    def gates(params, state, x, noise=None):
         del noise
-        xs = input_product(x, params["kernel"], dtype)
-        xs += along(params["bias"], xs).astype(dtype)
+        xs = biased(params, input_product(x, params["kernel"], dtype), dtype)
         x_rz, x_n = jnp.split(xs, [2 * hidden], axis=-1)
         u = params["recurrent_kernel"].astype(dtype)
         if reset_after:
-            h_rz, h_n = jnp.split(h_tm1 @ u, [2 * hidden], axis=-1)
+            h_rz, h_n = jnp.split(state @ u, [2 * hidden], axis=-1)
             r, z = jnp.split(jax.nn.sigmoid(x_rz + h_rz), 2, axis=-1)
-            h_n += along(params["recurrent_bias"], h_n).astype(dtype)
-            n = jnp.tanh(x_n + r * h_n)
+            h_n = biased(params, h_n, dtype, "recurrent_bias")
+            n = activation(x_n + r * h_n)
         else:
             u_rz, u_n = jnp.split(u, [2 * hidden], axis=-1)
-            r, z = jnp.split(jax.nn.sigmoid(x_rz + h_tm1 @ u_rz), 2, axis=-1)
-            n = jnp.tanh(x_n + (r * h_tm1) @ u_n)
-        h = (1 - z) * n + z * h_tm1
+            r, z = jnp.split(jax.nn.sigmoid(x_rz + state @ u_rz), 2, axis=-1)
+            n = activation(x_n + (r * state) @ u_n)
+        return {"r": r, "z": z, "n": n}
+
+    def step(params, state, x, noise=None):
+        _, z, n = gates(params, state, x, noise).values()
+        h = (1 - z) * n + z * state
         return h, h
 
-    ways = backends(GRU, dtype) if reset_after else ()
-    return Cell(init, initial_state, step, backends=ways, embed=embed)
+    return Cell(
+        init,
+        initial_state,
+        step,
+        backends=backends(GRU, dtype, activation) if reset_after else (),
+        embed=embed,
+        gates=gates,
+        output_size=hidden,
+        state_size=hidden,
+    )

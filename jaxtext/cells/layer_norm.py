@@ -1,13 +1,16 @@
 """Layer normalisation (Ba, Kiros and Hinton, 2016), as recurrent cells use it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from jaxtext.cells.affine import embed
 from jaxtext.checks import decided
+from jaxtext.kernels import one_product
 from jaxtext.kernels.products import along, is_symbols, product, rows
-from jaxtext.types import Array
+from jaxtext.types import Array, Cell, DType, Params, State
 
 
 def layer_norm(x: Array, scale: Array) -> Array:
@@ -56,3 +59,67 @@ def of_product(x: Array, kernel: Array, function: Callable[[Array], Array]) -> A
     if is_symbols(x) and decided(lambda: x.size > len(kernel), otherwise=True):
         return rows(function(kernel), x)
     return function(product(x, kernel))
+
+
+def normalised(
+    plain: Cell,
+    extra: Mapping[str, tuple[int, float]],
+    inputs: Callable[[Params, Array], Array],
+    core: Callable[[Params, Array, Array, State], State],
+    dtype: DType,
+    param_dtype: DType,
+    *,
+    own: tuple[str, ...],
+    gates: Callable[[Params, Array, Array, State], dict[str, Array]] | None = None,
+) -> Cell:
+    """A cell around one recurrent product, made of a plain one and its normalisation.
+
+    ::
+
+        state_t = core(params, inputs(params, x_t), h_tm1 U, state_tm1)
+
+    Args:
+      plain: The cell whose parameters and state it has.
+      extra: The size and the first value of each parameter that it has besides.
+      inputs: ``(params, x) -> z``: what comes of the input alone.
+      core: ``(params, z, u, state) -> state``: the step without its products.
+      dtype: The type of the products.
+      param_dtype: The type of the parameters.
+      own: The names of those parameters that `core` reads.
+      gates: ``(params, z, u, state) -> dict``: the gates in `core`, if there are any.
+
+    Returns:
+      A cell with the backend ``"fused"``.
+    """
+
+    def init(key, input_size):
+        params = plain.init(key, input_size)
+        for name, (size, start) in extra.items():
+            params[name] = jnp.full(size, start, param_dtype)
+        return params
+
+    def apply(function: Callable[..., Any], params, state, x):
+        u = _hidden(state) @ params["recurrent_kernel"].astype(dtype)
+        return function(params, inputs(params, x), u, state)
+
+    def step(params, state, x, noise=None):
+        del noise
+        state = apply(core, params, state, x)
+        return state, _hidden(state)
+
+    def named(params, state, x, noise=None):
+        del noise
+        assert gates is not None  # or the cell does not name its gates
+        return apply(gates, params, state, x)
+
+    return plain._replace(
+        init=init,
+        step=step,
+        backends=(one_product.backend(core, inputs, own, dtype),),
+        embed=embed,
+        gates=gates and named,
+    )
+
+
+def _hidden(state):
+    return jax.tree.leaves(state)[-1]

@@ -2,11 +2,9 @@
 
 import jax.numpy as jnp
 
-from jaxtext.cells.affine import embed
 from jaxtext.cells.gru import gru
-from jaxtext.cells.layer_norm import layer_norm, of_product
+from jaxtext.cells.layer_norm import layer_norm, normalised, of_product
 from jaxtext.constructor import constructor
-from jaxtext.kernels import one_product
 from jaxtext.kernels.gates import activations
 from jaxtext.kernels.products import along
 from jaxtext.types import Cell, DType
@@ -56,41 +54,34 @@ def layer_norm_gru(
     plain = gru(hidden, dtype=dtype, param_dtype=param_dtype)
     norm_dtype = jnp.promote_types(dtype, jnp.float32)
 
-    def init(key, input_size):
-        return {
-            **plain.init(key, input_size),
-            "input_scale": jnp.ones(3 * hidden, param_dtype),
-            "recurrent_scale": jnp.ones(3 * hidden, param_dtype),
-        }
-
     def apart(z):
         """What belongs to the gates, and to the candidate."""
         return jnp.split(z, [2 * hidden], axis=-1)
 
-    def normalised(z, scale):
+    def both(z, scale):
         return list(map(layer_norm, apart(z), apart(scale)))
 
     def inputs(params, x):
         def of_row(z):
-            z = jnp.concatenate(normalised(z, params["input_scale"]), axis=-1)
+            z = jnp.concatenate(both(z, params["input_scale"]), axis=-1)
             return z + along(params["bias"], z).astype(norm_dtype)
 
         return of_product(x, params["kernel"].astype(dtype), of_row)
 
-    def core(params, z, u, h_tm1):
+    def gates(params, z, u, state):
+        del state
         x_rz, x_n = apart(z)
-        h_rz, h_n = normalised(u, params["recurrent_scale"])
+        h_rz, h_n = both(u, params["recurrent_scale"])
         r, z = activations(x_rz + h_rz, (True, True))
         h_n += along(params["recurrent_bias"], h_n).astype(norm_dtype)
-        n = jnp.tanh(x_n + r * h_n)
-        return ((1 - z) * n + z * h_tm1).astype(dtype)
+        return {"r": r, "z": z, "n": jnp.tanh(x_n + r * h_n)}
 
-    def step(params, h_tm1, x, noise=None):
-        del noise
-        u = h_tm1 @ params["recurrent_kernel"].astype(dtype)
-        h = core(params, inputs(params, x), u, h_tm1)
-        return h, h
+    def core(params, z, u, state):
+        _, z, n = gates(params, z, u, state).values()
+        return ((1 - z) * n + z * state).astype(dtype)
 
+    scales = {"input_scale": (3 * hidden, 1.0), "recurrent_scale": (3 * hidden, 1.0)}
     own = "recurrent_scale", "recurrent_bias"
-    ways = (one_product.backend(core, inputs, own, dtype),)
-    return Cell(init, plain.initial_state, step, backends=ways, embed=embed)
+    return normalised(
+        plain, scales, inputs, core, dtype, param_dtype, own=own, gates=gates
+    )

@@ -2,11 +2,9 @@
 
 import jax.numpy as jnp
 
-from jaxtext.cells.affine import embed
-from jaxtext.cells.layer_norm import layer_norm, of_product
+from jaxtext.cells.layer_norm import layer_norm, normalised, of_product
 from jaxtext.cells.lstm import LSTMState, lstm
 from jaxtext.constructor import constructor
-from jaxtext.kernels import one_product
 from jaxtext.kernels.gates import activations
 from jaxtext.kernels.products import along
 from jaxtext.types import Cell, DType
@@ -56,37 +54,32 @@ def layer_norm_lstm(
     plain = lstm(hidden, dtype=dtype, param_dtype=param_dtype)
     cell_dtype = jnp.promote_types(dtype, jnp.float32)
 
-    def init(key, input_size):
-        return {
-            **plain.init(key, input_size),
-            "input_scale": jnp.ones(4 * hidden, param_dtype),
-            "recurrent_scale": jnp.ones(4 * hidden, param_dtype),
-            "cell_scale": jnp.ones(hidden, param_dtype),
-            "cell_bias": jnp.zeros(hidden, param_dtype),
-        }
-
     def inputs(params, x):
-        def normalised(z):
+        def of_row(z):
             z = layer_norm(z, params["input_scale"])
             return z + along(params["bias"], z).astype(cell_dtype)
 
-        return of_product(x, params["kernel"].astype(dtype), normalised)
+        return of_product(x, params["kernel"].astype(dtype), of_row)
+
+    def gates(params, z, u, state):
+        del state
+        z += layer_norm(u, params["recurrent_scale"])
+        return dict(zip("ifgo", activations(z, (True, True, False, True)), strict=True))
 
     def core(params, z, u, state):
-        z += layer_norm(u, params["recurrent_scale"])
-        i, f, g, o = activations(z, (True, True, False, True))
+        i, f, g, o = gates(params, z, u, state).values()
         c = f * state.c + i * g
         read = layer_norm(c, params["cell_scale"])
         read += along(params["cell_bias"], read).astype(cell_dtype)
-        h = (o * jnp.tanh(read)).astype(dtype)
-        return LSTMState(c, h)
+        return LSTMState(c, (o * jnp.tanh(read)).astype(dtype))
 
-    def step(params, state, x, noise=None):
-        del noise
-        u = state.h @ params["recurrent_kernel"].astype(dtype)
-        state = core(params, inputs(params, x), u, state)
-        return state, state.h
-
+    extra = {
+        "input_scale": (4 * hidden, 1.0),
+        "recurrent_scale": (4 * hidden, 1.0),
+        "cell_scale": (hidden, 1.0),
+        "cell_bias": (hidden, 0.0),
+    }
     own = "recurrent_scale", "cell_scale", "cell_bias"
-    ways = (one_product.backend(core, inputs, own, dtype),)
-    return Cell(init, plain.initial_state, step, backends=ways, embed=embed)
+    return normalised(
+        plain, extra, inputs, core, dtype, param_dtype, own=own, gates=gates
+    )

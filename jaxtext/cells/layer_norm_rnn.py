@@ -2,11 +2,9 @@
 
 import jax.numpy as jnp
 
-from jaxtext.cells.affine import embed
-from jaxtext.cells.layer_norm import layer_norm
+from jaxtext.cells.layer_norm import layer_norm, normalised
 from jaxtext.cells.rnn import rnn
 from jaxtext.constructor import constructor
-from jaxtext.kernels import one_product
 from jaxtext.kernels.products import along, product
 from jaxtext.types import Cell, DType
 
@@ -49,24 +47,14 @@ def layer_norm_rnn(
     plain = rnn(hidden, dtype=dtype, param_dtype=param_dtype)
     norm_dtype = jnp.promote_types(dtype, jnp.float32)
 
-    def init(key, input_size):
-        scale = jnp.ones(hidden, param_dtype)
-        return {**plain.init(key, input_size), "scale": scale}
-
     def inputs(params, x):
         return product(x, params["kernel"].astype(dtype))
 
-    def core(params, z, u, h_tm1):
-        del h_tm1
-        normalised = layer_norm(z + u, params["scale"])
-        normalised += along(params["bias"], normalised).astype(norm_dtype)
-        return jnp.tanh(normalised).astype(dtype)
+    def core(params, z, u, state):
+        del state
+        total = layer_norm(z + u, params["scale"])
+        total += along(params["bias"], total).astype(norm_dtype)
+        return jnp.tanh(total).astype(dtype)
 
-    def step(params, h_tm1, x, noise=None):
-        del noise
-        u = h_tm1 @ params["recurrent_kernel"].astype(dtype)
-        h = core(params, inputs(params, x), u, h_tm1)
-        return h, h
-
-    ways = (one_product.backend(core, inputs, ("scale", "bias"), dtype),)
-    return Cell(init, plain.initial_state, step, backends=ways, embed=embed)
+    extra, own = {"scale": (hidden, 1.0)}, ("scale", "bias")
+    return normalised(plain, extra, inputs, core, dtype, param_dtype, own=own)

@@ -1,23 +1,37 @@
 """Long short-term memory (Hochreiter and Schmidhuber, 1997; Gers et al., 2000)."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from jaxtext.cells.affine import affine, embed, glorot, orthogonal
+from jaxtext.cells.affine import (
+    GLOROT,
+    ORTHOGONAL,
+    Initializer,
+    affine,
+    biases,
+    embed,
+    weights,
+)
 from jaxtext.cells.backends import backends
 from jaxtext.constructor import constructor
+from jaxtext.errors import InputError
 from jaxtext.kernels.cudnn import CUDNN
 from jaxtext.kernels.lstm import LSTM
-from jaxtext.types import Array, Cell, DType
+from jaxtext.types import Activation, Array, Cell, DType, Params
 
 
 class LSTMState(NamedTuple):
-    """State of an LSTM: the cell state, at least float32, and the hidden state."""
+    """State of an LSTM: the cell state, at least float32, and the hidden state.
 
-    c: Array
-    h: Array
+    Attributes:
+      c: The cell state, ``[B, H]``.
+      h: The hidden state, ``[B, H]``, which is also the output.
+    """
+
+    c: Any
+    h: Any
 
 
 @constructor
@@ -27,6 +41,11 @@ def lstm(
     dtype: DType = jnp.float32,
     param_dtype: DType = jnp.float32,
     chrono: int | None = None,
+    use_bias: bool = True,
+    activation: Activation = jnp.tanh,
+    kernel_init: Initializer = GLOROT,
+    recurrent_kernel_init: Initializer = ORTHOGONAL,
+    bias_init: Initializer | None = None,
 ) -> Cell:
     """Long short-term memory with a forget gate.
 
@@ -52,15 +71,24 @@ def lstm(
         then begin with memories of all lengths up to that many, about ``1 + u`` steps,
         by ``b_f = log u`` and ``b_i = -b_f`` of a ``u`` drawn uniformly from
         ``[1, chrono - 1]``.
+      use_bias: Whether there are biases.
+      activation: What takes the place of ``tanh``, an elementwise function. Backends
+        with a derivative written by hand have it for ``jnp.tanh`` alone.
+      kernel_init: How each gate's part of ``kernel`` starts, as in ``jax.nn``: a
+        function of key, shape and dtype. Make it once and pass the same one for equal
+        cells, since ``jax.nn.initializers.normal()`` is another function in each call.
+      recurrent_kernel_init: Likewise for ``recurrent_kernel``.
+      bias_init: Likewise for ``bias``. ``None``: one for the forget gate and zero for
+        the others, or as `chrono` says.
 
     Returns:
       A cell. Its parameters are ``kernel [D, 4H]``, ``recurrent_kernel [H, 4H]`` and
-      ``bias [4H]``, gates in the order ``i, f, g, o``; without `chrono` the forget
-      gate's bias starts at one (and is then a parameter like the others). Its state is
-      an `LSTMState` of ``c [B, H]`` and ``h [B, H]``.
+      ``bias [4H]``, gates in the order ``i, f, g, o``. Its state is an
+      `LSTMState` of ``c [B, H]`` and ``h [B, H]``.
 
     Raises:
-      ValueError: If `chrono` is less than 3.
+      ValueError: If `chrono` is less than 3, or given with `bias_init` or without
+        biases.
 
     Example:
       >>> cell = lstm(4)
@@ -76,34 +104,75 @@ def lstm(
       recurrent network architectures", 2015. `chrono`: Tallec and Ollivier, "Can
       recurrent neural networks warp time?", 2018, equation 16.
     """
+    if chrono is not None and (bias_init is not None or not use_bias):
+        raise InputError(
+            "chrono: it says how biases start; leave out bias_init and use_bias=False"
+        )
     cell_dtype = jnp.promote_types(dtype, jnp.float32)
 
-    def init(key, input_size):
-        input_key, recurrent_key = jax.random.split(key)
-        bias = jnp.zeros((4, hidden), param_dtype).at[1].set(1)
+    def bias(key):
+        if bias_init is not None:
+            return biases(key, hidden, 4, param_dtype, bias_init)
+        start = jnp.zeros((4, hidden), param_dtype).at[1].set(1)
         if chrono is not None:
-            # Not one of the two keys above, which are folds by 0 and 1.
+            # Not one of the two keys of `weights`, which are folds by 0 and 1.
             u_key = jax.random.fold_in(key, 2)
             u = jax.random.uniform(u_key, (hidden,), minval=1, maxval=chrono - 1)
             forget = jnp.log(u).astype(param_dtype)
-            bias = bias.at[0].set(-forget).at[1].set(forget)
-        return {
-            "kernel": glorot(input_key, input_size, hidden, 4, param_dtype),
-            "recurrent_kernel": orthogonal(recurrent_key, hidden, 4, param_dtype),
-            "bias": bias.reshape(-1),
-        }
+            start = start.at[0].set(-forget).at[1].set(forget)
+        return start.reshape(-1)
+
+    def init(key, input_size):
+        params = weights(
+            key,
+            input_size,
+            hidden,
+            4,
+            param_dtype,
+            kernel_init=kernel_init,
+            recurrent_kernel_init=recurrent_kernel_init,
+        )
+        return {**params, "bias": bias(key)} if use_bias else params
 
     def initial_state(batch_shape) -> LSTMState:
         shape = (*batch_shape, hidden)
         return LSTMState(jnp.zeros(shape, cell_dtype), jnp.zeros(shape, dtype))
 
-    def step(params, state, x, noise=None):
+    def gates(params, state, x, noise=None):
         del noise
-        z = affine(params, x, state.h, dtype)
-        i, f, g, o = jnp.split(z.astype(cell_dtype), 4, axis=-1)
-        c = jax.nn.sigmoid(f) * state.c + jax.nn.sigmoid(i) * jnp.tanh(g)
-        h = (jax.nn.sigmoid(o) * jnp.tanh(c)).astype(dtype)
+        return lstm_gates(params, state, x, dtype, activation)
+
+    def step(params, state, x, noise=None):
+        i, f, g, o = gates(params, state, x, noise).values()
+        c = f * state.c + i * g
+        h = (o * activation(c)).astype(dtype)
         return LSTMState(c, h), h
 
-    ways = backends(LSTM, dtype, cudnn=CUDNN)
-    return Cell(init, initial_state, step, backends=ways, embed=embed)
+    return Cell(
+        init,
+        initial_state,
+        step,
+        backends=backends(LSTM, dtype, activation, cudnn=CUDNN),
+        embed=embed,
+        gates=gates,
+        output_size=hidden,
+        state_size=LSTMState(hidden, hidden),
+    )
+
+
+def lstm_gates(
+    params: Params,
+    state: LSTMState,
+    x: Array,
+    dtype: DType,
+    activation: Activation = jnp.tanh,
+) -> dict[str, Array]:
+    """``i, f, g, o`` of one step, in the type of the cell state."""
+    z = affine(params, x, state.h, dtype)
+    i, f, g, o = jnp.split(z.astype(jnp.promote_types(dtype, jnp.float32)), 4, axis=-1)
+    return {
+        "i": jax.nn.sigmoid(i),
+        "f": jax.nn.sigmoid(f),
+        "g": activation(g),
+        "o": jax.nn.sigmoid(o),
+    }

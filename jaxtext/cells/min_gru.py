@@ -3,10 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from jaxtext.cells.affine import glorot, input_product
 from jaxtext.cells.linear_recurrence import linear_recurrence
 from jaxtext.constructor import constructor
-from jaxtext.kernels.products import along
 from jaxtext.types import Cell, DType
 
 
@@ -54,18 +52,11 @@ def min_gru(
       Feng, Tung, Ahmed, Bengio and Hajimirsadeghi, "Were RNNs all we needed?", 2024,
       minGRU.
     """
-    state_dtype = jnp.promote_types(dtype, jnp.float32)
 
-    def init(key, input_size):
-        return {
-            "kernel": glorot(key, input_size, hidden, 2, param_dtype),
-            "bias": jnp.zeros(2 * hidden, param_dtype),
-        }
+    def gates(z, n):
+        return {"z": jax.nn.sigmoid(z), "n": n}
 
-    def coefficients(params, x):
-        xs = input_product(x, params["kernel"], dtype)
-        xs += along(params["bias"], xs).astype(dtype)
-        z, n = jnp.split(xs.astype(state_dtype), 2, axis=-1)
+    def coefficients(z, n):
         return jax.nn.sigmoid(-z), jax.nn.sigmoid(z) * n
 
-    return linear_recurrence(hidden, init, coefficients, dtype)
+    return linear_recurrence(hidden, (0, 0), gates, coefficients, dtype, param_dtype)

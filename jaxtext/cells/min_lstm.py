@@ -3,10 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from jaxtext.cells.affine import glorot, input_product
 from jaxtext.cells.linear_recurrence import linear_recurrence
 from jaxtext.constructor import constructor
-from jaxtext.kernels.products import along
 from jaxtext.types import Cell, DType
 
 
@@ -52,21 +50,13 @@ def min_lstm(
       Feng, Tung, Ahmed, Bengio and Hajimirsadeghi, "Were RNNs all we needed?", 2024,
       minLSTM, with the gates normalised to be independent of time.
     """
-    state_dtype = jnp.promote_types(dtype, jnp.float32)
 
-    def init(key, input_size):
-        bias = jnp.zeros((3, hidden), param_dtype).at[0].set(1)
-        return {
-            "kernel": glorot(key, input_size, hidden, 3, param_dtype),
-            "bias": bias.reshape(-1),
-        }
+    def gates(f, i, n):
+        return {"f": jax.nn.sigmoid(f), "i": jax.nn.sigmoid(i), "n": n}
 
-    def coefficients(params, x):
-        xs = input_product(x, params["kernel"], dtype)
-        xs += along(params["bias"], xs).astype(dtype)
-        f, i, n = jnp.split(xs.astype(state_dtype), 3, axis=-1)
+    def coefficients(f, i, n):
         # f / (f + i) from the logarithm of f / i: both gates may be as good as zero.
         log_ratio = jax.nn.log_sigmoid(f) - jax.nn.log_sigmoid(i)
         return jax.nn.sigmoid(log_ratio), jax.nn.sigmoid(-log_ratio) * n
 
-    return linear_recurrence(hidden, init, coefficients, dtype)
+    return linear_recurrence(hidden, (1, 0, 0), gates, coefficients, dtype, param_dtype)

@@ -3,9 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from jaxtext.cells.affine import embed, glorot, input_product, orthogonal
+from jaxtext.cells.affine import biased, embed, input_product, weights
 from jaxtext.constructor import constructor
-from jaxtext.kernels.products import along
 from jaxtext.types import Array, Cell, DType
 
 
@@ -48,25 +47,31 @@ def minimal_gated_unit(
     """
 
     def init(key, input_size):
-        input_key, recurrent_key = jax.random.split(key)
-        return {
-            "kernel": glorot(input_key, input_size, hidden, 2, param_dtype),
-            "recurrent_kernel": orthogonal(recurrent_key, hidden, 2, param_dtype),
-            "bias": jnp.zeros(2 * hidden, param_dtype),
-        }
+        params = weights(key, input_size, hidden, 2, param_dtype)
+        return {**params, "bias": jnp.zeros(2 * hidden, param_dtype)}
 
     def initial_state(batch_shape) -> Array:
         return jnp.zeros((*batch_shape, hidden), dtype)
 
-    def step(params, h_tm1, x, noise=None):
+    def gates(params, state, x, noise=None):
         del noise
-        xs = input_product(x, params["kernel"], dtype)
-        xs += along(params["bias"], xs).astype(dtype)
+        xs = biased(params, input_product(x, params["kernel"], dtype), dtype)
         x_f, x_n = jnp.split(xs, 2, axis=-1)
         u_f, u_n = jnp.split(params["recurrent_kernel"].astype(dtype), 2, axis=-1)
-        f = jax.nn.sigmoid(x_f + h_tm1 @ u_f)
-        n = jnp.tanh(x_n + (f * h_tm1) @ u_n)
-        h = (1 - f) * h_tm1 + f * n
+        f = jax.nn.sigmoid(x_f + state @ u_f)
+        return {"f": f, "n": jnp.tanh(x_n + (f * state) @ u_n)}
+
+    def step(params, state, x, noise=None):
+        f, n = gates(params, state, x, noise).values()
+        h = (1 - f) * state + f * n
         return h, h
 
-    return Cell(init, initial_state, step, embed=embed)
+    return Cell(
+        init,
+        initial_state,
+        step,
+        embed=embed,
+        gates=gates,
+        output_size=hidden,
+        state_size=hidden,
+    )

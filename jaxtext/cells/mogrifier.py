@@ -70,10 +70,11 @@ def mogrifier(cell: Cell, rounds: int = 5, *, param_dtype: DType = jnp.float32) 
             {"cell": of_cell, "input_gates": in_a_row(qs), "hidden_gates": in_a_row(rs)}
         )
 
-    def step(params, state, x, noise=None):
+    def gated(params, state, x):
+        """The parameters of `cell`, and state and input after all rounds."""
         of_cell, *of_gates = parts_of(params, ("cell", "input_gates", "hidden_gates"))
         if not rounds:
-            return inner(of_cell, state, x, noise)
+            return of_cell, state, x
         qs, rs = (parts_of(part, numbered(len(part))) for part in of_gates)
         h = state.h
         if jnp.issubdtype(x.dtype, jnp.integer):
@@ -84,6 +85,21 @@ def mogrifier(cell: Cell, rounds: int = 5, *, param_dtype: DType = jnp.float32) 
                 x = 2 * jax.nn.sigmoid(h @ qs[i // 2].astype(h.dtype)) * x
             else:
                 h = 2 * jax.nn.sigmoid(x @ rs[i // 2].astype(h.dtype)) * h
-        return inner(of_cell, state._replace(h=h), x, noise)
+        return of_cell, state._replace(h=h), x
 
-    return Cell(init, cell.initial_state, step, cell.noise)
+    def step(params, state, x, noise=None):
+        return inner(*gated(params, state, x), noise)
+
+    def gates(params, state, x, noise=None):
+        assert cell.gates is not None  # or this one does not name them either
+        return cell.gates(*gated(params, state, x), noise)
+
+    return Cell(
+        init,
+        cell.initial_state,
+        step,
+        cell.noise,
+        gates=cell.gates and gates,
+        output_size=cell.output_size,
+        state_size=cell.state_size,
+    )

@@ -60,16 +60,33 @@ def peephole_lstm(
         peephole = jnp.zeros(3 * hidden, param_dtype)
         return {**plain.init(key, input_size), "peephole": peephole}
 
-    def step(params, state, x, noise=None):
-        del noise
+    def gates_and_c(params, state, x):
         z = affine(params, x, state.h, dtype)
         i, f, g, o = jnp.split(z.astype(cell_dtype), 4, axis=-1)
         peephole = along(params["peephole"], z).astype(cell_dtype)
         p_i, p_f, p_o = jnp.split(peephole, 3, axis=-1)
         i = jax.nn.sigmoid(i + p_i * state.c)
         f = jax.nn.sigmoid(f + p_f * state.c)
-        c = f * state.c + i * jnp.tanh(g)
-        h = (jax.nn.sigmoid(o + p_o * c) * jnp.tanh(c)).astype(dtype)
+        g = jnp.tanh(g)
+        c = f * state.c + i * g
+        return {"i": i, "f": f, "g": g, "o": jax.nn.sigmoid(o + p_o * c)}, c
+
+    def gates(params, state, x, noise=None):
+        del noise
+        return gates_and_c(params, state, x)[0]
+
+    def step(params, state, x, noise=None):
+        del noise
+        named, c = gates_and_c(params, state, x)
+        h = (named["o"] * jnp.tanh(c)).astype(dtype)
         return LSTMState(c, h), h
 
-    return Cell(init, plain.initial_state, step, embed=embed)
+    return Cell(
+        init,
+        plain.initial_state,
+        step,
+        embed=embed,
+        gates=gates,
+        output_size=hidden,
+        state_size=plain.state_size,
+    )

@@ -3,8 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from jaxtext.cells.affine import affine, embed, glorot
-from jaxtext.cells.lstm import LSTMState, lstm
+from jaxtext.cells.affine import embed, glorot
+from jaxtext.cells.lstm import LSTMState, lstm, lstm_gates
 from jaxtext.constructor import constructor
 from jaxtext.errors import InputError
 from jaxtext.types import Cell, DType
@@ -62,7 +62,6 @@ def projected_lstm(
             f"projection: expected at most hidden = {hidden}, got {projection}"
         )
     plain = lstm(hidden, dtype=dtype, param_dtype=param_dtype)
-    cell_dtype = jnp.promote_types(dtype, jnp.float32)
 
     def init(key, input_size):
         plain_key, projection_key = jax.random.split(key)
@@ -76,13 +75,22 @@ def projected_lstm(
         c, h = plain.initial_state(batch_shape)
         return LSTMState(c, h[..., :projection])
 
-    def step(params, state, x, noise=None):
+    def gates(params, state, x, noise=None):
         del noise
-        z = affine(params, x, state.h, dtype)
-        i, f, g, o = jnp.split(z.astype(cell_dtype), 4, axis=-1)
-        c = jax.nn.sigmoid(f) * state.c + jax.nn.sigmoid(i) * jnp.tanh(g)
-        m = (jax.nn.sigmoid(o) * jnp.tanh(c)).astype(dtype)
-        h = m @ params["projection"].astype(dtype)
+        return lstm_gates(params, state, x, dtype)
+
+    def step(params, state, x, noise=None):
+        i, f, g, o = gates(params, state, x, noise).values()
+        c = f * state.c + i * g
+        h = (o * jnp.tanh(c)).astype(dtype) @ params["projection"].astype(dtype)
         return LSTMState(c, h), h
 
-    return Cell(init, initial_state, step, embed=embed)
+    return Cell(
+        init,
+        initial_state,
+        step,
+        embed=embed,
+        gates=gates,
+        output_size=projection,
+        state_size=LSTMState(hidden, projection),
+    )

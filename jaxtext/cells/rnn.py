@@ -1,18 +1,34 @@
 """The plain recurrent network (Elman, 1990)."""
 
-import jax
 import jax.numpy as jnp
 
-from jaxtext.cells.affine import affine, embed, glorot, orthogonal
+from jaxtext.cells.affine import (
+    GLOROT,
+    ORTHOGONAL,
+    ZEROS,
+    Initializer,
+    affine,
+    biases,
+    embed,
+    weights,
+)
 from jaxtext.cells.backends import backends
 from jaxtext.constructor import constructor
 from jaxtext.kernels.rnn import RNN
-from jaxtext.types import Array, Cell, DType
+from jaxtext.types import Activation, Array, Cell, DType
 
 
 @constructor
 def rnn(
-    hidden: int, *, dtype: DType = jnp.float32, param_dtype: DType = jnp.float32
+    hidden: int,
+    *,
+    dtype: DType = jnp.float32,
+    param_dtype: DType = jnp.float32,
+    use_bias: bool = True,
+    activation: Activation = jnp.tanh,
+    kernel_init: Initializer = GLOROT,
+    recurrent_kernel_init: Initializer = ORTHOGONAL,
+    bias_init: Initializer = ZEROS,
 ) -> Cell:
     """Elman's recurrent network: one tanh of input and previous state.
 
@@ -29,12 +45,21 @@ def rnn(
       hidden: ``H``, the width of state and output.
       dtype: The type to compute in, and that of state and output.
       param_dtype: The type of the parameters.
+      use_bias: Whether there are biases.
+      activation: What takes the place of ``tanh``, an elementwise function. Backends
+        with a derivative written by hand have it for ``jnp.tanh`` alone.
+      kernel_init: How ``kernel`` starts, as in ``jax.nn``: a
+        function of key, shape and dtype. Make it once and pass the same one for equal
+        cells, since ``jax.nn.initializers.normal()`` is another function in each call.
+      recurrent_kernel_init: Likewise for ``recurrent_kernel``.
+      bias_init: Likewise for ``bias``.
 
     Returns:
       A cell. Its parameters are ``kernel [D, H]``, ``recurrent_kernel [H, H]`` and
       ``bias [H]``; its state is ``h [B, H]``.
 
     Example:
+      >>> import jax
       >>> cell = rnn(4)
       >>> params = cell.init(jax.random.key(0), 3)
       >>> h, y = cell.step(params, cell.initial_state((2,)), jnp.ones((2, 3)))
@@ -46,19 +71,33 @@ def rnn(
     """
 
     def init(key, input_size):
-        input_key, recurrent_key = jax.random.split(key)
-        return {
-            "kernel": glorot(input_key, input_size, hidden, 1, param_dtype),
-            "recurrent_kernel": orthogonal(recurrent_key, hidden, 1, param_dtype),
-            "bias": jnp.zeros(hidden, param_dtype),
-        }
+        params = weights(
+            key,
+            input_size,
+            hidden,
+            1,
+            param_dtype,
+            kernel_init=kernel_init,
+            recurrent_kernel_init=recurrent_kernel_init,
+        )
+        if use_bias:
+            params["bias"] = biases(key, hidden, 1, param_dtype, bias_init)
+        return params
 
     def initial_state(batch_shape) -> Array:
         return jnp.zeros((*batch_shape, hidden), dtype)
 
-    def step(params, h_tm1, x, noise=None):
+    def step(params, state, x, noise=None):
         del noise
-        h = jnp.tanh(affine(params, x, h_tm1, dtype))
+        h = activation(affine(params, x, state, dtype))
         return h, h
 
-    return Cell(init, initial_state, step, backends=backends(RNN, dtype), embed=embed)
+    return Cell(
+        init,
+        initial_state,
+        step,
+        backends=backends(RNN, dtype, activation),
+        embed=embed,
+        output_size=hidden,
+        state_size=hidden,
+    )

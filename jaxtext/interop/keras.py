@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtext.compose import dropout
+from jaxtext.dropout import dropout
 from jaxtext.errors import InputError
 from jaxtext.interop.layers import (
     Kind,

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxtext.compose import dropout
+from jaxtext.dropout import dropout
 from jaxtext.errors import InputError
 from jaxtext.interop.layers import (
     Layer,

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtext.compose import dropout
+from jaxtext.dropout import dropout
 from jaxtext.errors import InputError
 from jaxtext.interop.layers import (
     Kind,

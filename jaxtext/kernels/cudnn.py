@@ -30,9 +30,8 @@ from jaxtext.kernels.gates import (
     Recurrence,
     Weights,
     cast,
-    cleared,
-    where,
 )
+from jaxtext.kernels.masks import cleared, kept, out_of_step, select
 from jaxtext.kernels.packing import at, pack_steps
 from jaxtext.kernels.precision import tf32_will_do
 from jaxtext.kernels.products import is_symbols, one_hot
@@ -185,17 +184,14 @@ def _backward(what, operands, tape, cotangents):
     operands, begins, anew = _first_apart(operands)
     valid = operands.valid
     dlast, dys = jax.tree.map(lambda d: d.astype(_wide(what)), cotangents)
-    passed_on = tuple(jnp.zeros_like(d) for d in dlast)
-    if valid is not None:
-        none = ~valid.any(0)
-        dlast, passed_on = where(none, passed_on, dlast), where(none, dlast, passed_on)
+    some = None if valid is None else valid.any(0)  # sequences with a step
 
     def run(begins, tape):
         call, places = _call(what, operands, begins)
         if tape is None:
             _, tape = _there(call)
         dy = dys if places is None else at(dys, places.steps, 0)
-        dc, dh = dlast
+        dc, dh = kept(some, dlast)
         along = dy.swapaxes(0, 1), dh[None], dc[None]
         dx, dh, dc, dflat = _back(call, tape, along)
         dkernel, *others = unpack(dflat, call.sizes)
@@ -213,9 +209,7 @@ def _backward(what, operands, tape, cotangents):
         dweights, dstate, dxs = jax.lax.cond(
             begins.any(), partial(run, begins, None), partial(run, None, tape)
         )
-    dstate = jax.tree.map(jnp.add, dstate, passed_on)
-    if anew is not None:
-        dstate = cleared(anew, dstate)
+    dstate = out_of_step(some, anew, dstate, dlast)
 
     def as_given(found, given):
         return jax.tree.map(lambda d, x: d.astype(x.dtype), found, given)
@@ -289,7 +283,7 @@ def _results(what, operands, places, results):
     if places is not None:
         ys = at(ys, places.slots, 0)
     if valid is not None:
-        after = where(~valid.any(0), state, after)
+        after = select(valid.any(0), after, state)
     after = tuple(a.astype(s.dtype) for a, s in zip(after, state, strict=True))
     return after, ys.astype(what.dtype)
 

@@ -157,13 +157,3 @@ def last_apart(z: Array | Arrays, hidden: int) -> tuple[Any, Array]:
 def cast(weights: Weights, dtype: DType) -> Weights:
     """The weights in the type of the products."""
     return jax.tree.map(lambda w: jnp.asarray(w, dtype), weights)
-
-
-def where(mask: Array, yes: Arrays, no: Arrays) -> Arrays:
-    """Rows of one state and of another; `mask` is ``[B]``, of any number of axes."""
-    return jax.tree.map(lambda a, b: jnp.where(mask[..., None], a, b), yes, no)
-
-
-def cleared(mask: Array, state: Arrays) -> Arrays:
-    """A state that is zero in some rows; `mask` as for `where`."""
-    return where(mask, jax.tree.map(jnp.zeros_like, state), state)

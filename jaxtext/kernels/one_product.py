@@ -17,7 +17,8 @@ from typing import Any, NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 
-from jaxtext.kernels.gates import Arrays, cleared, where
+from jaxtext.kernels.gates import Arrays
+from jaxtext.kernels.masks import cleared, into_step, kept, out_of_step, stepped
 from jaxtext.kernels.products import outer
 from jaxtext.types import Array, Backend, DType, Params
 
@@ -83,19 +84,15 @@ def backend(
         def of_tuple(params, z, u, state):
             return tuple(jax.tree.leaves(core(params, z, u, tree.unflatten(state))))
 
-        resets, last = masks.resets, None
-        if resets is not None:
-            resets, last = resets[:-1], resets[-1]
         operands = Operands(
             {name: params[name] for name in own},
             params["recurrent_kernel"],
             tuple(leaves),
             inputs(params, xs),
-            resets,
-            masks.valid,
+            *masks,
         )
         after, ys = scan(Around(of_tuple, dtype, keep), operands)
-        return tree.unflatten(after if last is None else cleared(last, after)), ys
+        return tree.unflatten(after), ys
 
     return Backend("fused", sequence)
 
@@ -111,15 +108,11 @@ def _run(what, operands, record) -> Any:
 
     def body(state, inputs):
         z, reset, valid = inputs
-        if reset is not None:
-            state = cleared(reset, state)
+        state = cleared(reset, state)
         u = state[-1] @ kernel
         after = what.core(params, z, u, state)
-        kept = (state, u if what.keep else None) if record else None
-        y = after[-1]
-        if valid is not None:
-            after, y = where(valid, after, state), jnp.where(valid[..., None], y, 0)
-        return after, (y, kept)
+        recorded = (state, u if what.keep else None) if record else None
+        return stepped(valid, after, state), (kept(valid, after[-1]), recorded)
 
     state, (ys, tape) = jax.lax.scan(body, state, tuple(by_step))
     return (state, ys), tape
@@ -141,18 +134,11 @@ def _backward(what, residuals, cotangents):
         (z, reset, valid), state, u, dy = inputs
         if u is None:
             u = state[-1] @ w
-        dafter = (*dstate[:-1], dstate[-1] + dy)
-        if valid is not None:
-            dafter = cleared(~valid, dafter)
         _, pullback = jax.vjp(what.core, params, z, u, state)
-        dcore, dz, du, dbefore = pullback(dafter)
+        dcore, dz, du, dbefore = pullback(into_step(valid, dstate, dy))
         through = (du @ w.T).astype(dy.dtype)
         dbefore = (*dbefore[:-1], dbefore[-1] + through)
-        if valid is not None:
-            passed = cleared(valid, dstate)
-            dbefore = jax.tree.map(jnp.add, dbefore, passed)
-        if reset is not None:
-            dbefore = cleared(reset, dbefore)
+        dbefore = out_of_step(valid, reset, dbefore, dstate)
         return (dbefore, jax.tree.map(jnp.add, dparams, dcore)), (dz, du)
 
     def zero(x):

@@ -137,7 +137,7 @@ def open_ids(
 
 
 def _publish(path: Path, entry: Path, text: Description) -> None:
-    """Gives a complete file the name of its entry, unless that is undamaged."""
+    """Gives a complete file its name, unless an undamaged entry has it already."""
     try:
         # Unlike `os.replace`, this never replaces an entry. On NFS, another host that
         # is reading it would lose it.

@@ -8,6 +8,10 @@
 `jaxtext.runs` is what keeps a long run alive: checkpoints, signals, several processes.
 """
 
+import importlib
+import warnings
+from typing import Any
+
 from jaxtext.training.dynamic import DynamicRule, evaluate_dynamic, gradient_rms
 from jaxtext.training.evaluate import evaluate, evaluate_batches
 from jaxtext.training.parallel import DataParallel, data_parallel
@@ -32,3 +36,17 @@ __all__ = [
     "predictions",
     "surprisals",
 ]
+
+_MOVED = {"agreement", "checkpoint", "distributed", "interrupt", "log", "workdir"}
+
+
+def __getattr__(name: str) -> Any:
+    """Finds the modules that are now in `jaxtext.runs` under their old names."""
+    if name not in _MOVED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn(
+        f"jaxtext.training.{name} is now jaxtext.runs.{name}",
+        DeprecationWarning,
+        stacklevel=2,
+    )
+    return importlib.import_module(f"jaxtext.runs.{name}")

@@ -137,33 +137,32 @@ def test_killed_and_stopped_and_gone_on_is_as_if_never_disturbed(tmp_path, capsy
     np.testing.assert_allclose(*losses, rtol=1e-3)
 
 
-def test_processes_that_differ_say_in_what_and_leave_nothing(tmp_path):
-    corpus = tmp_path / "fox.txt"
+@pytest.mark.everyday(second=[["--seed", 1]])
+@pytest.mark.parametrize(
+    ("second", "environment", "told"),
+    [
+        (
+            ["--seed", 1],
+            {"JAX_NUM_CPU_DEVICES": "2"},
+            (
+                "--seed is 0 in process 0 and 1 in process 1",
+                "devices of each is 4 in process 0 and 2 in",
+            ),
+        ),
+        ([], {"JAX_ENABLE_X64": "1"}, ("jax_enable_x64 is False in process 0",)),
+        (["--corpus", "gone.txt"], {}, ("data set is called gone.txt",)),
+    ],
+    ids=["flags and devices", "jax", "text"],
+)
+def test_processes_that_differ_say_in_what_and_leave_nothing(
+    second, environment, told, tmp_path
+):
+    corpus, workdir = tmp_path / "fox.txt", tmp_path / "run"
     corpus.write_text(TEXT)
-    gone = tmp_path / "gone.txt"
-    two = {"JAX_NUM_CPU_DEVICES": "2"}
-    ways = {
-        "flags": (["--seed", 1], two, "--seed is 0 in process 0 and 1 in process 1"),
-        "jax": ([], {"JAX_ENABLE_X64": "1"}, "jax_enable_x64 is False in process 0"),
-        "text": (["--corpus", gone], {}, f"data set is called {gone}"),
-    }
-    with contextlib.ExitStack() as stack:
-        pairs = {
-            name: stack.enter_context(
-                pair(
-                    tmp_path / name,
-                    *("--corpus", corpus),
-                    second=second,
-                    environment=environment,
-                )
-            )
-            for name, (second, environment, _) in ways.items()
-        }
-        for name, processes in pairs.items():
-            workdir = tmp_path / name
-            assert wait(processes) == [2, 2], said(workdir, 0) + said(workdir, 1)
-            for i in range(2):
-                assert ways[name][-1] in said(workdir, i)
-                assert "Traceback" not in said(workdir, i)
-            assert not workdir.exists()
-    assert "devices of each is 4 in process 0 and 2 in" in said(tmp_path / "flags", 1)
+    flags = "--corpus", corpus
+    with pair(workdir, *flags, second=second, environment=environment) as processes:
+        assert wait(processes) == [2, 2], said(workdir, 0) + said(workdir, 1)
+    for i in range(2):
+        assert all(words in said(workdir, i) for words in told)
+        assert "Traceback" not in said(workdir, i)
+    assert not workdir.exists()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -48,6 +49,7 @@ class Scene:
                     env=environment,
                     stdout=subprocess.DEVNULL,  # where Gloo speaks
                     stderr=output,
+                    start_new_session=True,  # a group, to be ended together
                 )
             self.processes.append(process)
 
@@ -71,7 +73,9 @@ def scenes(tmp_path_factory):
     yield scenes
     for scene in scenes.values():
         for process in scene.processes:
-            process.kill()  # the parent; the child dies with it
+            if process.poll() is None:
+                # A child that is stopped would outlive its parent.
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 

@@ -47,16 +47,17 @@ def test_a_second_signal_ends_it_at_once_even_within_c_code(second):
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        assert process.stdout.readline() == "ready\n"
-        os.kill(process.pid, signal.SIGTERM)
-        assert (
-            "a second signal stops it"
-            in process.stderr.readline() + process.stderr.readline()
-        )
-        time.sleep(0.4)
-        assert process.poll() is None
-        os.kill(process.pid, second)
-        assert process.wait(timeout=10) == 128 + second
+        try:
+            assert process.stdout.readline() == "ready\n"
+            os.kill(process.pid, signal.SIGTERM)
+            said = process.stderr.readline() + process.stderr.readline()
+            assert "a second signal stops it" in said
+            time.sleep(0.4)
+            assert process.poll() is None
+            os.kill(process.pid, second)
+            assert process.wait(timeout=10) == 128 + second
+        finally:
+            process.kill()  # or a failure would wait for it forever
 
 
 def test_nothing_is_said_where_standard_error_was_never_open(tmp_path, monkeypatch):

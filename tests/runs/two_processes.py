@@ -27,15 +27,12 @@ if __name__ == "__main__":
 
 import jax
 import numpy as np
-import optax
 from jax.sharding import SingleDeviceSharding
 
 import jaxtext as jt
 from jaxtext.errors import InputError
 from jaxtext.runs import distributed
 from jaxtext.runs.agreement import agreement, of_first
-from jaxtext.training import create_state, data_parallel, evaluate
-from jaxtext.training.loop import run
 
 B, T, V, STEPS, SAVED = 16, 6, 7, 12, 5
 HEARTBEAT = 5
@@ -43,6 +40,11 @@ HEARTBEAT = 5
 
 def setup(strategy, devices=None):
     """The same in all processes: what is trained, and what it reads."""
+    # Imported here, since most scenes train nothing: it is half of what they import.
+    import optax
+
+    from jaxtext.training import create_state, data_parallel
+
     model = jt.LanguageModel(jt.stack(jt.lstm(6), jt.dropout(0.3)), V)
     optimizer = optax.adam(1e-2)
     ids = np.random.default_rng(0).integers(0, V, 3000).astype(np.uint8)
@@ -61,6 +63,9 @@ def setup(strategy, devices=None):
 def train(strategy, file):
     """Trains, saves on the way, and goes on once more from what was saved."""
     import orbax.checkpoint as ocp
+
+    from jaxtext.training import evaluate
+    from jaxtext.training.loop import run
 
     model, parallel, state, batch, ids = setup(strategy)
     placed, losses, agreed, votes = parallel.place(state), [], [], agreement()

@@ -1,1 +1,1 @@
-"""Kernels compiled for a Hopper GPU that is not there, and the limits of one."""
+"""Compiles kernels for a Hopper GPU without one, and computes its speed limits."""

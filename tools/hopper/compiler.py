@@ -1,7 +1,7 @@
-"""A program compiled for an H100 that need not be there.
+"""Compiles a program for an H100, without a GPU.
 
-JAX's plugin for CUDA brings XLA's compiler for GPUs, Mosaic GPU and ``ptxas``, and none
-of them asks for a GPU when it is told what one is like. Import this before JAX: the
+JAX's plugin for CUDA contains XLA's compiler for GPUs, Mosaic GPU and ``ptxas``. They
+need no GPU, only a description of one. Import this module before JAX, because the
 plugin reads the environment when it is loaded.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# The plugin would look for libraries that come with a driver.
+# Without this the plugin looks for libraries of the driver.
 os.environ.setdefault("JAX_SKIP_CUDA_CONSTRAINTS_CHECK", "1")
 
 import jax
@@ -25,7 +25,7 @@ from measuring.workload import FORWARD, Workload
 import jaxtext as jt
 from jaxtext.versions import importable
 
-# What XLA wants to know of a GPU, in its own format.
+# The description of a GPU, in a format of XLA.
 _H100 = """
 gpu_device_info {
   threads_per_block_limit: 1024
@@ -54,25 +54,25 @@ device_description_str: "NVIDIA H100 80GB HBM3"
 
 
 def lacking() -> str | None:
-    """What is missing to compile for a GPU, in one line, or ``None``."""
+    """A message about what is missing to compile for a GPU, or ``None``."""
     if not (importable("jax_cuda13_plugin") or importable("jax_cuda12_plugin")):
         return "JAX's plugin for CUDA is not installed: pip install 'jaxtext[cuda]'"
     return None
 
 
 def kernels(work: Workload, direction: str, *, masks: bool) -> dict[str, Any]:
-    """Compiles a layer with our kernels, and reads what came of each of them.
+    """Compiles a layer with our kernels, and reads the compiler's report on each.
 
     Args:
       work: The layer.
       direction: Forward, or with gradients in parameters, state and inputs.
-      masks: Whether with lengths and resets.
+      masks: Whether to use lengths and resets.
 
     Returns:
-      For each kernel by name: ``ptx_bytes``; ``registers`` of a thread, and
-      ``spilled_bytes`` of those that did not suffice; ``shared_bytes`` of a block;
-      ``tensor_core_products``, instructions that are in the program; and whether
-      ``ptxas`` has found them ``serialized``, each waiting for the one before.
+      For each kernel by name: ``ptx_bytes``; ``registers`` of a thread;
+      ``spilled_bytes``, of registers that did not fit; ``shared_bytes`` of a block;
+      ``tensor_core_products``, the number of these instructions; and ``serialized``,
+      whether ``ptxas`` makes each of them wait for the one before.
     """
     with tempfile.TemporaryDirectory() as directory:
         before = os.environ.get("MOSAIC_GPU_DUMP_TO")

@@ -1,8 +1,8 @@
-"""How fast a recurrence could be on an H100, by a count of bytes and operations.
+"""The least time of a recurrence on an H100, by a count of bytes and operations.
 
-Of each step: the slowest of its parts that overlap, after what none of them overlaps
-with. What is counted is what our kernels do (`jaxtext/kernels/mosaic_gpu`); a time that
-was measured can be held against it.
+The time of a step is that of its slowest part, because the parts overlap, plus the
+exchange of the state, which overlaps with nothing. The count is of the work of our
+kernels (`jaxtext/kernels/mosaic_gpu`). Measured times can be compared with it.
 """
 
 from typing import Any, NamedTuple
@@ -16,11 +16,11 @@ from jaxtext.kernels.mosaic_gpu.tiles import Sizes, Tiles, tiles
 class Chip(NamedTuple):
     """An H100 SXM5.
 
-    The first three are NVIDIA's ("NVIDIA H100 Tensor Core GPU Architecture", 2022, and
-    its data sheet; the clock is that of the peak). Shared memory gives 32 banks of 4
-    bytes a cycle. What comes from the second cache, and how long it takes, is measured
-    (Luo et al., "Benchmarking and dissecting the Nvidia Hopper GPU architecture via
-    microbenchmarking", 2024).
+    The first four numbers are NVIDIA's ("NVIDIA H100 Tensor Core GPU Architecture",
+    2022, and the data sheet; the clock is that of the peak). Shared memory has 32 banks
+    of 4 bytes a cycle. The bandwidth and latency of the L2 cache are from Luo et al.,
+    "Benchmarking and dissecting the Nvidia Hopper GPU architecture via
+    microbenchmarking", 2024.
     """
 
     processors: int = 132
@@ -33,8 +33,8 @@ class Chip(NamedTuple):
 
 
 H100 = Chip()
-# What a team's exchange has to wait for, one after the other: the state goes to the
-# second cache, the signal does, the signal is seen, the state is fetched.
+# The latencies in an exchange of a team: the state goes to the L2 cache, the signal
+# follows, the signal is seen, the state is fetched.
 _TRIPS = 4
 
 
@@ -42,9 +42,9 @@ def limits(work: Workload, chip: Chip = H100) -> dict[str, Any] | None:
     """The least time of a layer forward and backward, or ``None`` if it does not fit.
 
     Returns:
-      The layout; for each direction the microseconds of a step by what they go to, and
-      of a step in all; and milliseconds of the whole: ``kernels_ms``, the products
-      outside of them as ``products_ms``, and ``least_ms``, their sum.
+      The layout; for each direction the microseconds of each part of a step and of the
+      whole step; and milliseconds for the sequence: ``kernels_ms``, ``products_ms`` for
+      the products outside of the kernels, and ``least_ms``, their sum.
 
     Example:
       >>> found = limits(Workload("lstm", 16, 1024, 768, 768, "bfloat16"))
@@ -80,8 +80,8 @@ def _step(sizes: Sizes, of: Tiles, slices: int, chip: Chip) -> dict[str, float]:
     own, rows = sizes.slices * of.units, slices * of.rows
     operand = rows * of.hidden * size
     at_once = min(of.teams, max(1, chip.processors // (of.workers // here)))
-    # Both operands of each product come from shared memory, the state once for every
-    # 64 rows of weights.
+    # Both operands of each product come from shared memory. The state is read once for
+    # every 64 rows of weights.
     shared = here * (own * of.hidden * size + own // 64 * operand)
     flops = 2 * at_once * of.workers * own * rows * of.hidden
     # Pre-activations, states and gates in; states and gates, or gradients, out.

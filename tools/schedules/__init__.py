@@ -1,1 +1,1 @@
-"""Layers compiled for TPUs that are not there, and their schedules read."""
+"""Compiles layers for TPUs without a TPU, and reads the schedules of their kernels."""

@@ -1,4 +1,4 @@
-"""What a TPU kernel does with its time, read from the schedule that libtpu dumps.
+"""Counts the time of a TPU kernel from the schedule that libtpu dumps.
 
 A schedule (``…-packed-bundles-post-ra.txt``) has one line for each VLIW bundle::
 
@@ -6,14 +6,14 @@ A schedule (``…-packed-bundles-post-ra.txt``) has one line for each VLIW bundl
       0x4   : > {}
       0x5   :  { %11 = sbr.rel (%p1_p0) target bundleno = 3 (0x3), region = 7 }
 
-An empty one is a slot in which nothing can be issued yet, because a matrix unit is busy
-or a result is not there. They are not in the code that runs
-(``…-final_bundles.txt``): the hardware waits by itself. Time is therefore counted in
-slots, code in bundles.
+An empty bundle is a slot in which nothing can be issued, because a matrix unit is busy
+or a result is not ready. The code that runs (``…-final_bundles.txt``) does not contain
+them, because the hardware waits by itself. So time is counted in slots, and code in
+bundles.
 
-How often each slot is passed is found by running the scalar instructions, all others
-left out: loop counters, predicates and branches. A value that is not known (an address,
-an argument, what is in memory) stays unknown.
+To find how often each slot runs, the scalar instructions are executed: loop counters,
+predicates and branches. All other instructions are left out. A value that the schedule
+does not determine (an address, an argument, memory) is unknown.
 """
 
 import re
@@ -24,17 +24,17 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any, NamedTuple
 
-BRANCH_DELAY = 4  # slots after a branch that are passed before it is taken
-GRANULE_BYTES = 32  # what the sizes of DMAs are counted in
+BRANCH_DELAY = 4  # slots after a branch that run before it is taken
+GRANULE_BYTES = 32  # the unit of the sizes of DMAs
 MOST_BRANCHES = 10_000_000
 
 
 class UnresolvedError(Exception):
-    """How often something runs cannot be told from the schedule."""
+    """The schedule does not determine how often something runs."""
 
 
 class Bundle(NamedTuple):
-    """The instructions of one slot, comments removed, and how many loops it is in."""
+    """The instructions of one slot, without comments, and the number of its loops."""
 
     depth: int
     instructions: tuple[str, ...]
@@ -42,35 +42,35 @@ class Bundle(NamedTuple):
 
 @dataclass
 class Slot:
-    """What a slot of a schedule comes to while its kernel runs once."""
+    """The counts of a slot while its kernel runs once."""
 
     visits: int = 0
-    """How often it is passed."""
+    """How often it runs."""
     bundles: int = 0
-    """Bundles issued: as many, or none if it is empty."""
+    """Bundles issued: as many as visits, or none if the slot is empty."""
     matmuls: int = 0
-    """Matrix-unit products (``vmatmul``) issued: of 16 rows of bfloat16, in some forms
-    of 8."""
+    """Products of the matrix unit (``vmatmul``) issued: of 16 rows of bfloat16, or 8 in
+    some forms."""
     read: int = 0
     """Bytes that DMAs bring from HBM."""
     written: int = 0
     """Bytes that DMAs bring to HBM."""
     unsized: int = 0
-    """DMAs from or to HBM of unknown size, or that may not be issued: their bytes are
-    not counted."""
+    """DMAs from or to HBM that have an unknown size or may not be issued. Their bytes
+    are not counted."""
     waits: int = 0
-    """Times that a DMA is waited for, which takes no slot but perhaps time."""
+    """Waits for a DMA. They take no slot, but may take time."""
     assumed: int = 0
-    """Visits behind a branch on an unknown value, which are taken for granted."""
+    """Visits that a branch on an unknown value might skip."""
     calls: Counter[str] = field(default_factory=Counter)
-    """How often other kernels are called, by their names."""
+    """Calls of other kernels, by name."""
 
 
 class Total(NamedTuple):
     """Sums over slots."""
 
     slots: int
-    """Slots passed, with those in which the schedule waits."""
+    """Slots that run, including empty ones."""
     bundles: int
     matmuls: int
     read: int
@@ -111,13 +111,13 @@ def parse(text: str) -> list[Bundle]:
 
 
 def run(bundles: list[Bundle]) -> list[Slot]:
-    """Runs the scalar instructions of a kernel once; what each of its slots comes to.
+    """Runs the scalar instructions of a kernel once, and counts its slots.
 
-    Loops are thereby multiplied out. A branch on an unknown value that leads forward is
-    taken not to be taken: what it would jump over is counted, and told (`assumed`).
+    This multiplies out the loops. A forward branch on an unknown value is not taken:
+    the slots that it might skip are counted, and also reported as `assumed`.
 
     Raises:
-      UnresolvedError: If a loop ends by an unknown value.
+      UnresolvedError: If the end of a loop depends on an unknown value.
     """
     machine, slots = _Machine(), [Slot() for _ in bundles]
     passed, assumed = [0] * (len(bundles) + 1), [0] * (len(bundles) + 1)
@@ -125,7 +125,7 @@ def run(bundles: list[Bundle]) -> list[Slot]:
     places = sorted(acting)
 
     def issue(start, stop):
-        """Issues slots up to a branch, whose place it returns with its operation."""
+        """Issues slots up to a branch, and returns the place and the operation."""
         for place in places[bisect_left(places, start) : bisect_left(places, stop)]:
             branch = machine.issue(acting[place], slots[place])
             if branch is not None:
@@ -173,7 +173,7 @@ _REGISTER = re.compile(r"%?(\w+)_([sp]\d+)")
 
 
 def _without_comments(text):
-    """Comments may lie in comments. What they say of sizes and callees is kept."""
+    """Removes comments, which may be nested, except for sizes and callees in them."""
     text = text.replace("/*size_in_granules=*/", "size_in_granules=")
     text = re.sub(r"( = inlined_call [^/;}]*)/\* %?(\S+)", r"\1calls=\2 /*", text)
     kept, depth = [], 0
@@ -195,7 +195,7 @@ class _Operation(NamedTuple):
 
 
 def _operations(bundle):
-    """What acts on scalars, branches, or is counted where it is issued."""
+    """The operations on scalars, the branches, and those that are counted."""
     made = []
     for instruction in bundle.instructions:
         found = _INSTRUCTION.fullmatch(instruction)
@@ -213,20 +213,20 @@ def _operations(bundle):
             rest = rest[: match.start()] + rest[match.end() :]
         result = None if register is None else (register[1], register[2])
         made.append(_Operation(name, result, guard, rest))
-    # Names for one and the same register first, and branches last: what is behind
-    # them in the same bundle is issued with them.
+    # Names of the same register come first, and branches last: the operations after a
+    # branch in the same bundle are issued with it.
     return sorted(made, key=lambda op: (op.name != "sphi", op.name == "sbr.rel"))
 
 
 class _Machine:
-    """Scalar registers and the scalar memory that has a name; ``None`` is unknown."""
+    """Scalar registers and named scalar memory. ``None`` is an unknown value."""
 
     def __init__(self):
         self.registers = {}  # register -> (name of the value in it, value)
         self.memory = {}
 
     def issue(self, operations, slot):
-        """Issues a bundle; of a branch, whether it is taken, and where to."""
+        """Issues a bundle. Returns whether its branch is taken, and the target."""
         branch, writes = None, []
         for op in operations:
             runs = True if op.guard is None else self._holds(*op.guard)
@@ -254,15 +254,15 @@ class _Machine:
         return branch
 
     def _rename(self, op):
-        """A value of several names: the one that is in its register now."""
+        """Gives the value in a register another name."""
         name, register = op.result
         _, value = self.registers.get(register, (None, None))
         self.registers[register] = name, value
 
     def _address(self, op):
-        """A number that is an address from now on, where it is in its register at all.
+        """Makes the number in a register an address, if the register holds it.
 
-        Nothing is issued for it, and the number may be one that a guard has held back.
+        Nothing is issued for it. A guard may have prevented the number from being set.
         """
         found = _REGISTER.fullmatch(op.operands.rpartition(" ")[2])
         name, value = self.registers.get(op.result[1], (None, None))

@@ -1,7 +1,7 @@
-"""One recurrent layer compiled for a TPU that need not be there.
+"""Compiles a recurrent layer for a TPU, without a TPU.
 
-`compiled` does it in a process of its own, since libtpu reads its flags once a process,
-and any number of them may run side by side.
+`compiled` does it in another process, because libtpu reads its flags once in a process.
+Any number of these may run at once.
 """
 
 import json
@@ -22,11 +22,11 @@ from jaxtext.versions import known_flags
 
 
 class Chip(NamedTuple):
-    """A TPU with one core, and what its maker says of it (cloud.google.com/tpu/docs).
+    """A TPU with one core, with its published numbers (cloud.google.com/tpu/docs).
 
-    The clock is the peak divided by what the matrix units do in a cycle: 2 operations
-    in each of 4 units of 128 x 128 (v5e), and by what the schedules of libtpu show in
-    twice 2 units of 256 x 256 (v6e).
+    The clock is the peak divided by the operations that the matrix units do in a cycle.
+    For v5e these are 2 operations in each of 4 units of 128 x 128. For v6e they follow
+    from the schedules of libtpu: twice 2 units of 256 x 256.
     """
 
     accelerator: str
@@ -48,7 +48,7 @@ CHIPS = {
 
 
 class Layer(NamedTuple):
-    """A layer over a sequence, one direction of it, and the way it is compiled."""
+    """A layer over a sequence, a direction, a backend and a chip."""
 
     work: Workload
     direction: str
@@ -56,7 +56,7 @@ class Layer(NamedTuple):
     chip: str
 
     def name(self) -> str:
-        """All of it in short."""
+        """All of them in one line."""
         return f"{self.chip} {self.work.name()} {self.direction} {self.backend}"
 
 
@@ -65,9 +65,9 @@ def environment(chip: str, dump: str | Path | None = None) -> dict[str, str]:
 
     Args:
       chip: One of `CHIPS`.
-      dump: The directory for libtpu's dump, if there is to be one.
+      dump: The directory for libtpu's dump, or ``None`` for no dump.
     """
-    # What XLA_FLAGS say to CPUs would be said to the TPU too.
+    # The compiler for TPUs would read the flags that are meant for CPUs.
     own = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
     dumping = known_flags(
         f"--xla_jf_dump_to={dump}",
@@ -86,18 +86,19 @@ def environment(chip: str, dump: str | Path | None = None) -> dict[str, str]:
 
 
 def compiled(layer: Layer, *, schedule: bool = True) -> dict[str, Any]:
-    """Compiles a layer elsewhere.
+    """Compiles a layer in another process.
 
     Args:
-      layer: What to compile.
-      schedule: Whether to have its schedules dumped and read, which takes seconds
-        more, and 50 to 500 MB for as long.
+      layer: The layer.
+      schedule: Whether to dump and read its schedules, which takes some more seconds
+        and 50 to 500 MB of temporary files.
 
     Returns:
-      ``reason``, why its backend is what it is; ``pallas_kernels``, those in the
-      program, by name; ``temporary_bytes``; and with `schedule`, ``steps``, as
-      `dumped.per_step` has it, and ``kernels``, a row for each with a hundredth of all
-      slots, or ``unknown``, why not. Or else ``failed``, why it does not compile.
+      ``failed``, the reason, if it does not compile. Otherwise ``reason``, why `auto`
+      has chosen its backend; ``pallas_kernels``, the names of those in the program; and
+      ``temporary_bytes``. With `schedule` also ``steps``, the result of
+      `dumped.per_step`, and ``kernels``, a row for each with at least a hundredth of
+      all slots; or ``unknown``, the reason why these are not known.
     """
     with tempfile.TemporaryDirectory(prefix="tpu-schedule-") as directory:
         asked = json.dumps([layer, directory if schedule else None])
@@ -120,7 +121,7 @@ def compiled_all(
     jobs: int,
     show: Callable[[Layer, dict[str, Any]], None],
 ) -> list[dict[str, Any]]:
-    """`compiled` of each layer, `jobs` at once; `show` is told of each as it ends."""
+    """`compiled` of each layer, `jobs` at once. Calls `show` with each result."""
 
     def one(layer):
         found = compiled(layer, schedule=schedule)
@@ -132,7 +133,7 @@ def compiled_all(
 
 
 def _compile(layer: Layer, directory: Path | None) -> dict[str, Any]:
-    """What `compiled` returns, in the process that it starts."""
+    """Computes the result of `compiled`, in the process that it starts."""
     import jax
     import jax.numpy as jnp
     from jax.experimental import topologies
@@ -165,7 +166,7 @@ def _compile(layer: Layer, directory: Path | None) -> dict[str, Any]:
     def there(x):
         return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
 
-    # The mesh says what `auto` is to choose for.
+    # `auto` chooses for the devices of the mesh.
     mesh = jax.sharding.Mesh(topology.devices[:1], ("devices",))
     with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
         lowered = jax.jit(function).lower(*jax.tree.map(there, arguments))
@@ -214,13 +215,13 @@ def _schedule(directory, steps):
 
 
 def main() -> int:
-    """Compiles what the one argument says, and prints the result as one line."""
+    """Compiles the layer in the first argument, and prints the result as one line."""
     (work, *rest), directory = json.loads(sys.argv[1])
     layer = Layer(Workload(*work), *rest)
     path = None if directory is None else Path(directory)
     try:
         found = _compile(layer, path)
-    except Exception as error:  # whatever a compiler may raise; it is told, and kept
+    except Exception as error:  # a compiler may raise anything
         first, *_ = str(error).splitlines() or [""]
         found = {"failed": f"{type(error).__name__}: {first}"}
     print(json.dumps(found))

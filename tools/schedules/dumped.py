@@ -1,9 +1,9 @@
-"""A TPU program from what libtpu dumps of it: its kernels, and how often each runs.
+"""Reads a TPU program from libtpu's dump: its kernels, and how often each runs.
 
-With ``--xla_jf_dump_to=DIR --xla_jf_dump_llo_text=true`` in ``LIBTPU_INIT_ARGS`` the
-files in ``DIR`` are called ``<time>-<kernel>-<number>-<pass>.txt``. A kernel is called
-as its HLO instruction; ``TLP`` is the top-level program, which calls the others and has
-XLA's loops in it. Of kernels that are the same only one is dumped.
+With ``--xla_jf_dump_to=DIR --xla_jf_dump_llo_text=true`` in ``LIBTPU_INIT_ARGS``, the
+files in ``DIR`` are ``<time>-<kernel>-<number>-<pass>.txt``. A kernel has the name of
+its HLO instruction. ``TLP`` is the top-level program, which calls the kernels and
+contains XLA's loops. Of several equal kernels only one is dumped.
 """
 
 import re
@@ -21,13 +21,13 @@ class Kernel(NamedTuple):
     """A kernel of a program."""
 
     name: str
-    """That of its HLO instruction."""
+    """The name of its HLO instruction."""
     executions: int
-    """How often the program calls it."""
+    """The number of its calls."""
     once: Total
-    """What one execution comes to."""
+    """The counts of one execution."""
     pallas: bool
-    """Whether it is a Pallas kernel, not one of XLA's."""
+    """Whether it is a Pallas kernel and not one of XLA."""
 
 
 class Program(NamedTuple):
@@ -40,7 +40,7 @@ class Program(NamedTuple):
 
 
 class Share(NamedTuple):
-    """What a part of a program comes to, in each step of time."""
+    """The counts of a part of a program, divided by the steps of time."""
 
     slots: float
     bundles: float
@@ -49,15 +49,15 @@ class Share(NamedTuple):
     unsized: float
     waits: float
     assumed: float
-    """Of `slots`, those of kernels that may in fact be jumped over."""
+    """Those of `slots` that kernels may in fact skip."""
 
 
 def program(directory: Path) -> Program:
-    """Reads the one program that was compiled with its dump in `directory`.
+    """Reads the one program whose dump is in `directory`.
 
     Raises:
-      UnresolvedError: If there is not one program, or a kernel of it is not found, or
-        how often something runs is not known before it runs.
+      UnresolvedError: If there is not exactly one program, if one of its kernels is not
+        found, or if the schedules do not determine how often something runs.
     """
     schedules = {}
     for path in sorted(directory.glob("*-packed-bundles-post-ra.txt")):
@@ -84,15 +84,15 @@ def program(directory: Path) -> Program:
 
 
 def per_step(made: Program, steps: int) -> dict[str, Share]:
-    """Splits a program over a sequence into what runs in its loop over time, and not.
+    """Splits a program over a sequence into its loop over time and the rest.
 
-    In the loop are all kernels that run at least once for every second step, and Pallas
-    kernels, which have the loop inside; and of the top-level program, what is passed
-    as often.
+    The loop has all kernels that run at least once in two steps, and Pallas kernels,
+    which contain the loop. It also has the slots of the top-level program that run as
+    often.
 
     Args:
       made: The program.
-      steps: The steps of time that it takes.
+      steps: The length of the sequence.
 
     Returns:
       ``loop``, ``outside`` and ``total``, each divided by `steps`.
@@ -106,7 +106,7 @@ def per_step(made: Program, steps: int) -> dict[str, Share]:
         inside = kernel.pallas or often(kernel.executions)
         once = (kernel.executions * value for value in kernel.once)
         parts["loop" if inside else "outside"].append(Total(*once))
-    # The program itself runs at all only if what starts it says so: nothing to tell.
+    # The whole program depends on a branch at its start, which says nothing about it.
     control = [replace(slot, assumed=0) for slot in made.control]
     parts["loop"].append(total(slot for slot in control if often(slot.visits)))
     parts["outside"].append(total(slot for slot in control if not often(slot.visits)))
@@ -139,7 +139,7 @@ _NAME = re.compile(r"%([\w.-]+)")
 
 
 class _Twins:
-    """Instructions of an HLO module by what they compute, whatever they are called."""
+    """Finds equal instructions of an HLO module, whatever their names."""
 
     def __init__(self, hlo):
         self.lines: dict[str, str] = {}
@@ -159,7 +159,7 @@ class _Twins:
         return 'custom_call_target="tpu_custom_call"' in self.lines.get(name, "")
 
     def of(self, name, dumped):
-        """The dumped kernel that is the same as one that was not dumped."""
+        """The dumped kernel that is equal to this one."""
         if name in self.lines:
             wanted = self._signature(name)
             for other in dumped:
@@ -168,7 +168,7 @@ class _Twins:
         raise UnresolvedError(f"no schedule of {name}")
 
     def _signature(self, name):
-        """An instruction with shapes and computations in place of their names."""
+        """An instruction, with its operands' names replaced by their shapes."""
 
         def described(match: re.Match[str]) -> str:
             of = match[1]
@@ -179,7 +179,7 @@ class _Twins:
         return _NAME.sub(described, self.lines[name])
 
     def _body(self, name) -> str:
-        """A computation, its instructions numbered."""
+        """A computation with numbers for the names of its instructions."""
         names = self.computations[name]
         order: dict[str, str] = {of: f"%{index}" for index, of in enumerate(names)}
 
@@ -192,7 +192,7 @@ class _Twins:
 
 
 def _shape(text: str) -> str:
-    """The shape at the beginning of an instruction: a tuple's is in parentheses."""
+    """The shape at the start of an instruction. A tuple has it in parentheses."""
     depth = 0
     for index, character in enumerate(text):
         depth += (character in "({") - (character in ")}")

@@ -1,4 +1,4 @@
-"""Recurrent layers as the command lines of the TPU benchmarks name them."""
+"""The layers that the command lines of the TPU tools ask for."""
 
 import importlib.metadata
 from collections.abc import Iterable
@@ -20,14 +20,14 @@ KNOWN = {
 
 
 def asked(config: Any, backends: Iterable[str]) -> list[Layer]:
-    """The layers that a command line asks for, by these backends.
+    """The layers that a configuration asks for.
 
     Args:
-      config: With a field for each other argument of `layers`, and `jobs`.
+      config: Has a field for each other argument of `layers`, and `jobs`.
       backends: As for `layers`.
 
     Raises:
-      InputError: If a value is not one that is known, or libtpu is not installed.
+      InputError: If a value is unknown, or libtpu is not installed.
     """
     if config.jobs <= 0:
         raise InputError("--jobs: expected > 0")
@@ -54,10 +54,10 @@ def layers(
     backends: Iterable[str],
     dtype: str,
 ) -> list[Layer]:
-    """Every combination, inputs as wide as the layer; lists may have commas in them.
+    """All combinations, with inputs as wide as the layer. Lists may have commas.
 
     Raises:
-      InputError: If a value is not one that is known, or libtpu is not installed.
+      InputError: If a value is unknown, or libtpu is not installed.
     """
     given = {
         "chips": chips,

@@ -1,6 +1,7 @@
 """The hand-derived backward pass of a recurrence."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +14,8 @@ from jaxtext.kernels.gates import (
     Weights,
     activations,
     cast,
-    cleared,
 )
+from jaxtext.kernels.masks import into_step, out_of_step
 from jaxtext.kernels.products import along, outer, product, product_gradients
 from jaxtext.types import Array
 
@@ -54,7 +55,9 @@ def backward(
         dstate, pre = carry
         t = start + i
 
-        def at(array):
+        def at(array) -> Any:
+            if array is None:
+                return None
             return jax.lax.dynamic_index_in_dim(array, t, keepdims=False)
 
         def load(slot, dtype):
@@ -69,18 +72,12 @@ def backward(
             z, u = product(at(xs), w.kernel), before[-1] @ w.recurrent_kernel
             z += along(w.bias, z)
             _, gates = what.gates.forward(z, u, w.recurrent_bias, before, activations)
-        dafter = (*dstate[:-1], dstate[-1] + at(dys))
-        if valid is not None:
-            dafter = cleared(~at(valid), dafter)
+        dafter = into_step(at(valid), dstate, at(dys))
         dpre, dbefore = what.gates.backward(dafter, gates, before)
         pre = jax.tree.map(partial(_write, i), pre, dpre)
         through = jax.lax.dynamic_index_in_dim(pre[-1], i, keepdims=False) @ transposed
         dbefore = (*dbefore[:-1], dbefore[-1] + through)
-        if valid is not None:
-            dbefore = jax.tree.map(jnp.add, dbefore, cleared(at(valid), dstate))
-        if resets is not None:
-            dbefore = cleared(at(resets), dbefore)
-        return (dbefore, pre), None
+        return (out_of_step(at(valid), at(resets), dbefore, dstate), pre), None
 
     def chunk(carry, start, steps):
         """`steps` steps backwards, and then the products over them all."""

@@ -12,9 +12,8 @@ from jaxtext.kernels.gates import (
     Recurrence,
     activations,
     cast,
-    cleared,
-    where,
 )
+from jaxtext.kernels.masks import cleared, kept, stepped
 from jaxtext.kernels.products import along, is_symbols, product
 from jaxtext.types import Array
 
@@ -54,8 +53,7 @@ def _run(what, operands, tape) -> Any:
     def body(carry, inputs):
         state, tape, of_input = carry
         t, x, reset, valid = inputs
-        if reset is not None:
-            state = cleared(reset, state)
+        state = cleared(reset, state)
         if at_once is None:
             z = product(x, weights.kernel)
         else:
@@ -70,15 +68,12 @@ def _run(what, operands, tape) -> Any:
             z, u, weights.recurrent_bias, state, activations
         )
         if tape is not None:
-            kept = (*state, *gates) if what.keep else state
-            for slot, array in enumerate(kept):
+            recorded = (*state, *gates) if what.keep else state
+            for slot, array in enumerate(recorded):
                 array = array.astype(tape.dtype)[None, None]
                 tape = jax.lax.dynamic_update_slice(tape, array, (t, slot, 0, 0))
-        y = after[-1]
-        if valid is not None:
-            after = where(valid, after, state)
-            y = jnp.where(valid[:, None], y, 0)
-        return (after, tape, of_input), y
+        y = kept(valid, after[-1])
+        return (stepped(valid, after, state), tape, of_input), y
 
     carry = state, tape, None if at_once is None else at_once[0]
     steps = jnp.arange(xs.shape[0]), xs if at_once is None else None, resets, valid
@@ -90,7 +85,7 @@ def _is_hoisted(xs, kernel):
     """Whether the input product is taken before the loop, for all steps at once.
 
     One large product beats many small ones, unless these are large themselves: then
-    what it writes costs more than it saves. Measured (``docs/design.md``): it pays
+    what it writes costs more than it saves. Measured (``docs/kernels.md``): it pays
     where a step's product is short of rows or the kernel does not stay in the cache,
     and where what it writes does.
     """

@@ -9,7 +9,7 @@ from jax.experimental import pallas as pl
 from jaxtext.kernels import deferred
 from jaxtext.kernels.deferred import Gradients
 from jaxtext.kernels.gates import Arrays, Operands, Recurrence, Weights
-from jaxtext.kernels.masks import cleared, where
+from jaxtext.kernels.masks import cleared, into_step, out_of_step
 from jaxtext.kernels.mosaic.forward import Written
 from jaxtext.kernels.mosaic.grid import precision
 from jaxtext.kernels.mosaic.operands import padded
@@ -105,29 +105,22 @@ def _kernel(
         t = block * grid.tiles.steps + i
         for columns in grid.columns():
             own = columns()
-            dafter = [d[:, own] for d in dstate]
-            dafter[-1] += through((t + 1) % 2, own)
-            passed_on = dafter
-            dafter = [*dafter[:-1], dafter[-1] + dys[i, :, own].astype(wide)]
-            if valid is not None:
-                dafter = where(valid[i], dafter, jax.tree.map(jnp.zeros_like, dafter))
+            reset, is_valid = (None if m is None else m[i] for m in (resets, valid))
+            after = [d[:, own] for d in dstate]
+            after[-1] += through((t + 1) % 2, own)
+            dafter = into_step(is_valid, after, dys[i, :, own].astype(wide))
             state = [m[i, :, own] for m in before]
             like = dafter[-1]
             h = jnp.zeros_like(like) if h_tm1 is None else h_tm1[i, :, own].astype(wide)
             kept = tuple(gate[i, :, own].astype(wide) for gate in saved)
-            dpre, dbefore = gates.backward(tuple(dafter), kept, (*state, h))
+            dpre, dbefore = gates.backward(dafter, kept, (*state, h))
             dz, drecurrent = list(dpre[0]), list(dpre[-1])
             for gate, value in enumerate(dz):
                 out.dz[i, :, columns(gate)] = value.astype(out.dz.dtype)
             if out.du is not None:
                 out.du[i, :, own] = drecurrent[-1].astype(out.du.dtype)
-            dbefore = list(dbefore)
-            if valid is not None:
-                none = jax.tree.map(jnp.zeros_like, passed_on)
-                passed_on = where(valid[i], none, passed_on)
-                dbefore = jax.tree.map(jnp.add, dbefore, passed_on)
-            if resets is not None:
-                dbefore, drecurrent = cleared(resets[i], (dbefore, drecurrent))
+            dbefore = out_of_step(is_valid, reset, dbefore, after)
+            drecurrent = cleared(reset, drecurrent)
             for reference, value in zip(dstate, dbefore, strict=True):
                 reference[:, own] = value
             for gate, value in enumerate(drecurrent):

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 
 from jaxtext.kernels.gates import Arrays, Operands, Recurrence, gate_by_gate
-from jaxtext.kernels.masks import cleared, where
+from jaxtext.kernels.masks import cleared, stepped
 from jaxtext.kernels.mosaic.grid import precision
 from jaxtext.kernels.mosaic.operands import Padded, padded
 from jaxtext.kernels.products import along, product
@@ -114,14 +114,13 @@ def _kernel(gates, grid, z, kernel, bias, start, resets, valid, written, hs, *me
                 )
                 for c in along
             ]
-            state = [m[:, own] for m in memories] + [h_tm1[:, own].astype(wide)]
-            if resets is not None:
-                state, u = cleared(resets[i], (state, u))
+            state = *(m[:, own] for m in memories), h_tm1[:, own].astype(wide)
+            reset, is_valid = (None if m is None else m[i] for m in (resets, valid))
+            state, u = cleared(reset, (state, u))
             inner = None if bias is None else bias[:, own].astype(wide)
             x, u = jnp.concatenate(x, -1), jnp.concatenate(u, -1)
-            after, saved = gates(x, u, inner, tuple(state), gate_by_gate)
-            if valid is not None:
-                after = where(valid[i], list(after), state)
+            after, saved = gates(x, u, inner, state, gate_by_gate)
+            after = stepped(is_valid, after, state)
             for out, m in zip(written.before, state, strict=False):
                 out[i, :, own] = m
             for out, gate in zip(written.gates, saved, strict=False):

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtext.kernels import deferred
 from jaxtext.kernels.deferred import Gradients
 from jaxtext.kernels.gates import Arrays, Operands, Recurrence, Weights
-from jaxtext.kernels.masks import where
+from jaxtext.kernels.masks import cleared, into_step, out_of_step
 from jaxtext.kernels.mosaic_gpu.forward import Written
 from jaxtext.kernels.mosaic_gpu.launch import run
 from jaxtext.kernels.mosaic_gpu.operands import by_worker, padded
@@ -103,11 +103,11 @@ def _kernel(gates, team: Team, read: Read, found: Found) -> None:
     team.keep(read.weights)
 
     def walk(rows, first_turn):
-        dlast = [team.load(x.at[rows, own]) for x in read.dlast]
+        dlast = tuple(team.load(x.at[rows, own]) for x in read.dlast)
         nothing = [jnp.zeros_like(dlast[-1])] * team.slices
         team.send(found.slots, length, rows, nothing)
 
-        def step(back, passed_on):
+        def step(back, dstate):
             t = length - 1 - back
             dy = team.load(read.dys.at[t, rows, own])
             state = [team.load(x.at[t, rows, own]) for x in read.before]
@@ -123,25 +123,15 @@ def _kernel(gates, team: Team, read: Read, found: Found) -> None:
                 valid = team.load_mask(read.valid.at[t, rows])
             team.products(found.slots, t + 1, rows, first_turn + back)
             through = sum(team.product(i, i) for i in range(team.slices))
-            none = [jnp.zeros_like(dy)] * len(passed_on)
-            if after_resets is not None:
-                (through,) = where(after_resets, none[:1], [through])
-            passed_on = [*passed_on[:-1], passed_on[-1] + through]
-            dafter = [*passed_on[:-1], passed_on[-1] + dy]
-            if valid is not None:
-                dafter = where(valid, dafter, none)
-            dpre, dbefore = gates(tuple(dafter), kept, (*state, h))
+            through = cleared(after_resets, through)
+            dstate = (*dstate[:-1], dstate[-1] + through)
+            dafter = into_step(valid, dstate, dy)
+            dpre, dbefore = gates(dafter, kept, (*state, h))
             dslices = list(dpre[0])
             if len(dpre) > 1:
                 dslices.append(dpre[-1][-1])
             team.send(found.slots, t, rows, dslices)
-            dbefore = list(dbefore)
-            if valid is not None:
-                passed_on = where(valid, none, passed_on)
-                dbefore = [a + b for a, b in zip(dbefore, passed_on, strict=True)]
-            if resets is not None:
-                dbefore = where(resets, none, dbefore)
-            return dbefore
+            return out_of_step(valid, resets, dbefore, dstate)
 
         dstart = jax.lax.fori_loop(0, length, step, dlast)
         team.meet(first_turn + length)

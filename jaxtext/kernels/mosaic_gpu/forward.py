@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxtext.kernels.gates import Arrays, Operands, Recurrence, gate_by_gate
-from jaxtext.kernels.masks import cleared, where
+from jaxtext.kernels.masks import cleared, stepped
 from jaxtext.kernels.mosaic_gpu.launch import run
 from jaxtext.kernels.mosaic_gpu.operands import Padded, by_worker, padded
 from jaxtext.kernels.mosaic_gpu.team import Team, put
@@ -117,8 +117,8 @@ def _kernel(gates, team: Team, read: Read, written: Written) -> None:
     bias = None if read.bias is None else team.load(read.bias.at[:, own])
 
     def walk(rows, first_turn):
-        state = [team.load(x.at[rows, own]) for x in read.start]
-        team.send(written.slots, 0, rows, state[-1:])
+        state = tuple(team.load(x.at[rows, own]) for x in read.start)
+        team.send(written.slots, 0, rows, [state[-1]])
 
         def step(t, state):
             # What does not wait for the other workers is under way before they meet.
@@ -133,19 +133,16 @@ def _kernel(gates, team: Team, read: Read, written: Written) -> None:
             resets, valid = masks
             team.products(written.slots, t, rows, first_turn + t)
             u = tuple(team.product(gate) for gate in range(team.sizes.gates))
-            if resets is not None:
-                state, u = cleared(resets, (state, u))
-            after, saved = gates(z, u, bias, tuple(state), gate_by_gate)
-            after = list(after)
-            if valid is not None:
-                after = where(valid, after, state)
-            after[-1] = after[-1].astype(dtype).astype(jnp.float32)
-            team.send(written.slots, t + 1, rows, after[-1:])
+            state, u = cleared(resets, (state, u))
+            after, saved = gates(z, u, bias, state, gate_by_gate)
+            *memories, h = stepped(valid, after, state)
+            h = h.astype(dtype).astype(jnp.float32)
+            team.send(written.slots, t + 1, rows, [h])
             for out, x in zip(written.before, state, strict=False):
                 put(out.at[t, rows, own], x)
             for out, gate in zip(written.gates, saved, strict=False):
                 put(out.at[t, rows, own], gate)
-            return after
+            return *memories, h
 
         state = jax.lax.fori_loop(0, team.sizes.length, step, state)
         team.meet(first_turn + team.sizes.length)
