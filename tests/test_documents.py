@@ -54,7 +54,8 @@ def test_code_that_is_quoted_is_that_of_the_cell(cell):
 
 
 # What makes a reader stop, and what to write. The list is short on purpose: each entry
-# was once in these pages.
+# was once in these pages. (proselint asks mostly for curly quotes; vale's package on
+# PyPI downloads the program from elsewhere.)
 PLAIN = {
     r"\bwhoever\b": "anyone who, or the name of the role",
     r"\bwho need not\b": "callers do not need to",
