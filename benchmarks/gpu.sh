@@ -193,8 +193,8 @@ else
     # Without our kernels, which take minutes in the interpreter.
     quick=$cudnn corpus=$here/README.md answer=150
     errors="--backends $backends --cells lstm --modes float32/highest --shapes 2x3x4x8
-        --hidden 8 --clauses nan_in_padding_never_leaks --at-once 2 --limit 60"
-    resume="--hidden 16 --steps 60 --save-steps 10 --limit 60"
+        --hidden 8 --clauses nan_in_padding_never_leaks --at-once 2 --limit 170"
+    resume="--hidden 16 --steps 60 --save-steps 10 --limit 170"
     shapes="--cells lstm --shapes 2x4x8"
     rounds="--seconds 1 --rounds 5 --visit-seconds 0.001"
     peers="--libraries torch"

@@ -8,8 +8,9 @@ A test that crosses several arguments names what the everyday run has to meet::
 
 Here the everyday run takes as few cases as it needs to meet each pair of a backend and
 a clause, and each name. All other cases are marked ``thorough``. A keyword limits an
-argument to some of its values: ``everyday(name=("lstm", "stack"))``. A test that is
-marked ``thorough`` itself has no everyday case.
+argument to some of its values: ``everyday(name=("lstm", "stack"))``. Some tests have no
+everyday case and are marked ``thorough`` themselves: long campaigns, and whole runs of
+a benchmark whose parts have tests of their own.
 
 ``pytest`` runs the everyday cases, ``pytest -m thorough`` the others, ``pytest -m ''``
 all of them. A case that is asked for by its full id always counts as everyday.

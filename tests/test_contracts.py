@@ -125,7 +125,7 @@ def test_contract(name, backend, clause, data):
     hold(name, backend, clause, case)
 
 
-@pytest.mark.everyday("backend")
+@pytest.mark.everyday("backend", backend=("fused",))
 @pytest.mark.parametrize(("name", "backend"), MEETINGS)
 def test_one_sequence_of_one_step_of_one_number(name, backend):
     case = contracts.Case(1, 1, 1, "float32", backend)

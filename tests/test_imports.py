@@ -38,8 +38,8 @@ LAYERS = [
     "walk",
     "unroll",
     "compose",
-    "interop",
     "model",
+    "interop",
     "text",
     "training",
     "runs",
@@ -84,13 +84,8 @@ def is_script(path: Path) -> bool:
     return path.parent.name in FOLDERS and begins in path.read_text("utf-8")
 
 
-# Scripts that are still imported: their parts have to move to a file of their own.
-STILL = {
-    ("benchmarks/ingredients.py", "train"),
-    ("benchmarks/ingredients.py", "quality"),
-    ("benchmarks/largest_batch.py", "remat"),
-    ("tools/version_matrix.py", "pythons"),
-}
+# A script that is imported: `.ci/run` starts it before anything is installed.
+STILL = {("tools/version_matrix.py", "pythons")}
 PROGRAMS = {folder: modules(ROOT / folder) for folder in FOLDERS}
 ALL = {name: path for found in PROGRAMS.values() for name, path in found.items()}
 

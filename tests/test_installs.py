@@ -48,6 +48,7 @@ def test_the_main_ones_are_found():
     assert {"'.[cuda]'", "'.[tpu]'", "'.[peers]'"} <= set(extras())
 
 
+@pytest.mark.everyday(line=(".",))
 @pytest.mark.parametrize("line", sorted({*lines(), *extras()}))
 def test_it_resolves(line):
     words = "\n".join(map(requirement, shlex.split(line)))

@@ -78,9 +78,6 @@ def _defined_in(module):
 
 def _public():
     """Every public name: of the package, its packages and their public modules."""
-    for module in ("linen_modules", "nnx_modules"):  # which import Flax
-        whole = f"jaxtext.interop.{module}"
-        yield from (f"{whole}.{name}" for name in _defined_in(whole))
     for name in jt.__all__:
         member = getattr(jt, name)
         if not inspect.ismodule(member):

@@ -11,6 +11,7 @@ import pytest
 from jaxtext import versions
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(
     not versions.numpy_types_are_known(),
     reason="the stubs of this NumPy leave the types of arrays unknown",

@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-import pythons
+from matrix import pythons
 
 ROOT = Path(__file__).parents[1]
 RESOLUTIONS = ("highest", "lowest-direct")
@@ -34,7 +34,7 @@ print(*map(importlib.metadata.version, {PACKAGES}))
 
 
 class Result(NamedTuple):
-    """What one run came to."""
+    """The result of one run."""
 
     python: str
     resolution: str
@@ -92,7 +92,7 @@ def test(python: Path, resolution: str, words: list[str], log: Path) -> list[str
 def result(
     python: str, path: Path, resolution: str, words: list[str], log: Path
 ) -> Result:
-    """Runs `test`, and counts what pytest said in its last line."""
+    """Runs `test`, and parses the counts in the last line of pytest."""
     began = time.monotonic()
     versions = test(path, resolution, words, log)
     closing = re.findall(r"^.* in [\d.]+s.*$", log.read_text("utf-8"), re.MULTILINE)
@@ -122,7 +122,7 @@ def table(results: list[Result]) -> str:
 
 
 def main(argv: list[str]) -> int:
-    """Runs what is asked for, and prints the table."""
+    """Makes the runs that are asked for, and prints the table."""
     at = argv.index("--") if "--" in argv else len(argv)
     asked, words = argv[:at], argv[at + 1 :]
     found = pythons.find()

@@ -1,4 +1,7 @@
-"""Generation: text out of a trained model."""
+"""Text generation with a trained model.
+
+`generate` continues prompts, symbol by symbol.
+"""
 
 from jaxtext.generation.sampling import generate
 

@@ -1,4 +1,4 @@
-"""Sampling a text, symbol by symbol, inside compiled code."""
+"""Sampling of text, symbol by symbol, in compiled code."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -15,7 +15,7 @@ from jaxtext.model import LanguageModel
 from jaxtext.quantities import count
 from jaxtext.types import Array, Key, Params
 
-HOTTEST = 1e6  # where all symbols are equally likely; more would be lost in float32
+HOTTEST = 1e6  # symbols are equally likely here; float32 has no room for more
 
 
 def generate(
@@ -28,36 +28,34 @@ def generate(
     temperature: float = 1.0,
     chunk: int = 64,
 ) -> Iterator[np.ndarray]:
-    """Continues prompts, and hands the continuation out as it comes.
+    """Samples continuations of prompts, and yields them piece by piece.
 
     ::
 
         s_tp1 ~ softmax(logits_t / temperature)
 
-    The prompts are read in one scan, then symbols are drawn in scans of `chunk` steps:
-    two compiled functions, however long the text. The next chunk is under way while
-    the caller looks at the last one.
+    One compiled function reads the prompts; another draws `chunk` symbols at a time.
+    The device draws the next chunk while you process the last one.
 
     Args:
       model: The model.
       params: Its parameters.
-      prompts: ``[B, P]`` integers, ``P`` at least one.
+      prompts: ``[B, P]`` integers, ``P`` at least 1.
       length: How many symbols to draw for each prompt.
-      key: What they are drawn with: one key, of which each row derives a key of its
-        own, or a key for each row ``[B]``. What a row writes depends on its prompt, its
-        key and its place in the batch: not on the other rows, how many they are or
-        `chunk`. With a key of its own, nor on its place. The first row writes what its
-        prompt writes alone.
-      temperature: Below one, likely symbols become likelier; zero takes the likeliest
-        each time; above one, the text grows wilder, up to `HOTTEST`.
-      chunk: Steps of one call of the compiled function.
+      key: One key, from which each row derives its own, or one key for each row
+        ``[B]``. A row's text depends on its prompt, its key and, if there is one key
+        for all, its index. It does not depend on the other rows, on their number, or on
+        `chunk`. With one key, the first row's text is that of its prompt alone.
+      temperature: 0 takes the likeliest symbol each time. Below 1, likely symbols
+        become likelier; above 1, the text becomes more random. At most 1e6.
+      chunk: How many symbols one call of the compiled function draws.
 
     Yields:
-      Arrays ``[B, n]`` int32, `length` symbols of each text in all.
+      Arrays ``[B, n]`` int32, which together hold `length` symbols of each text.
 
     Raises:
-      InputError: If the prompts are empty, the temperature is out of range, the length
-        negative, or there are keys for another number of rows.
+      InputError: If there are no prompts or they are empty, a number is out of range,
+        or the number of keys is not that of the rows.
 
     Example:
       >>> import jaxtext as jt
@@ -78,12 +76,13 @@ def generate(
     prompts = integers("prompts", prompts)
     if prompts.ndim != 2 or 0 in prompts.shape:
         raise InputError(
-            f"prompts: expected [B, P], at least one symbol each; got {prompts.shape}"
+            f"prompts: expected [B, P] with at least one symbol each, got shape "
+            f"{prompts.shape}"
         )
     length, chunk = count("length", length, 0), count("chunk", chunk)
     if isinstance(temperature, str) or not 0 <= temperature <= HOTTEST:
         raise InputError(
-            f"temperature: expected a number of 0 to {HOTTEST:g}, got {temperature}"
+            f"temperature: expected a number from 0 to {HOTTEST:g}, got {temperature}"
         )
     key = typed_key(key)
     if key.shape not in ((), prompts.shape[:1]):
@@ -96,17 +95,17 @@ def generate(
 
 @partial(jax.jit, static_argnums=1)
 def _keys_of_rows(key: Key, rows: int) -> Key:
-    """A key for each row, which is the same however many there are.
+    """A key for each row, which does not depend on the number of rows.
 
-    The first has the key itself: a text that is written alone is that of its seed.
+    The first row has `key` itself, so its text is the same as alone.
     """
-    # Positions in a text are folded into a row's key, and none comes to this number.
+    # Positions in a text are folded into a row's key. None is as large as this number.
     others = jax.random.fold_in(key, 2**32 - 1)
     return folded(others, jnp.arange(rows)).at[0].set(key)
 
 
 def _chunks(model, params, prompts, length, keys, temperature, chunk):
-    # A generator of its own, so that bad arguments are refused at the call above.
+    # A separate generator, so that `generate` checks its arguments when it is called.
     context = _read(model, params, prompts.astype(jnp.int32))
     waiting = None
     for start in range(0, length, chunk):
@@ -120,7 +119,7 @@ def _chunks(model, params, prompts, length, keys, temperature, chunk):
 
 @partial(jax.jit, static_argnums=0)
 def _read(model: LanguageModel, params: Params, prompts: Array):
-    """The state after the prompts, and the logits of what comes next."""
+    """The state after the prompts, and the logits of the next symbol."""
     state = model.initial_state(prompts.shape[:1])
     state, logits = model.apply({"params": params}, state, prompts, last=1)
     return state, logits[:, 0]
@@ -145,5 +144,5 @@ def _draw(model, chunk, params, context, keys, start, temperature):
 
 
 def _noise(shape, position, key):
-    """What one row draws its symbol at a position with."""
+    """The noise of one row at one position."""
     return jax.random.gumbel(jax.random.fold_in(key, position), shape, jnp.float32)

@@ -8,23 +8,24 @@ import jax.numpy as jnp
 from jaxtext.errors import InputError
 from jaxtext.interop.layers import Layer, Network, in_sequence, layer, layers_of
 from jaxtext.interop.peer import peer
+from jaxtext.interop.representable import class_of, one_way
 from jaxtext.types import Cell, Params
 
 
 def from_equinox(module: Any) -> Network:
-    """A cell that computes what a cell of Equinox does, and its parameters.
+    """Converts a cell of Equinox to a cell and its parameters.
 
-    Its kernels are ours transposed; gates and biases are as ours.
+    Kernels are transposed. The order of the gates and the biases are the same.
 
     Args:
-      module: ``eqx.nn.LSTMCell`` or ``GRUCell``, or a tuple of these, each to be run
-        over the outputs of the one before it: a stack.
+      module: ``eqx.nn.LSTMCell`` or ``GRUCell``; or a tuple of these, a stack in which
+        each reads the outputs of the one before.
 
     Returns:
-      A cell and its parameters, in their own dtype.
+      The cell and its parameters, in their own dtype.
 
     Raises:
-      InputError: If it is another module.
+      InputError: If `module` is of another class.
 
     Example:
       >>> import equinox as eqx
@@ -54,9 +55,9 @@ def from_equinox(module: Any) -> Network:
 
 
 def to_equinox(cell: Cell, params: Params) -> Any:
-    """A cell of Equinox that computes what a cell of ours does.
+    """Converts a cell and its parameters to a cell of Equinox.
 
-    Dropout is nothing without a key, and is left out.
+    Dropout is left out, since it does nothing without a key.
 
     Args:
       cell: `lstm` or `gru`, alone or in a `stack`.
@@ -66,8 +67,8 @@ def to_equinox(cell: Cell, params: Params) -> Any:
       ``eqx.nn.LSTMCell`` or ``GRUCell``; for a stack a tuple of these.
 
     Raises:
-      InputError: If the network is made of other cells, bidirectional ones among them:
-        Equinox has no layer that runs over a sequence.
+      InputError: If the network contains other cells, a GRU with
+        ``reset_after=False``, or bidirectional layers, which Equinox does not have.
 
     Example:
       >>> import jaxtext as jt
@@ -77,32 +78,20 @@ def to_equinox(cell: Cell, params: Params) -> Any:
       (5,)
     """
     eqx = peer("equinox", "equinox")
-    modules = []
-    for directions in layers_of(cell, params):
-        if len(directions) == 2:
-            raise InputError(
-                "to_equinox: Equinox has no bidirectional layer, got jt.bidirectional: "
-                "convert its two cells singly"
-            )
-        modules.append(_to_cell(eqx, directions[0]))
+    layers = one_way(layers_of(cell, params), "to_equinox", "Equinox")
+    modules = [_to_cell(eqx, one) for one in layers]
     return modules[0] if len(modules) == 1 else tuple(modules)
 
 
 def _to_cell(eqx: Any, one: Layer) -> Any:
     classes = {"lstm": eqx.nn.LSTMCell, "gru": eqx.nn.GRUCell}
-    if one.kind not in classes:
-        raise InputError(
-            "to_equinox: Equinox has no plain recurrent cell, got jt.rnn"
-            if one.kind == "rnn"
-            else "to_equinox: Equinox's GRUCell resets after the recurrent product, "
-            "got one with reset_after=False, which is another function"
-        )
+    cls = class_of(classes, one, "to_equinox", "Equinox")
     params = {name: jnp.array(x) for name, x in one.params.items()}
     weights = [params["kernel"].T, params["recurrent_kernel"].T, params["bias"]]
     if one.kind == "gru":
         weights.append(params["recurrent_bias"])
     like = eqx.filter_eval_shape(
-        classes[one.kind], *one.sizes, dtype=one.param_dtype, key=jax.random.key(0)
+        cls, *one.sizes, dtype=one.param_dtype, key=jax.random.key(0)
     )
     names = ("weight_ih", "weight_hh", "bias", "bias_n")[: len(weights)]
     return eqx.tree_at(lambda m: [getattr(m, n) for n in names], like, weights)

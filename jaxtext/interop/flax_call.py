@@ -1,59 +1,75 @@
-"""A sequence, asked for in the words of Flax's ``RNN``."""
+"""A cell in the terms of Flax's recurrent modules, for linen and nnx alike."""
 
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from jaxtext.errors import InputError
 from jaxtext.types import Array, Cell, Key, Params, State
 from jaxtext.unroll import unroll
 
 
-def flax_call(
+def one_step(
+    cell: Cell, params: Params, carry: State, inputs: Array, otherwise: str
+) -> tuple[State, Array]:
+    """One step of a cell, ``carry, y``.
+
+    Args:
+      cell: The cell.
+      params: Its parameters.
+      carry: Its state.
+      inputs: ``[B, D]``.
+      otherwise: The class that also runs cells without a step, for the error.
+
+    Raises:
+      InputError: If the cell has no step.
+    """
+    if cell.step is None:
+        raise InputError(
+            "cell: expected one with a step, got one that needs the whole sequence (is "
+            f"part of it bidirectional?); run it with {otherwise}"
+        )
+    return cell.step(params, carry, inputs)
+
+
+def whole_sequence(
+    rnn: Any,
     cell: Cell,
     params: Params,
     xs: Array,
     *,
-    initial_carry: Any = None,
-    seq_lengths: Array | None = None,
-    time_major: bool = False,
-    reverse: bool = False,
-    keep_order: bool = False,
-    key: Key | None = None,
-) -> tuple[State, Array]:
-    """`jaxtext.unroll`, asked for as ``flax.linen.RNN`` and ``flax.nnx.RNN`` are.
-
-    Two things differ from theirs, both on purpose: outputs in the padding are zero, and
-    a sequence of length 0 ends in the carry it started from.
+    initial_carry: Any,
+    seq_lengths: Array | None,
+    key: Key | None,
+    **options: bool | None,
+) -> Array | tuple[State, Array]:
+    """Runs a cell as ``flax.linen.RNN`` and ``flax.nnx.RNN`` run theirs.
 
     Args:
-      cell: Any cell.
+      rnn: The module that is called. Its attributes stand for `options` that are
+        ``None``.
+      cell: The cell.
       params: Its parameters.
-      xs: ``[B, T, D]``, or ``[T, B, D]`` if `time_major`; floating point.
-      initial_carry: The state to start from; any pytree of the same arrays in the same
-        order, such as the pair ``(c, h)`` for an LSTM. Default: the cell's own.
+      xs: ``[B, T, D]``, or ``[T, B, D]`` if time-major; floating point.
+      initial_carry: The state to start from: any pytree of the same arrays in the same
+        order, such as the pair ``(c, h)`` for an LSTM. ``None``: the cell's own.
       seq_lengths: ``[B]`` integers.
-      time_major: Whether time is the first axis.
-      reverse: Whether to walk from the last step to the first.
-      keep_order: Whether outputs then stay where their inputs are. Flax's default, and
-        so the one here, is the order in which they were computed.
-      key: Where the cell's noise comes from.
+      key: The key to draw the cell's noise from. ``None``: no noise.
+      **options: ``time_major``, ``reverse``, ``keep_order`` and ``return_carry``.
 
     Returns:
-      The carry after the last step, and the outputs.
+      The outputs; with ``return_carry``, the carry and the outputs.
 
-    Example:
-      >>> import jaxtext as jt
-      >>> cell = jt.gru(4)
-      >>> params = cell.init(jax.random.key(0), 3)
-      >>> carry, ys = flax_call(cell, params, jnp.ones((2, 5, 3)), reverse=True)
-      >>> bool((carry == ys[:, -1]).all())
-      True
+    Raises:
+      InputError: If `xs` are not floating point.
     """
+    chosen = {k: getattr(rnn, k) if x is None else x for k, x in options.items()}
+    time_major, reverse = chosen["time_major"], chosen["reverse"]
     if not jnp.issubdtype(xs.dtype, jnp.floating):
-        raise ValueError(
-            f"expected floating-point inputs [B, T, D], got {xs.dtype}; integers that "
-            "stand for symbols are for jaxtext.unroll"
+        raise InputError(
+            f"inputs: expected floating-point inputs [B, T, D], got {xs.dtype}; to run "
+            "a cell on symbols, use jaxtext.unroll"
         )
     carry = cell.initial_state(xs.shape[1:-1] if time_major else xs.shape[:-2])
     if initial_carry is not None:
@@ -69,13 +85,13 @@ def flax_call(
         reverse=reverse,
         time_major=time_major,
     )
-    if reverse and not keep_order:
+    if reverse and not chosen["keep_order"]:  # Flax's default
         ys = _flip(ys, seq_lengths, 0 if time_major else ys.ndim - 2)
-    return carry, ys
+    return (carry, ys) if chosen["return_carry"] else ys
 
 
 def _flip(ys, lengths, axis):
-    """Each sequence from its last step to its first; its padding stays behind it."""
+    """Each sequence from its last step to its first; its padding stays at the end."""
     if lengths is None:
         return jnp.flip(ys, axis)
     steps = ys.shape[axis]

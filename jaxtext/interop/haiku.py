@@ -6,38 +6,34 @@ from typing import Any
 import jax.numpy as jnp
 
 from jaxtext.errors import InputError
-from jaxtext.interop.layers import (
-    Layer,
-    Network,
-    in_sequence,
-    layer,
-    layers_of,
-    reorder,
-)
+from jaxtext.interop.gates import reorder
+from jaxtext.interop.layers import Layer, Network, in_sequence, layer, layers_of
 from jaxtext.interop.peer import peer
+from jaxtext.interop.representable import class_of, one_way
 from jaxtext.types import Cell, Params
 
 
 def from_haiku(make_core: Callable[[], Any], params: Mapping[str, Any]) -> Network:
-    """A cell that computes what a recurrent core of Haiku does, and its parameters.
+    """Converts a recurrent core of Haiku to a cell and its parameters.
 
-    Haiku's LSTM has one kernel for input and state, gates in the order ``i, g, f, o``,
-    and adds one to the forget gate each time it runs: here the one is in the bias. Its
-    GRU resets before the recurrent product, and its ``z`` writes where ours keeps:
-    ``σ(-a) = 1 - σ(a)``, so that gate's weights change their sign.
+    Haiku's LSTM has one kernel for input and state, and gates in the order
+    ``i, g, f, o``. It adds 1 to the forget gate in every step, which becomes part of
+    the bias here. Its GRU resets before the recurrent product, and its ``z`` is
+    ``1 - z`` here. The weights of that gate change their sign, as ``σ(-a) = 1 - σ(a)``.
 
     Args:
-      make_core: What makes the core, as a transformed function would call it:
-        ``lambda: hk.LSTM(5)``. An `LSTM`, a `GRU`, or a `DeepRNN` of these.
-      params: The parameters, by Haiku's names; for a core within other modules, those
-        names without what the modules around it put in front.
+      make_core: A function that creates the core, as you would call it in a transformed
+        function: ``lambda: hk.LSTM(5)``. The core is an ``LSTM``, a ``GRU``, or a
+        ``DeepRNN`` of these.
+      params: The parameters, by Haiku's names. For a core within other modules, leave
+        out the prefix of these.
 
     Returns:
-      A cell and its parameters, in their own dtype.
+      The cell and its parameters, in their own dtype.
 
     Raises:
-      InputError: If it is another core (``VanillaRNN`` is ReLU where `rnn` is tanh), or
-        the parameters are not its own.
+      InputError: If there is no cell for the core (``VanillaRNN`` uses ReLU, `rnn`
+        tanh), or the parameters belong to another core.
 
     Example:
       >>> import jax, haiku as hk
@@ -64,27 +60,28 @@ def from_haiku(make_core: Callable[[], Any], params: Mapping[str, Any]) -> Netwo
         return in_sequence([_core(haiku, core, params, name) for core, name in found])
     except KeyError as missing:
         raise InputError(
-            "from_haiku: expected the core's parameters under the core's names, got no "
-            f"{missing} in {sorted(params)}"
+            f"from_haiku: expected the core's parameters, got no {missing} in "
+            f"{sorted(params)}"
         ) from None
 
 
 def to_haiku(cell: Cell, params: Params) -> tuple[Callable[[], Any], dict[str, Any]]:
-    """A recurrent core of Haiku that computes what a cell does, and its parameters.
+    """Converts a cell and its parameters to a recurrent core of Haiku.
 
-    Dropout is nothing without a key, and is left out.
+    Dropout is left out, since it does nothing without a key.
 
     Args:
       cell: `lstm` or ``gru(reset_after=False)``, alone or in a `stack`.
       params: Its parameters.
 
     Returns:
-      What makes the core within a transformed function, an `LSTM`, a `GRU` or for a
-      stack a `DeepRNN`; and the parameters that function is applied with.
+      A function that creates the core within a transformed function, and the parameters
+      to apply that function with. The core is an ``LSTM``, a ``GRU``, or for a stack a
+      ``DeepRNN``.
 
     Raises:
-      InputError: If the network is made of other cells, bidirectional ones among them:
-        Haiku has none.
+      InputError: If the network contains other cells, a GRU with ``reset_after=True``,
+        or bidirectional layers, which Haiku does not have.
 
     Example:
       >>> import jax, haiku as hk
@@ -97,23 +94,17 @@ def to_haiku(cell: Cell, params: Params) -> tuple[Callable[[], Any], dict[str, A
       (7, 5)
     """
     haiku = peer("haiku", "dm-haiku")
-    layers = []
-    for directions in layers_of(cell, params):
-        if len(directions) == 2:
-            raise InputError(
-                "to_haiku: Haiku has no bidirectional core, got jt.bidirectional: "
-                "convert its two cells singly"
-            )
-        layers += directions
-    weights = {}
+    layers = one_way(layers_of(cell, params), "to_haiku", "Haiku")
+    classes = {"lstm": haiku.LSTM, "gru, reset before": haiku.GRU}
+    weights, kinds = {}, []
     for n, one in enumerate(layers):
+        kinds.append(class_of(classes, one, "to_haiku", "Haiku"))
         weights |= _to_weights(one, f"layer_{n}")
-    kinds = {"lstm": haiku.LSTM, "gru, reset before": haiku.GRU}
 
     def make_core():
         cores = [
-            kinds[one.kind](one.sizes[1], name=f"layer_{n}")
-            for n, one in enumerate(layers)
+            kind(one.sizes[1], name=f"layer_{n}")
+            for n, (kind, one) in enumerate(zip(kinds, layers, strict=True))
         ]
         return cores[0] if len(cores) == 1 else haiku.DeepRNN(cores)
 
@@ -138,7 +129,9 @@ def _core(haiku: Any, core: Any, params: Mapping[str, Any], name: str) -> Networ
         }
         return layer("gru, reset before", weights)
     if isinstance(core, haiku.VanillaRNN):
-        raise InputError("from_haiku: jt.rnn is tanh, Haiku's VanillaRNN is ReLU")
+        raise InputError(
+            "from_haiku: jt.rnn uses tanh, got a VanillaRNN, which uses ReLU"
+        )
     raise InputError(
         "from_haiku: expected LSTM or GRU, alone or in DeepRNN, got "
         f"{getattr(core, '__name__', type(core).__name__)}"
@@ -153,19 +146,12 @@ def _to_weights(one: Layer, name: str) -> dict[str, Any]:
         params = {k: reorder(x, "ifgo", "igfo") for k, x in params.items()}
         w = jnp.concatenate([params["kernel"], params["recurrent_kernel"]])
         return {f"{name}/linear": {"w": w, "b": params["bias"]}}
-    if one.kind == "gru, reset before":
-        params = {k: reorder(_negate_z(x), "rza", "zra") for k, x in params.items()}
-        own = {"w_i": params["kernel"], "w_h": params["recurrent_kernel"]}
-        return {name: own | {"b": params["bias"]}}
-    raise InputError(
-        "to_haiku: Haiku's VanillaRNN is ReLU, got jt.rnn, which is tanh"
-        if one.kind == "rnn"
-        else "to_haiku: Haiku's GRU resets before the recurrent product, got one with "
-        "reset_after=True, which is another function"
-    )
+    params = {k: reorder(_negate_z(x), "rza", "zra") for k, x in params.items()}
+    own = {"w_i": params["kernel"], "w_h": params["recurrent_kernel"]}
+    return {name: own | {"b": params["bias"]}}
 
 
 def _negate_z(x):
-    """The sign of the middle one of three gates."""
+    """Changes the sign of the second of three gates."""
     r, z, n = jnp.split(x, 3, axis=-1)
     return jnp.concatenate([r, -z, n], axis=-1)

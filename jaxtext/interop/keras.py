@@ -7,6 +7,7 @@ import numpy as np
 
 from jaxtext.dropout import dropout
 from jaxtext.errors import InputError
+from jaxtext.interop.gates import merge_gru_biases, reorder, split_biases
 from jaxtext.interop.layers import (
     Kind,
     Layer,
@@ -15,30 +16,29 @@ from jaxtext.interop.layers import (
     in_sequence,
     layer,
     layers_of,
-    reorder,
 )
 from jaxtext.interop.peer import peer
 from jaxtext.types import Cell, DType, Params
 
 
 def from_keras(module: Any) -> Network:
-    """A cell that computes what a recurrent layer of Keras does, and its parameters.
+    """Converts a recurrent layer of Keras to a cell and its parameters.
 
-    Keras's LSTM is ours as it is. Its GRU orders its gates ``z, r, h``, and where it
-    resets after the recurrent product has two biases, of which ours are the sum and,
-    within the reset gate, the second.
+    The weights of an LSTM stay as they are. A GRU of Keras has its gates in the order
+    ``z, r, h``. With ``reset_after=True`` it has two biases for each gate. They are
+    added up, except for ``b_hn``, which is within the reset gate and stays apart.
 
     Args:
-      module: A layer that has been built: ``SimpleRNN``, ``LSTM``, ``GRU``, an ``RNN``
-        around their cells or a stack of these, ``Bidirectional`` around one of them, or
-        a ``Sequential`` of these and of ``Dropout``.
+      module: A layer that is built: ``SimpleRNN``, ``LSTM``, ``GRU``, or an ``RNN`` of
+        their cells; ``Bidirectional`` around one of these; or a ``Sequential`` of any
+        of these and ``Dropout``.
 
     Returns:
-      A cell and its parameters, copied, in the layer's dtypes.
+      The cell and its parameters, copied, in the layer's dtypes.
 
     Raises:
-      InputError: If it is another layer, is not built, or computes what no cell of ours
-        does (other activations, ``merge_mode``, ``dropout`` within a layer).
+      InputError: If the layer is not built, or there is no cell for it (another class,
+        other activations, another ``merge_mode``, ``dropout`` within a layer).
 
     Example:
       >>> import keras
@@ -54,7 +54,9 @@ def from_keras(module: Any) -> Network:
     """
     keras = peer("keras", "keras")
     if not module.built:
-        raise InputError(f"from_keras: {module.name} has no weights yet: build() it")
+        raise InputError(
+            f"from_keras: {module.name} has no weights yet; call its build() first"
+        )
     if isinstance(module, keras.Sequential):
         return in_sequence([from_keras(one) for one in module.layers])
     if isinstance(module, keras.layers.Dropout) and module.noise_shape is None:
@@ -63,29 +65,29 @@ def from_keras(module: Any) -> Network:
         ahead, back = module.forward_layer, module.backward_layer
         if module.merge_mode != "concat":
             raise InputError(
-                "from_keras: jt.bidirectional puts both outputs side by side, got "
-                f"merge_mode={module.merge_mode!r}"
+                "from_keras: expected a Bidirectional that concatenates both outputs, "
+                f"got merge_mode={module.merge_mode!r}"
             )
         return both_ways(_layer(ahead, False), _layer(back, True))
     return _layer(module, False)
 
 
 def to_keras(cell: Cell, params: Params) -> Any:
-    """A recurrent layer of Keras that computes what a cell does.
+    """Converts a cell and its parameters to a recurrent layer of Keras.
 
-    Our one bias of a GRU goes to Keras's input bias; its recurrent bias is zero but for
-    ``b_hn``. Dropout is nothing without a key, and is left out.
+    The bias of a GRU becomes the input bias. The recurrent bias is zero, except for
+    ``b_hn``. Dropout is left out, since it does nothing without a key.
 
     Args:
-      cell: `rnn`, `lstm` or `gru`, alone, in a `stack`, or singly in `bidirectional`.
+      cell: `rnn`, `lstm` or `gru`, alone, in `bidirectional`, or in a `stack` of these.
       params: Its parameters.
 
     Returns:
-      A layer, built, with ``return_sequences=True``; a ``Sequential`` for a stack.
+      The layer, built, with ``return_sequences=True``; for a stack a ``Sequential``.
 
     Raises:
-      InputError: If the network is made of other cells, or of dtypes for which Keras
-        has no policy.
+      InputError: If the network contains other cells, or has dtypes for which Keras has
+        no policy.
 
     Example:
       >>> import jax, jaxtext as jt
@@ -137,7 +139,10 @@ def _cell(cell: Any) -> Network:
     }
     kind = kinds.get(type(cell))
     if kind is None:
-        raise InputError(f"from_keras: no cell of jaxtext is a {type(cell).__name__}")
+        raise InputError(
+            "from_keras: expected SimpleRNNCell, LSTMCell or GRUCell, got "
+            f"{type(cell).__name__}"
+        )
     functions = keras.activations
     if (
         cell.activation is not functions.tanh
@@ -150,13 +155,13 @@ def _cell(cell: Any) -> Network:
         )
     if cell.dropout or cell.recurrent_dropout:
         raise InputError(
-            f"from_keras: {type(cell).__name__} has dropout within the layer, which no "
-            "cell of jaxtext has; to convert what it does when not training, set its "
-            "cell's dropout and recurrent_dropout to 0"
+            f"from_keras: expected no dropout within the layer, got a "
+            f"{type(cell).__name__} with dropout; to convert what it computes at "
+            "inference, set its dropout and recurrent_dropout to 0"
         )
 
     def read(name):
-        # A Keras of any backend hands over NumPy; a copy, as training may move it.
+        # A copy by way of NumPy, which Keras offers with each of its backends.
         return jnp.array(keras.ops.convert_to_numpy(getattr(cell, name).value))
 
     params = {"kernel": read("kernel"), "recurrent_kernel": read("recurrent_kernel")}
@@ -171,10 +176,7 @@ def _cell(cell: Any) -> Network:
         if not cell.reset_after:
             kind = "gru, reset before"
         else:
-            b, recurrent_b = params["bias"]
-            inside = 2 * cell.units
-            params["bias"] = b.at[:inside].add(recurrent_b[:inside])
-            params["recurrent_bias"] = recurrent_b[inside:]
+            params |= merge_gru_biases(*params["bias"])
     return layer(kind, params, jnp.dtype(cell.compute_dtype))
 
 
@@ -182,7 +184,7 @@ def _to_layer(keras: Any, direction: Layer, backwards: bool) -> Any:
     options = {
         "return_sequences": True,
         "go_backwards": backwards,
-        # Keras's own, orthogonal, cannot be drawn in 16 bits.
+        # The default, orthogonal, cannot be drawn in 16 bits.
         "recurrent_initializer": "glorot_uniform",
         "dtype": _policy(direction.dtype, direction.param_dtype),
     }
@@ -210,12 +212,11 @@ def _policy(dtype: DType, param_dtype: DType) -> str:
 
 
 def _weights(direction: Layer) -> list[np.ndarray]:
-    """In Keras's order: kernel, recurrent kernel, bias."""
+    """The weights in Keras's order: kernel, recurrent kernel, bias."""
     params = dict(direction.params)
     if direction.kind == "gru":
-        bias = jnp.zeros_like(params["bias"])
-        bias = bias.at[2 * direction.sizes[1] :].set(params.pop("recurrent_bias"))
-        params["bias"] = jnp.stack([params["bias"], bias])
+        del params["recurrent_bias"]
+        params["bias"] = jnp.stack(split_biases(direction))
     if direction.kind in ("gru", "gru, reset before"):
         params = {name: reorder(x, "rzn", "zrn") for name, x in params.items()}
     return [np.asarray(params[n]) for n in ("kernel", "recurrent_kernel", "bias")]

@@ -1,7 +1,7 @@
-"""What every peer can say of a network: its layers, their directions, their kinds.
+"""Networks as layers, which every conversion starts from or arrives at.
 
-The peers' files build networks of ours from `layer`, `both_ways` and `in_sequence`, and
-take them apart with `layers_of`.
+The file of each library builds a network from `layer`, `both_ways` and `in_sequence`,
+and takes one apart with `layers_of`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,9 +33,9 @@ class Layer(NamedTuple):
     """One direction of one layer.
 
     Attributes:
-      kind: Which cell.
-      params: Its parameters, as the cell's docstring names them.
-      dtype: The type it computes in.
+      kind: The cell.
+      params: Its parameters, by the names in the cell's docstring.
+      dtype: The type that it computes in.
     """
 
     kind: Kind
@@ -49,22 +49,22 @@ class Layer(NamedTuple):
 
     @property
     def param_dtype(self) -> DType:
-        """The type of its parameters."""
+        """The type of the parameters."""
         return self.params["kernel"].dtype
 
 
 def layer(
     kind: Kind, params: Mapping[str, Array], dtype: DType | None = None
 ) -> Network:
-    """A cell around parameters that are there already.
+    """A cell for given parameters.
 
     Args:
-      kind: Which cell.
+      kind: The cell.
       params: Its parameters.
-      dtype: The type to compute in. Default: that of the parameters.
+      dtype: The type to compute in. Default: the type of the parameters.
 
     Returns:
-      A cell and a copy of its parameters.
+      The cell and a copy of the parameters.
 
     Example:
       >>> ones = jnp.ones
@@ -86,41 +86,30 @@ def both_ways(forward: Network, backward: Network) -> Network:
 
 
 def in_sequence(networks: Sequence[Network]) -> Network:
-    """A stack and its parameters; one network alone stays what it is."""
+    """A stack and its parameters; a single network is returned unchanged."""
     if len(networks) == 1:
         return networks[0]
     return stack(*(cell for cell, _ in networks)), in_a_row(p for _, p in networks)
 
 
-def reorder(x: Array, source: str, target: str) -> Array:
-    """Gates along the last axis, from one order to another, a letter for each.
-
-    Example:
-      >>> reorder(jnp.arange(6), "rzn", "zrn").tolist()
-      [2, 3, 0, 1, 4, 5]
-    """
-    gates = dict(zip(source, jnp.split(x, len(source), axis=-1), strict=True))
-    return jnp.concatenate([gates[gate] for gate in target], axis=-1)
-
-
 def layers_of(cell: Cell, params: Params) -> list[tuple[Layer, ...]]:
-    """Takes a network apart, from the input upwards.
+    """Takes a network apart into its layers, the one at the input first.
 
-    A cell is functions, which cannot be looked into, and parameters do not tell a layer
-    with a residual connection from one without. So the layers that the parameters
-    suggest are put together again and run: they are the answer only if they compute
-    what `cell` does. Both run without a key, so layers of dropout, which are then
-    nothing, are left out.
+    A cell consists of functions, so its layers cannot be read from it. They are guessed
+    from the parameters, which do not show everything, such as a residual connection. So
+    a network of the guessed layers is built and run, and the guess is accepted only if
+    its outputs are those of `cell`. Both run without a key. Layers of dropout then do
+    nothing, and are left out.
 
     Args:
-      cell: `rnn`, `lstm` or `gru`, alone or in `stack` and `bidirectional`.
+      cell: `rnn`, `lstm` or `gru`, alone, in `bidirectional`, or in a `stack` of these.
       params: Its parameters.
 
     Returns:
-      The layers, each with one direction or with two: forwards, backwards.
+      The layers, each with one direction, or with two: forwards and backwards.
 
     Raises:
-      InputError: If the network is made of anything else, or `params` is no dict.
+      InputError: If the network contains anything else, or `params` is not a dict.
 
     Example:
       >>> import jaxtext as jt
@@ -131,7 +120,7 @@ def layers_of(cell: Cell, params: Params) -> list[tuple[Layer, ...]]:
     """
     if not isinstance(params, Mapping):
         raise InputError(
-            "expected params as a dict, as the cell's own init makes them, got a "
+            "params: expected a dict, as the cell's init returns, got a "
             f"{type(params).__name__}"
         )
     width = _input_size(params)
@@ -141,14 +130,14 @@ def layers_of(cell: Cell, params: Params) -> list[tuple[Layer, ...]]:
         if _agree(_outputs(cell, params, xs), _outputs(*_network(layers), xs)):
             return layers
     raise InputError(
-        "expected a network of jt.rnn, jt.lstm and jt.gru, alone, in jt.stack, or "
-        "singly in jt.bidirectional; got one that is not made of these alone (is there "
-        "a residual connection, another cell?): convert those of its layers that are"
+        "cell: expected jt.rnn, jt.lstm or jt.gru, alone, in jt.bidirectional, or in a "
+        "jt.stack of these; got one that is not made of these alone (does it have a "
+        "residual connection, or another cell?); convert single layers instead"
     )
 
 
 def _input_size(params):
-    """``D`` of the first layer that has parameters, or None."""
+    """``D`` of the first layer that has parameters; None if there is none."""
     if not isinstance(params, Mapping) or not params:
         return None
     if "kernel" in params:
@@ -158,7 +147,7 @@ def _input_size(params):
 
 
 def _read(params, state, width) -> list[tuple[Layer, ...]] | None:
-    """The layers that parameters suggest, or None."""
+    """The layers that the parameters suggest; None if they suggest none."""
     if one := _read_layer(params, state, width):
         return [(one,)]
     if not isinstance(params, Mapping) or not isinstance(state, tuple):
@@ -171,7 +160,7 @@ def _read(params, state, width) -> list[tuple[Layer, ...]] | None:
         return [(ahead, back)] if ahead and back else None
     layers = []
     for n, of_layer in enumerate(state):
-        if str(n) in params:  # or it has none, as dropout, which is nothing here
+        if str(n) in params:  # dropout has no parameters, and does nothing here
             inner = _read(params[str(n)], of_layer, width)
             if not inner:
                 return None
@@ -181,7 +170,7 @@ def _read(params, state, width) -> list[tuple[Layer, ...]] | None:
 
 
 def _read_layer(params, state, width) -> Layer | None:
-    """A layer, if these are the parameters of one that takes inputs of this width."""
+    """The layer with these parameters and inputs of this width; None if not one."""
     names = {"kernel", "recurrent_kernel", "bias"}
     if not isinstance(params, Mapping) or set(params) - {"recurrent_bias"} != names:
         return None
@@ -218,8 +207,8 @@ def _outputs(cell, params, xs):
 def _agree(a, b):
     if a.shape != b.shape or a.dtype != b.dtype:
         return False
-    # Both run the same steps in the same types: a last bit may differ where XLA adds up
-    # in another order, and in a type so short that this shows, nothing may.
+    # Both run the same steps in the same types. XLA may add up in another order, so the
+    # last bits may differ; in 16-bit types, where that is visible, nothing may.
     eps = float(jnp.finfo(a.dtype).eps)
     tolerance = 16 * eps if eps < 1e-6 else 0.0
     return bool(jnp.allclose(a, b, tolerance, tolerance))

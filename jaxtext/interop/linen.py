@@ -3,51 +3,56 @@
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxtext.dropout import dropout
 from jaxtext.errors import InputError
-from jaxtext.interop.layers import (
-    Layer,
-    Network,
-    both_ways,
-    in_sequence,
-    layer,
-    layers_of,
+from jaxtext.interop.flax_layers import Library, Places, from_flax, to_flax
+from jaxtext.interop.layers import Layer, Network, layers_of
+from jaxtext.types import Array, Cell, Params
+
+_LSTM = Places(
+    "lstm", ("ii", "if", "ig", "io"), ("hi", "hf", "hg", "ho"), ("hi", "hf", "hg", "ho")
 )
-from jaxtext.types import Cell, Params
+_PLACES = {
+    "SimpleCell": Places("rnn", ("i",), ("h",), ("i",)),
+    "LSTMCell": _LSTM,
+    "OptimizedLSTMCell": _LSTM,
+    "GRUCell": Places(
+        "gru", ("ir", "iz", "in"), ("hr", "hz", "hn"), ("ir", "iz", "in"), "hn"
+    ),
+}
 
 
 def from_linen(module: nn.Module, variables: Mapping[str, Any]) -> Network:
-    """A cell that computes what a recurrent module of linen does, and its parameters.
+    """Converts a recurrent module of linen to a cell and its parameters.
 
-    Linen has a matrix for each gate, ``i*`` from the input and ``h*`` from the state,
-    under the names of our gates; they are put side by side.
+    Linen has one matrix for each gate: ``i*`` from the input and ``h*`` from the hidden
+    state, where ``*`` is the gate. They are concatenated.
 
     Args:
       module: ``SimpleCell``, ``LSTMCell``, ``OptimizedLSTMCell`` or ``GRUCell``, alone
-        or in ``RNN``, such a one in ``Bidirectional``, or a ``Sequential`` of these and
-        of ``Dropout``.
-      variables: What its ``init`` returned, of which ``"params"`` is read.
+        or in ``RNN``; ``Bidirectional`` around two of these; or ``Sequential`` of any
+        of these and ``Dropout``.
+      variables: The variables that the module's ``init`` returns. Only ``"params"`` is
+        read.
 
     Returns:
-      A cell and its parameters, in the module's dtypes.
+      The cell and its parameters, in the module's dtypes.
 
     Raises:
-      InputError: If it is another module, or computes what no cell of ours does (other
-        activations, ``residual``, ``merge_fn``), or if the variables are not its own.
+      InputError: If there is no cell for the module (another class, other activations,
+        ``residual``, another ``merge_fn``), or the variables belong to another module.
 
     Example:
-      >>> import jaxtext as jt
+      >>> import jax, jaxtext as jt
       >>> module, xs = nn.RNN(nn.LSTMCell(5)), jnp.ones((2, 7, 3))
       >>> cell, params = from_linen(module, module.init(jax.random.key(0), xs))
       >>> jt.unroll(cell, params, cell.initial_state((2,)), xs)[1].shape
       (2, 7, 5)
     """
     try:
-        return _module(module, variables.get("params", {}))
+        return from_flax(_LINEN, module, variables.get("params", {}))
     except KeyError as missing:
         raise InputError(
             f"from_linen: expected the variables of this {type(module).__name__}, got "
@@ -56,148 +61,73 @@ def from_linen(module: nn.Module, variables: Mapping[str, Any]) -> Network:
 
 
 def to_linen(cell: Cell, params: Params) -> tuple[nn.Module, dict[str, Any]]:
-    """A recurrent module of linen that computes what a cell does, and its variables.
+    """Converts a cell and its parameters to a recurrent module of linen.
 
-    Dropout is nothing without a key, and is left out.
+    Dropout is left out, since it does nothing without a key.
 
     Args:
-      cell: `rnn`, `lstm` or `gru`, alone, in a `stack`, or singly in `bidirectional`.
+      cell: `rnn`, `lstm` or `gru`, alone, in `bidirectional`, or in a `stack` of these.
       params: Its parameters.
 
     Returns:
-      ``nn.RNN`` around a cell, ``nn.Bidirectional`` around two of these, or for a stack
-      ``nn.Sequential``; and what to `apply` it with.
+      The module, and the variables to ``apply`` it with. The module is ``nn.RNN``,
+      ``nn.Bidirectional``, or for a stack ``nn.Sequential`` of these.
 
     Raises:
-      InputError: If the network is made of other cells, or of a GRU that resets before
-        its recurrent product.
+      InputError: If the network contains other cells, or a GRU with
+        ``reset_after=False``.
 
     Example:
-      >>> import jaxtext as jt
+      >>> import jax, jaxtext as jt
       >>> cell = jt.lstm(5)
       >>> module, variables = to_linen(cell, cell.init(jax.random.key(0), 3))
       >>> module.apply(variables, jnp.ones((2, 7, 3))).shape
       (2, 7, 5)
     """
-    modules, weights = [], []
-    for directions in layers_of(cell, params):
-        rnns: list[Any] = [nn.RNN(_to_cell(d)) for d in directions]
-        own = [{"cell": _gate_by_gate(d)} for d in directions]
-        if len(rnns) == 2:
-            rnns = [nn.Bidirectional(*rnns)]
-            own = [{"forward_rnn": own[0], "backward_rnn": own[1]}]
-        modules += rnns
-        weights += own
+    layers = layers_of(cell, params)
+    modules: list[Any] = [to_flax(_LINEN, directions) for directions in layers]
+    weights = [_weights(directions) for directions in layers]
     if len(modules) == 1:
         return modules[0], {"params": weights[0]}
     names = (f"layers_{n}" for n in range(len(modules)))
     return nn.Sequential(modules), {"params": dict(zip(names, weights, strict=True))}
 
 
-def _module(module: Any, params: Mapping[str, Any]) -> Network:
-    match module:
-        case nn.Sequential():
-            layers = enumerate(module.layers)
-            own = ((one, params.get(f"layers_{n}", {})) for n, one in layers)
-            return in_sequence([_module(*both) for both in own])
-        case nn.Dropout() if not module.broadcast_dims:
-            return dropout(module.rate), {}
-        case nn.Bidirectional():
-            with jax.ensure_compile_time_eval():  # so that it can be differentiated
-                merged = module.merge_fn(jnp.zeros((1, 1)), jnp.ones((1, 1)))
-            if merged.tolist() != [[0, 1]]:
-                raise InputError(
-                    "from_linen: jt.bidirectional puts both outputs side by side, got "
-                    "another merge_fn"
-                )
-            return both_ways(
-                _direction(module.forward_rnn, params["forward_rnn"]),
-                _direction(module.backward_rnn, params["backward_rnn"]),
-            )
-        case nn.RNN():
-            if module.reverse:
-                raise InputError(
-                    "from_linen: expected an RNN that reads forwards, got "
-                    "reverse=True; convert its cell, and use jt.unroll(…, reverse=True)"
-                )
-            return _direction(module, params)
-        case _:
-            return _cell(module, params)
+def _inner(params: Any, name: str) -> Any:
+    return params.get(name, {})  # Dropout has no entry
 
 
-def _direction(rnn: Any, params: Mapping[str, Any]) -> Network:
-    return _cell(getattr(rnn, "cell", rnn), params["cell"])
+def _read(module: Any, params: Any, submodule: str, name: str) -> Array:
+    return params[submodule][name]
 
 
-def _cell(module: Any, params: Mapping[str, Any]) -> Network:
-    def side_by_side(names, what):
-        return jnp.concatenate([params[name][what] for name in names], axis=-1)
-
-    match module:
-        case nn.LSTMCell() | nn.OptimizedLSTMCell():
-            kind, bias = "lstm", side_by_side(("hi", "hf", "hg", "ho"), "bias")
-            names = ("ii", "if", "ig", "io"), ("hi", "hf", "hg", "ho")
-        case nn.GRUCell():
-            kind, bias = "gru", side_by_side(("ir", "iz", "in"), "bias")
-            names = ("ir", "iz", "in"), ("hr", "hz", "hn")
-        case nn.SimpleCell():
-            kind, bias, names = "rnn", params["i"]["bias"], (("i",), ("h",))
-        case _:
-            raise InputError(
-                "from_linen: expected SimpleCell, LSTMCell or GRUCell, alone, in RNN, "
-                f"Bidirectional or Sequential, got {type(module).__name__}"
-            )
-    _refuse_other_functions(module)
-    weights = {
-        "kernel": side_by_side(names[0], "kernel"),
-        "recurrent_kernel": side_by_side(names[1], "kernel"),
-        "bias": bias,
-    }
-    if kind == "gru":
-        weights["recurrent_bias"] = params["hn"]["bias"]
-    return layer(kind, weights, module.dtype)
+def _make(cls: Any, one: Layer) -> nn.RNNCellBase:
+    return cls(one.sizes[1], dtype=one.dtype, param_dtype=one.param_dtype)
 
 
-def _refuse_other_functions(module: Any) -> None:
-    same = (
-        module.activation_fn is nn.tanh,
-        getattr(module, "gate_fn", nn.sigmoid) is nn.sigmoid,
-        module.carry_init is nn.initializers.zeros,
-        not getattr(module, "residual", False),
-    )
-    if not all(same):
-        raise InputError(
-            f"from_linen: expected a {type(module).__name__} with tanh, sigmoid gates, "
-            "a carry that starts at zero and no residual, got another"
-        )
+_LINEN = Library("linen", nn, _PLACES, _inner, _read, _make)
 
 
-def _to_cell(direction: Layer) -> nn.RNNCellBase:
-    classes = {"rnn": nn.SimpleCell, "lstm": nn.OptimizedLSTMCell, "gru": nn.GRUCell}
-    if direction.kind not in classes:
-        raise InputError(
-            "to_linen: linen's GRUCell resets after the recurrent product, got one "
-            "with reset_after=False, which is another function"
-        )
-    options = {"dtype": direction.dtype, "param_dtype": direction.param_dtype}
-    return classes[direction.kind](direction.sizes[1], **options)
+def _weights(directions: tuple[Layer, ...]) -> dict[str, Any]:
+    """The parameters of the module that `to_flax` makes."""
+    cells = [{"cell": _gate_by_gate(one)} for one in directions]
+    if len(cells) == 1:
+        return cells[0]
+    return dict(zip(("forward_rnn", "backward_rnn"), cells, strict=True))
 
 
-def _gate_by_gate(direction: Layer) -> dict[str, Any]:
-    gates = {"rnn": ("",), "lstm": "ifgo", "gru": "rzn"}[direction.kind]
-    inputs, states = [f"i{gate}" for gate in gates], [f"h{gate}" for gate in gates]
+def _gate_by_gate(one: Layer) -> dict[str, Any]:
+    (places,) = {x for x in _PLACES.values() if x.kind == one.kind}
 
-    def apart(name):
-        return jnp.split(jnp.array(direction.params[name]), len(inputs), axis=-1)
+    def apart(name: str) -> list[Array]:
+        return jnp.split(jnp.array(one.params[name]), len(places.inputs), axis=-1)
 
-    weights = {
-        name: {"kernel": kernel}
-        for names, kernels in ((inputs, "kernel"), (states, "recurrent_kernel"))
-        for name, kernel in zip(names, apart(kernels), strict=True)
-    }
-    biased = states if direction.kind == "lstm" else inputs
-    for name, bias in zip(biased, apart("bias"), strict=True):
-        weights[name]["bias"] = bias
-    if direction.kind == "gru":
-        weights["hn"]["bias"] = jnp.array(direction.params["recurrent_bias"])
+    weights: dict[str, Any] = {}
+    for names, name in ((places.inputs, "kernel"), (places.states, "recurrent_kernel")):
+        for submodule, kernel in zip(names, apart(name), strict=True):
+            weights[submodule] = {"kernel": kernel}
+    for submodule, bias in zip(places.biased, apart("bias"), strict=True):
+        weights[submodule]["bias"] = bias
+    if places.b_hn is not None:
+        weights[places.b_hn]["bias"] = jnp.array(one.params["recurrent_bias"])
     return weights

@@ -1,21 +1,22 @@
-"""Any cell of ours as a module of ``flax.linen``."""
+"""Any cell as a module of ``flax.linen``."""
 
 from typing import Any
 
 from flax import linen as nn
 
-from jaxtext.interop.flax_call import flax_call
+from jaxtext.interop.flax_call import one_step, whole_sequence
 from jaxtext.types import Array, Cell, Key, Params, State
 
 
 class LinenCell(nn.RNNCellBase):
-    """A cell as a cell of linen, for ``nn.RNN``, ``nn.Bidirectional`` and `LinenRNN`.
+    """A cell as a recurrent cell of linen.
 
-    Its parameters are the one entry ``recurrent`` of ``params``. One step is all a cell
-    of linen sees, so it is without noise: `LinenRNN` draws that for the sequence.
+    Use it in ``nn.RNN``, ``nn.Bidirectional`` or `LinenRNN`. Its parameters are the
+    entry ``recurrent`` of ``params``. It has no noise, since linen calls it for one
+    step at a time; `LinenRNN` draws noise for the whole sequence.
 
     Attributes:
-      cell: Any cell that has a ``step``; for `LinenRNN`, any cell.
+      cell: Any cell with a ``step``; in `LinenRNN`, any cell.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxtext as jt
@@ -30,45 +31,46 @@ class LinenCell(nn.RNNCellBase):
 
     def __call__(self, carry: State, inputs: Array) -> tuple[State, Array]:
         """One step: ``carry, y``."""
-        if self.cell.step is None:
-            raise ValueError(
-                "expected a cell that goes step by step, got one that has to see the "
-                "whole sequence (is part of it bidirectional?): run it with LinenRNN"
-            )
-        return self.cell.step(self.parameters(inputs.shape[-1]), carry, inputs)
+        params = self.parameters(inputs.shape[-1])
+        return one_step(self.cell, params, carry, inputs, "LinenRNN")
 
     @nn.compact
     def parameters(self, input_size: int) -> Params:
-        """The cell's parameters, made on first use for inputs ``input_size`` wide."""
+        """The cell's parameters, created on first use for this input size."""
         return self.param("recurrent", self.cell.init, input_size)
 
     @nn.nowrap
     def initialize_carry(self, rng: Key, input_shape: tuple[int, ...]) -> State:
-        """The state to start from, which is never random."""
+        """The initial state, for which only `input_shape` is used."""
         del rng
         return self.cell.initial_state(input_shape[:-1])
 
     @property
     def num_feature_axes(self) -> int:
-        """Inputs have one axis of features, the last."""
+        """1: inputs have one feature axis, the last."""
         return 1
 
 
 class LinenRNN(nn.Module):
-    """``nn.RNN`` for a `LinenCell`, walking time with `jaxtext.unroll`.
+    """``nn.RNN`` for a `LinenCell`, run by `jaxtext.unroll`.
 
-    The same call and the same variables, so that either may stand for the other, also
-    within ``nn.Bidirectional``. What the change brings: the cell's own speed over a
-    sequence, its noise (from the stream ``dropout``, where there is one), cells that
-    have no single step, outputs of zero in the padding, any number of batch axes with
-    ``seq_lengths``, and a sequence of length 0 that ends in the carry it started from.
+    It is called like ``nn.RNN`` and has the same variables, so you can exchange the
+    two, also within ``nn.Bidirectional``. It differs from ``nn.RNN`` as follows:
+
+    - The cell runs by its fastest backend.
+    - The cell's noise is drawn from the RNG stream ``dropout``, if there is one.
+    - Cells without a ``step``, such as bidirectional ones, can be used.
+    - Outputs in the padding are zero.
+    - `seq_lengths` may have any number of batch axes.
+    - A sequence of length 0 keeps the carry it started from.
 
     Attributes:
       cell: The cell.
       time_major: Whether inputs and outputs are ``[T, B, D]``, not ``[B, T, D]``.
       return_carry: Whether to return ``carry, outputs``, not the outputs alone.
-      reverse: Whether to walk from the last step to the first.
-      keep_order: Whether outputs then stay where their inputs are.
+      reverse: Whether to run from the last step to the first.
+      keep_order: Whether the outputs of a reverse run are in the order of the inputs,
+        not in the order in which they were computed.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxtext as jt
@@ -98,32 +100,32 @@ class LinenRNN(nn.Module):
         reverse: bool | None = None,
         keep_order: bool | None = None,
     ) -> Array | tuple[State, Array]:
-        """Runs the cell; `None` stands for the attribute of that name.
+        """Runs the cell over a sequence.
 
         Args:
           inputs: ``[B, T, D]``, or ``[T, B, D]`` if time-major; floating point.
-          initial_carry: The state to start from. Default: the cell's own.
-          init_key: Taken for the sake of ``nn.RNN``'s callers; no start is random.
-          seq_lengths: ``[B]`` integers: how many steps of each sequence count.
-          return_carry: Overrides the attribute.
-          time_major: Overrides the attribute.
-          reverse: Overrides the attribute.
-          keep_order: Overrides the attribute.
+          initial_carry: The state to start from. Default: the cell's initial state.
+          init_key: Accepted because ``nn.RNN`` accepts it; not used.
+          seq_lengths: ``[B]`` integers, how many steps of each sequence are valid.
+          return_carry: Overrides the attribute, unless ``None``.
+          time_major: Overrides the attribute, unless ``None``.
+          reverse: Overrides the attribute, unless ``None``.
+          keep_order: Overrides the attribute, unless ``None``.
 
         Returns:
-          Outputs ``[B, T, H]``, or the carry and these.
+          Outputs ``[B, T, H]``, or the carry and the outputs.
         """
         del init_key
-        carry, ys = flax_call(
+        return whole_sequence(
+            self,
             self.cell.cell,
             self.cell.parameters(inputs.shape[-1]),
             inputs,
             initial_carry=initial_carry,
             seq_lengths=seq_lengths,
-            time_major=self.time_major if time_major is None else time_major,
-            reverse=self.reverse if reverse is None else reverse,
-            keep_order=self.keep_order if keep_order is None else keep_order,
             key=self.make_rng("dropout") if self.has_rng("dropout") else None,
+            return_carry=return_carry,
+            time_major=time_major,
+            reverse=reverse,
+            keep_order=keep_order,
         )
-        both = self.return_carry if return_carry is None else return_carry
-        return (carry, ys) if both else ys

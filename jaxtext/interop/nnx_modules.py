@@ -1,24 +1,25 @@
-"""Any cell of ours as a module of ``flax.nnx``."""
+"""Any cell as a module of ``flax.nnx``."""
 
 from typing import Any
 
 import jax
 from flax import nnx
 
-from jaxtext.interop.flax_call import flax_call
-from jaxtext.types import Array, Cell, Params, Shape, State
+from jaxtext.interop.flax_call import one_step, whole_sequence
+from jaxtext.types import Array, Cell, Key, Params, Shape, State
 
 
 class NNXCell(nnx.RNNCellBase):
-    """A cell as a cell of nnx, for ``nnx.RNN``, ``nnx.Bidirectional`` and `NNXRNN`.
+    """A cell as a recurrent cell of nnx.
 
-    Its parameters are ``nnx.Param`` under ``params``. One step is all a cell of nnx
-    sees, so it is without noise: `NNXRNN` draws that for the sequence.
+    Use it in ``nnx.RNN``, ``nnx.Bidirectional`` or `NNXRNN`. Its parameters are each an
+    ``nnx.Param``, under the attribute ``params``. It has no noise, since nnx calls it
+    for one step at a time; `NNXRNN` draws noise for the whole sequence.
 
     Args:
-      cell: Any cell that has a ``step``; for `NNXRNN`, any cell.
+      cell: Any cell with a ``step``; in `NNXRNN`, any cell.
       in_features: ``D``.
-      rngs: Its stream ``params`` starts the parameters.
+      rngs: The parameters are drawn from its stream ``params``.
 
     Example:
       >>> import jax.numpy as jnp, jaxtext as jt
@@ -34,15 +35,10 @@ class NNXCell(nnx.RNNCellBase):
 
     def __call__(self, carry: State, inputs: Array) -> tuple[State, Array]:
         """One step: ``carry, y``."""
-        if self.cell.step is None:
-            raise ValueError(
-                "expected a cell that goes step by step, got one that has to see the "
-                "whole sequence (is part of it bidirectional?): run it with NNXRNN"
-            )
-        return self.cell.step(self.parameters(), carry, inputs)
+        return one_step(self.cell, self.parameters(), carry, inputs, "NNXRNN")
 
     def parameters(self) -> Params:
-        """The cell's parameters as they are now, arrays without nnx around them."""
+        """The current parameters, as the cell's own functions take them."""
 
         def is_param(x):
             return isinstance(x, nnx.Param)
@@ -52,28 +48,29 @@ class NNXCell(nnx.RNNCellBase):
     def initialize_carry(
         self, input_shape: Shape, rngs: Any = None, carry_init: Any = None
     ) -> State:
-        """The state to start from, which is never random."""
+        """The initial state, for which only `input_shape` is used."""
         del rngs, carry_init
         return self.cell.initial_state(input_shape[:-1])
 
     @property
     def num_feature_axes(self) -> int:
-        """Inputs have one axis of features, the last."""
+        """1: inputs have one feature axis, the last."""
         return 1
 
 
 class NNXRNN(nnx.Module):
-    """``nnx.RNN`` for an `NNXCell`, walking time with `jaxtext.unroll`.
+    """``nnx.RNN`` for an `NNXCell`, run by `jaxtext.unroll`.
 
-    The same call, so that either may stand for the other, also within
-    ``nnx.Bidirectional``. What the change brings is told at `LinenRNN`.
+    It is called like ``nnx.RNN``, so you can exchange the two, also within
+    ``nnx.Bidirectional``. See `LinenRNN` for how it differs.
 
     Args:
       cell: The cell.
       time_major: Whether inputs and outputs are ``[T, B, D]``, not ``[B, T, D]``.
       return_carry: Whether to return ``carry, outputs``, not the outputs alone.
-      reverse: Whether to walk from the last step to the first.
-      keep_order: Whether outputs then stay where their inputs are.
+      reverse: Whether to run from the last step to the first.
+      keep_order: Whether the outputs of a reverse run are in the order of the inputs,
+        not in the order in which they were computed.
 
     Example:
       >>> import jax.numpy as jnp, jaxtext as jt
@@ -110,35 +107,39 @@ class NNXRNN(nnx.Module):
         reverse: bool | None = None,
         keep_order: bool | None = None,
     ) -> Array | tuple[State, Array]:
-        """Runs the cell; `None` stands for the attribute of that name.
+        """Runs the cell over a sequence.
 
         Args:
           inputs: ``[B, T, D]``, or ``[T, B, D]`` if time-major; floating point.
-          initial_carry: The state to start from. Default: the cell's own.
-          rngs: Where the cell's noise comes from: its stream ``dropout``, if it has
-            that one by name.
-          seq_lengths: ``[B]`` integers: how many steps of each sequence count.
-          return_carry: Overrides the attribute.
-          time_major: Overrides the attribute.
-          reverse: Overrides the attribute.
-          keep_order: Overrides the attribute.
+          initial_carry: The state to start from. Default: the cell's initial state.
+          rngs: The cell's noise is drawn from its stream ``dropout``. Without one there
+            is no noise.
+          seq_lengths: ``[B]`` integers, how many steps of each sequence are valid.
+          return_carry: Overrides the attribute, unless ``None``.
+          time_major: Overrides the attribute, unless ``None``.
+          reverse: Overrides the attribute, unless ``None``.
+          keep_order: Overrides the attribute, unless ``None``.
 
         Returns:
-          Outputs ``[B, T, H]``, or the carry and these.
+          Outputs ``[B, T, H]``, or the carry and the outputs.
         """
-        key = None
-        if isinstance(rngs, nnx.Rngs) and "dropout" in rngs:
-            key = rngs.dropout()
-        carry, ys = flax_call(
+        return whole_sequence(
+            self,
             self.cell.cell,
             self.cell.parameters(),
             inputs,
             initial_carry=initial_carry,
             seq_lengths=seq_lengths,
-            time_major=self.time_major if time_major is None else time_major,
-            reverse=self.reverse if reverse is None else reverse,
-            keep_order=self.keep_order if keep_order is None else keep_order,
-            key=key,
+            key=dropout_key(rngs),
+            return_carry=return_carry,
+            time_major=time_major,
+            reverse=reverse,
+            keep_order=keep_order,
         )
-        both = self.return_carry if return_carry is None else return_carry
-        return (carry, ys) if both else ys
+
+
+def dropout_key(rngs: Any) -> Key | None:
+    """The next key of the stream ``dropout``; ``None`` if there is no such stream."""
+    if isinstance(rngs, nnx.Rngs) and "dropout" in rngs:
+        return rngs.dropout()
+    return None

@@ -1,4 +1,4 @@
-"""Importing a library that need not be there."""
+"""Importing a library that may not be installed."""
 
 import importlib
 from typing import Any
@@ -7,11 +7,11 @@ from jaxtext.errors import InputError
 
 
 def peer(module: str, package: str) -> Any:
-    """The module of another library, imported when it is first needed.
+    """Imports a module of another library.
 
     Args:
-      module: What Python imports, ``haiku``.
-      package: What pip installs, ``dm-haiku``.
+      module: The name to import, such as ``haiku``.
+      package: The name to install, such as ``dm-haiku``.
 
     Returns:
       The module.

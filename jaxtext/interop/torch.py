@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxtext.dropout import dropout
 from jaxtext.errors import InputError
+from jaxtext.interop.gates import merge_gru_biases, split_biases
 from jaxtext.interop.layers import (
     Kind,
     Layer,
@@ -18,27 +19,28 @@ from jaxtext.interop.layers import (
     layers_of,
 )
 from jaxtext.interop.peer import peer
+from jaxtext.interop.representable import class_of
 from jaxtext.types import Array, Cell, Params
 
 
 def from_torch(module: Any) -> Network:
-    """A cell that computes what a module of torch does, and its parameters.
+    """Converts a module of PyTorch to a cell and its parameters.
 
-    torch's kernels are ours transposed, its gates are in our order, and of its two
-    biases a gate's input is the sum: they become one, except within the GRU's reset
-    gate, where ``b_hn`` has a place of its own. Its dropout between layers becomes
-    `jaxtext.dropout`. ``batch_first`` says how inputs lie, nothing of the weights.
+    Kernels are transposed, and the order of the gates is the same. PyTorch has two
+    biases for each gate. They are added up, except for ``b_hn`` of a GRU, which is
+    within the reset gate and stays apart. Dropout between layers becomes
+    `jaxtext.dropout`. ``batch_first`` does not matter: it says nothing about weights.
 
     Args:
       module: ``torch.nn.RNN``, ``LSTM`` or ``GRU``, of any number of layers,
         bidirectional or not, with or without bias, on any device.
 
     Returns:
-      A cell and its parameters, copied, in the module's dtype.
+      The cell and its parameters, copied, in the module's dtype.
 
     Raises:
-      InputError: If it is another module, or computes what no cell of ours does
-        (``nonlinearity="relu"``, ``proj_size``).
+      InputError: If there is no cell for the module (another class,
+        ``nonlinearity="relu"``, ``proj_size``).
 
     Example:
       >>> import torch
@@ -62,7 +64,7 @@ def from_torch(module: Any) -> Network:
         )
     if kind == "rnn" and module.nonlinearity != "tanh":
         raise InputError(
-            f"from_torch: jt.rnn is tanh, got an nn.RNN with {module.nonlinearity}"
+            f"from_torch: jt.rnn uses tanh, got an nn.RNN with {module.nonlinearity}"
         )
     if module.proj_size:
         raise InputError(
@@ -81,14 +83,14 @@ def from_torch(module: Any) -> Network:
 
 
 def to_torch(cell: Cell, params: Params) -> Any:
-    """A module of torch that computes what a cell does.
+    """Converts a cell and its parameters to a module of PyTorch.
 
-    Our one bias goes to ``b_ih``, and ``b_hh`` is zero but for the GRU's ``b_hn``.
-    Dropout is nothing without a key, and is left out.
+    The bias becomes ``b_ih``. ``b_hh`` is zero, except for ``b_hn`` of a GRU. Dropout
+    is left out, since it does nothing without a key.
 
     Args:
-      cell: `rnn`, `lstm` or `gru`, alone, or in a `stack`, all of one kind and width,
-        and all or none of them `bidirectional`.
+      cell: `rnn`, `lstm` or `gru`, alone, in `bidirectional`, or in a `stack` of these.
+        All layers of a stack have the same kind, width and number of directions.
       params: Its parameters.
 
     Returns:
@@ -96,8 +98,8 @@ def to_torch(cell: Cell, params: Params) -> Any:
       the dtype of the parameters.
 
     Raises:
-      InputError: If there is no such module: see above, and the GRU that resets before
-        its recurrent product.
+      InputError: If the network contains other cells, a GRU with
+        ``reset_after=False``, or layers that differ.
 
     Example:
       >>> import jaxtext as jt
@@ -115,29 +117,24 @@ def to_torch(cell: Cell, params: Params) -> Any:
     if len(forms) > 1:
         raise InputError(
             "to_torch: torch's modules have one kind, width, dtype and number of "
-            f"directions for all layers, got {sorted(forms)}: convert layer by layer"
+            f"directions for all layers, got {sorted(forms)}; convert layer by layer"
         )
-    [(directions, kind, hidden, dtype)] = forms
+    [(directions, _, hidden, dtype)] = forms
     classes = {"rnn": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}
-    if kind not in classes:
-        raise InputError(
-            "to_torch: torch's GRU resets after the recurrent product, got one with "
-            "reset_after=False, which is another function"
-        )
-    module = classes[kind](
+    module = class_of(classes, layers[0][0], "to_torch", "torch")(
         layers[0][0].sizes[0],
         hidden,
         num_layers=len(layers),
         bidirectional=directions == 2,
         batch_first=True,
         dtype=getattr(torch, dtype),
-        device="meta",  # where it draws no random numbers
+        device="meta",  # draws no random numbers
     )
     weights = {}
     for n, both in enumerate(layers):
         for direction, suffix in zip(both, ("", "_reverse"), strict=False):
             for name, x in _to_direction(direction).items():
-                # float32 holds the two narrow types, which NumPy cannot hand over.
+                # torch reads no bfloat16 from NumPy. float32 holds both 16-bit types.
                 wide = jnp.promote_types(x.dtype, jnp.float32)
                 x = torch.tensor(np.asarray(x).astype(wide))
                 weights[f"{name}_l{n}{suffix}"] = x
@@ -153,37 +150,30 @@ def _direction(kind: Kind, module: Any, suffix: str) -> Network:
     zeros = jnp.zeros(kernel.shape[1], kernel.dtype)
     b_ih, b_hh = (read("bias_ih"), read("bias_hh")) if module.bias else (zeros, zeros)
     params = {"kernel": kernel, "recurrent_kernel": recurrent_kernel}
-    if kind == "gru":
-        inside = 2 * module.hidden_size
-        params["bias"] = b_ih.at[:inside].add(b_hh[:inside])
-        params["recurrent_bias"] = b_hh[inside:]
-    else:
-        params["bias"] = b_ih + b_hh
-    return layer(kind, params)
+    biases = merge_gru_biases(b_ih, b_hh) if kind == "gru" else {"bias": b_ih + b_hh}
+    return layer(kind, params | biases)
 
 
 def _to_direction(direction: Layer) -> dict[str, Array]:
     params = direction.params
-    bias_hh = jnp.zeros_like(params["bias"])
-    if direction.kind == "gru":
-        bias_hh = bias_hh.at[2 * direction.sizes[1] :].set(params["recurrent_bias"])
+    bias_ih, bias_hh = split_biases(direction)
     return {
         "weight_ih": params["kernel"].T,
         "weight_hh": params["recurrent_kernel"].T,
-        "bias_ih": params["bias"],
+        "bias_ih": bias_ih,
         "bias_hh": bias_hh,
     }
 
 
 def _as_jax(tensor: Any) -> Array:
-    """A copy, so that training the one does not move the other."""
+    """A copy, so that training one network does not change the other."""
     tensor = tensor.detach().cpu()
     name = str(tensor.dtype).removeprefix("torch.")
     if jax.dtypes.canonicalize_dtype(name) != name:
         raise InputError(
-            "from_torch: float64 needs jax.config.update('jax_enable_x64', True); or "
-            "convert module.float()"
+            "from_torch: float64 needs jax.config.update('jax_enable_x64', True); "
+            "otherwise convert module.float()"
         )
-    # NumPy has no bfloat16 to take it over in; float32 holds it exactly.
+    # torch gives NumPy no bfloat16. float32 holds it exactly.
     wide = tensor.float() if name == "bfloat16" else tensor
     return jnp.array(wide.numpy(), name)

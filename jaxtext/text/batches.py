@@ -1,7 +1,7 @@
-"""Batches of ids: contiguous streams, overlapping windows, and the split before.
+"""Batches of a text: contiguous streams or overlapping windows.
 
-A batch is a pure function of the seed and the step, so that a run that is resumed
-sees exactly the batches that an uninterrupted one would have seen.
+A batch is a pure function of the seed and the step. So a resumed run reads exactly the
+batches that an uninterrupted one would have read.
 """
 
 import math
@@ -20,7 +20,7 @@ from jaxtext.text.shuffle import shuffled
 AnyIds = TypeVar("AnyIds", np.ndarray, FileArray)
 Length = TypeVar("Length", int, tuple[int, ...])
 
-_ORDERS, _RESETS = 1, 2  # what is drawn from a seed, beside where an epoch starts
+_ORDERS, _RESETS = 1, 2  # purposes of `_draw`; the start of an epoch is drawn apart
 
 
 class Batch(NamedTuple):
@@ -45,31 +45,32 @@ class Batch(NamedTuple):
 class Streams:
     """Contiguous streams for truncated backpropagation through time.
 
-    The text is cut into ``batch_size`` streams and each batch continues every one of
-    them where the batch before ended, so that the carried state is the right one
-    (Williams and Peng, 1990). Every epoch starts at another place, drawn from what
-    does not fill a whole batch, lest the windows be cut at the same characters.
+    The text is cut into ``batch_size`` streams. Each batch continues every stream where
+    the batch before ended, so the recurrent state can be carried over (Williams and
+    Peng, 1990). Each epoch starts at a random offset, so its batches are cut at other
+    characters. The characters that do not fill a batch make room for that offset.
 
-    With several lengths the places where the gradient is cut vary within an epoch, too
-    (Merity et al., 2018, who draw any length; few of them, since each is compiled). An
-    epoch consists of cycles, in each of which every length comes once, in an order of
-    its own. One that is given twice comes twice.
+    With several lengths, the batches of an epoch have different lengths. Merity et al.,
+    2018, draw any length; here there are few, since the step is compiled for each. An
+    epoch consists of cycles. In a cycle each given length comes once, in random order.
+    A length that is given twice comes twice.
 
-    With a ``reset_probability`` a stream begins a batch from the zero state now and
-    then (Melis et al., 2018). A model that is judged, or begins to write, from the
-    zero state has to know that state; otherwise the first batch of an epoch alone
-    trains it.
+    With a ``reset_probability``, some streams start a batch from the zero state (Melis
+    et al., 2018). This trains the model on the zero state, from which evaluation in
+    windows and generation start. Without it, only the first batch of an epoch does.
 
     Args:
       ids: ``[N]`` integers, in memory or in a file.
-      batch_size: B, how many streams.
-      seq_len: T, how many characters of a stream are in a batch; or several of them.
-      reset_probability: of a stream's state being reset where a batch begins.
+      batch_size: ``B``, the number of streams.
+      seq_len: ``T``, how many characters of each stream are in a batch; or a tuple of
+        several lengths.
+      reset_probability: The probability that a stream's state is reset at the start of
+        a batch.
 
     Raises:
-      InputError: a size below 1, no length at all, a probability out of range, or
-        fewer than ``B * T + T`` characters: for several lengths, B times their sum and
-        the longest of them.
+      InputError: If a size is below 1, there is no length, the probability is out of
+        range, or there are fewer than ``B * T + T`` characters. For several lengths
+        that is ``B`` times their sum, plus the longest.
 
     Example:
       >>> streams = Streams(np.arange(100), batch_size=2, seq_len=3)
@@ -116,40 +117,41 @@ class Streams:
 
     @property
     def lengths(self) -> tuple[int, ...]:
-        """The lengths of a cycle of batches, T of each; their order varies."""
+        """The lengths ``T`` of the batches in a cycle; their order varies."""
         return _lengths(self.seq_len)
 
     @property
     def characters_per_batch(self) -> float:
-        """How many characters the network reads in a batch, ``B * T``; on average."""
+        """The characters that the network reads in a batch, ``B * T`` on average."""
         cycle = self.batch_size * sum(self.lengths)
         return cycle / len(self.lengths) if len(self.lengths) > 1 else cycle
 
     @property
     def batches_per_epoch(self) -> int:
-        """How many batches use each character at most once."""
+        """The number of batches in an epoch, which use each character at most once."""
         lengths = self.lengths
         cycle = self.batch_size * sum(lengths)
         return (len(self.ids) - max(lengths)) // cycle * len(lengths)
 
     def characters(self, seed: int, k: int) -> int:
-        """Say how many characters the network reads in batch ``k`` of a run."""
+        """The number of characters that the network reads in batch ``k`` of a run."""
         _, length = self._place(seed, *divmod(k, self.batches_per_epoch))
         return self.batch_size * length
 
     def batch(self, seed: int, k: int, rows: slice | None = None) -> Batch:
-        """Return batch ``k`` of a run.
+        """Returns batch ``k`` of a run.
 
         Args:
-          seed: of the run, not negative; decides where each epoch starts, the order of
-            the lengths and the resets.
-          k: counts from 0 on through all the epochs.
-          rows: read only these rows of the batch, such as one process's share; None
-            reads all.
+          seed: The seed of the run, at least 0. It decides the offset of each epoch,
+            the order of the lengths and the resets.
+          k: The index of the batch, which counts from 0 through all epochs.
+          rows: The rows of the batch to read, such as one process's share. ``None``:
+            all of them.
 
         Returns:
-          Inputs and targets ``[B, T]``, the targets being the next characters, and
-          ``resets[:, 0]`` true in the first batch of an epoch, and where it was drawn.
+          Inputs and targets ``[B, T]``; the targets are the next characters.
+          ``resets[:, 0]`` is true in the first batch of an epoch, and at random with
+          the ``reset_probability``.
 
         Example:
           >>> Streams(np.arange(9), 2, 3).batch(seed=0, k=0).resets.tolist()
@@ -160,7 +162,7 @@ class Streams:
         before, length = self._place(seed, epoch, index)
         cycles = self.batches_per_epoch // len(self.lengths)
         stream_len = cycles * sum(self.lengths)
-        # At least the longest length: batches_per_epoch leaves that much over.
+        # At least the longest length, which batches_per_epoch leaves over.
         slack = len(self.ids) - 1 - self.batch_size * stream_len
         offset = int(np.random.default_rng((seed, epoch)).integers(slack + 1))
         rows = rows or slice(None)
@@ -175,7 +177,7 @@ class Streams:
         return Batch(characters[:, :-1], characters[:, 1:], resets)
 
     def _place(self, seed: int, epoch: int, index: int) -> tuple[int, int]:
-        """Characters of a stream before a batch of an epoch, and in it."""
+        """How many characters of a stream are before a batch of an epoch, and in it."""
         lengths = self.lengths
         cycle, place = divmod(index, len(lengths))
         if len(lengths) > 1:
@@ -188,19 +190,19 @@ class Streams:
 class Windows:
     """Overlapping windows in random order, each to predict one character.
 
-    The arrangement of the Keras character-level LSTM tutorial: a window of
-    ``seq_len`` characters begins every ``stride`` characters, always from a fresh
-    state, and the network predicts only the character after it. The order of an epoch
-    takes no memory, however many windows there are.
+    This is how the Keras character-level LSTM tutorial reads a text. A window of
+    ``seq_len`` characters begins every ``stride`` characters. The network reads it from
+    the zero state, and predicts only the character after it. The random order takes no
+    memory, however many windows there are.
 
     Args:
       ids: ``[N]`` integers, in memory or in a file.
-      batch_size: B, how many windows are in a batch.
-      seq_len: T, how many characters are in a window.
-      stride: from one window's first character to the next one's.
+      batch_size: ``B``, the number of windows in a batch.
+      seq_len: ``T``, the number of characters in a window.
+      stride: The distance between the starts of two windows, in characters.
 
     Raises:
-      InputError: a size below 1, or not more than ``seq_len`` characters.
+      InputError: If a size is below 1, or there are at most ``seq_len`` characters.
 
     Example:
       >>> windows = Windows(np.arange(100), batch_size=2, seq_len=5, stride=3)
@@ -228,40 +230,40 @@ class Windows:
 
     @property
     def window_count(self) -> int:
-        """How many windows the text has."""
+        """The number of windows in the text."""
         return len(range(0, len(self.ids) - self.seq_len, self.stride))
 
     @property
     def lengths(self) -> tuple[int, ...]:
-        """As of `Streams`: T, which is the same in every batch."""
+        """``(T,)``, since all batches have the same length."""
         return (self.seq_len,)
 
     @property
     def characters_per_batch(self) -> int:
-        """How many characters the network reads in a batch, ``B * T``."""
+        """The characters that the network reads in a batch, ``B * T``."""
         return self.batch_size * self.seq_len
 
     def characters(self, seed: int, k: int) -> int:
-        """As of `Streams`: how many characters the network reads in batch ``k``."""
+        """The number of characters that the network reads in batch ``k`` of a run."""
         return self.characters_per_batch
 
     @property
     def batches_per_epoch(self) -> int:
-        """How many batches use each window at least once."""
+        """The number of batches in an epoch, which use each window at least once."""
         return -(-self.window_count // self.batch_size)
 
     def batch(self, seed: int, k: int, rows: slice | None = None) -> Batch:
-        """Return batch ``k`` of a run.
+        """Returns batch ``k`` of a run.
 
         Args:
-          seed: of the run, not negative; decides the order of each epoch.
-          k: counts from 0 on through all the epochs.
-          rows: read only these rows of the batch, such as one process's share; None
-            reads all.
+          seed: The seed of the run, at least 0. It decides the order of each epoch.
+          k: The index of the batch, which counts from 0 through all epochs.
+          rows: The rows of the batch to read, such as one process's share. ``None``:
+            all of them.
 
         Returns:
-          Inputs ``[B, T]``, targets ``[B, 1]`` and ``resets[:, 0]`` true. The last
-          batch of an epoch is filled up with the epoch's first windows.
+          Inputs ``[B, T]`` and targets ``[B, 1]``; ``resets[:, 0]`` is true. The last
+          batch of an epoch is filled up with the first windows of the epoch.
 
         Example:
           >>> Windows(np.arange(9), 2, 3, 3).batch(seed=0, k=0).targets.shape
@@ -281,21 +283,22 @@ class Windows:
 def fit(
     characters: int, batch_size: int, seq_len: Length, multiple: int = 1
 ) -> tuple[int, Length]:
-    """Lower the batch size, then the sequence length, until a text is long enough.
+    """Reduces the batch size, then the sequence length, until a text is long enough.
 
     Args:
-      characters: how long the text is.
-      batch_size: B wished for, a multiple of ``multiple``.
-      seq_len: T wished for; or several, of which those above what fits are lowered.
-      multiple: what B must stay a multiple of, such as the number of devices.
+      characters: The length of the text.
+      batch_size: The preferred ``B``, a multiple of ``multiple``.
+      seq_len: The preferred ``T``, or several. Lengths that are too long are reduced.
+      multiple: The number that ``B`` stays a multiple of, such as the number of
+        devices.
 
     Returns:
-      ``(batch_size, seq_len)`` that ``Streams`` accepts, unchanged where possible.
+      ``(batch_size, seq_len)`` that `Streams` accepts, unchanged if possible.
 
     Raises:
-      InputError: a size below 1, a batch size that is not a multiple of
-        ``multiple``, or too few characters even for ``multiple`` streams of one (of
-        one of each length).
+      InputError: If a size is below 1, the batch size is not a multiple of
+        ``multiple``, or the text is too short for ``multiple`` streams with lengths of
+        1.
 
     Example:
       >>> fit(1000, 64, 100), fit(100_000, 64, 100), fit(50, 64, 100)
@@ -308,8 +311,7 @@ def fit(
     multiple, lengths = count("multiple", multiple), _lengths(seq_len)
     if batch_size % multiple:
         raise InputError(
-            f"expected a batch size that is a multiple of {multiple}, got "
-            f"{batch_size}; round it"
+            f"batch_size: expected a multiple of {multiple}, got {batch_size}; round it"
         )
 
     def needed(longest: int) -> int:
@@ -330,19 +332,19 @@ def fit(
 
 
 def split(ids: AnyIds, val_fraction: float) -> tuple[AnyIds, AnyIds]:
-    """Cut a text into a beginning to train on and an end to validate on.
+    """Splits a text into a beginning to train on and an end to validate on.
 
     Args:
       ids: ``[N]`` integers.
-      val_fraction: the share of the end, at least 0 and below 1. It is taken as the
-        decimal number that it is written as: of ten, 0.8 leaves two to train on.
+      val_fraction: The share of the end, at least 0 and below 1. It is an exact decimal
+        number: 0.8 of ten leaves two to train on.
 
     Returns:
-      ``(train, validation)``, slices of ``ids`` that do not overlap; validation is
-      empty for 0.
+      ``(train, validation)``, slices of ``ids`` that do not overlap. For 0, validation
+      is empty.
 
     Raises:
-      InputError: a fraction out of range, or one that leaves nothing to train on.
+      InputError: If the fraction is out of range, or leaves nothing to train on.
 
     Example:
       >>> split(np.arange(10), 0.2)
@@ -362,13 +364,13 @@ def split(ids: AnyIds, val_fraction: float) -> tuple[AnyIds, AnyIds]:
 
 
 def _set(frozen: Any, **fields: Any) -> None:
-    """Gives fields of a frozen dataclass the form that they are to have."""
+    """Sets fields of a frozen dataclass while it is created."""
     for name, value in fields.items():
         object.__setattr__(frozen, name, value)
 
 
 def _counted(seq_len: Any) -> Any:
-    """A length, or a tuple of several, at least one."""
+    """Checks a length, or a tuple of at least one."""
     if not isinstance(seq_len, tuple | list):
         return count("seq_len", seq_len)
     if not seq_len:
@@ -381,10 +383,10 @@ def _lengths(seq_len: int | tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _needed(batch_size: int, lengths: tuple[int, ...]) -> int:
-    """How long a text has to be for a cycle of batches, and to spare the longest."""
+    """The characters needed for a cycle of batches, plus the longest length."""
     return batch_size * sum(lengths) + max(lengths)
 
 
 def _draw(seed: int, *purpose: int) -> np.random.Generator:
-    """Random numbers of a seed for a purpose, and for no other."""
+    """The random generator of a seed for one purpose."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=purpose))

@@ -1,11 +1,13 @@
-"""What one step of training is: the state, the step, data parallelism and the loop.
+"""Training steps and evaluation, as pure functions.
 
-- `create_state` makes a `TrainState`, which `make_train_step` takes one step further.
-- `data_parallel` divides each batch between devices.
-- `evaluate`, `evaluate_dynamic`, `predictions` and `surprisals` measure a model on a
-  text.
+- `create_state` creates a `TrainState`. `make_train_step` makes the function from one
+  state and a batch to the next state.
+- `data_parallel` runs that step on several devices, each with its share of the batch.
+- `evaluate` and `evaluate_batches` measure the loss of a model, `evaluate_dynamic` that
+  of a model which goes on learning. `surprisals` and `predictions` give it symbol by
+  symbol.
 
-`jaxtext.runs` is what keeps a long run alive: checkpoints, signals, several processes.
+For checkpoints, signals and several processes, see `jaxtext.runs`.
 """
 
 import importlib

@@ -1,9 +1,9 @@
-"""Dynamic evaluation: a model that goes on learning from the text it is tested on.
+"""Dynamic evaluation: the model goes on learning from the text it is tested on.
 
-Each segment of the text is predicted first, and counted; only then are the parameters
-moved by its gradient, and drawn back to the trained ones. Nothing is learnt from what
-has not been predicted yet, so that the loss is a fair code length; but it is that of
-another, adaptive predictor, and is to be told apart from the static one.
+Each segment of the text is first predicted and counted. Then its gradient updates the
+parameters, which also decay towards the trained ones. The model never learns from
+symbols that it has yet to predict, so the loss is a fair code length. It is the loss of
+an adaptive predictor, so do not compare it with that of a static model.
 """
 
 from collections.abc import Callable, Iterable
@@ -29,13 +29,13 @@ class DynamicRule:
     """The hyperparameters of dynamic evaluation.
 
     Args:
-      segment: ``n``, symbols between two updates.
-      rate: ``η``, the learning rate. It is per update, whatever its segment's length.
-      decay: ``λ``, how fast parameters return to the trained ones.
-      epsilon: ``ε``, what keeps a parameter whose gradients were tiny from leaping.
+      segment: ``n``, the number of symbols between two updates.
+      rate: ``η``, the learning rate of an update.
+      decay: ``λ``, how fast the parameters return to the trained ones.
+      epsilon: ``ε``, which limits the updates of parameters with tiny gradients.
 
     Raises:
-      InputError: For a segment below 1, or another that is negative or not finite.
+      InputError: If `segment` is below 1, or another value is negative or not finite.
     """
 
     segment: int = 20
@@ -45,33 +45,32 @@ class DynamicRule:
 
     def __post_init__(self) -> None:
         if self.segment < 1:
-            raise InputError(
-                f"expected a segment of at least 1 symbol, got {self.segment}"
-            )
+            raise InputError(f"segment: expected at least 1 symbol, got {self.segment}")
         for name in ("rate", "decay", "epsilon"):
             value = getattr(self, name)
             if not 0 <= value < float("inf"):
                 raise InputError(
-                    f"dynamic evaluation: expected a {name} of 0 or more, got {value}"
+                    f"{name}: expected a finite number of 0 or more, got {value}"
                 )
 
 
 def gradient_rms(
     model: LanguageModel, params: Params, batches: Iterable[Batch]
 ) -> Params:
-    """Root mean square of each parameter's gradient over batches of training text.
+    """The root mean square of each parameter's gradient over training batches.
 
     ::
 
         RMS_g = √(1/K Σ_k (∂L_k/∂θ)²)
 
-    ``L_k`` is the mean loss of batch ``k``, without dropout. The state is carried from
-    batch to batch, as in training.
+    ``L_k`` is the mean loss over the valid targets of batch ``k``, without dropout. The
+    state is carried from batch to batch, as in training.
 
     Args:
       model: The model.
       params: The trained parameters, ``θ``.
-      batches: ``K`` of one shape, at least one, as `jaxtext.text.Streams` makes them.
+      batches: ``K`` batches of the same size, at least one, such as those of
+        `jaxtext.text.Streams`.
 
     Returns:
       A pytree like `params`.
@@ -98,7 +97,7 @@ def gradient_rms(
         squares, state = _add_squares(model, params, squares, state, batch)
         count += 1
     if not count:
-        raise InputError("gradient statistics need at least one batch, got none")
+        raise InputError("batches: expected at least one, got none")
     return jax.tree.map(lambda x: jnp.sqrt(x / count), squares)
 
 
@@ -112,10 +111,11 @@ def evaluate_dynamic(
     chunk: int = 64,
     progress: Callable[[int, int], None] | None = None,
 ) -> float:
-    """Mean cross-entropy of a text under dynamic evaluation, in nats per symbol.
+    """The mean cross-entropy of a text under dynamic evaluation, in nats per symbol.
 
-    The text is read once, from the zero state, which is carried to its end, in segments
-    ``s_1, s_2, …`` of ``n`` symbols (the last one may be shorter)::
+    The text is read from the zero state, and the state is carried to the end. It is
+    divided into segments ``s_1, s_2, …`` of ``n`` symbols, the last of which may be
+    shorter::
 
         loss += Σ_{x in s_i} -log p(x | all before it; θ_im1)
         g     = ∂L(s_i; θ_im1)/∂θ,  L the mean over the segment
@@ -123,42 +123,42 @@ def evaluate_dynamic(
 
         RMS_norm = RMS_g / mean(RMS_g)
 
-    ``θ_0`` is what was trained. The gradient is cut where the segment begins. The mean
-    is over all single parameters, so that it is the same however a cell keeps its
-    weights, in one array or in four.
+    ``θ_0`` are the trained parameters. The gradient does not reach back beyond its
+    segment. The mean of ``RMS_g`` is over all numbers of all arrays, so it does not
+    depend on whether a cell keeps its weights in one array or in several.
 
     Args:
       model: The model.
       params: The trained parameters.
-      rms: ``RMS_g`` by `gradient_rms`, on text that the model was trained on.
-      ids: ``[n]`` integers, at least two; from a file they are read piece by piece.
+      rms: ``RMS_g``, from `gradient_rms` on text that the model was trained on.
+      ids: ``[n]`` integers, at least two. A file is read piece by piece.
       rule: The hyperparameters.
-      chunk: Segments in one call of the compiled function.
-      progress: Called after each such call with the symbols predicted so far and in
-        all. What it raises ends the evaluation.
+      chunk: How many segments one call of the compiled function reads.
+      progress: Called after each such call with the number of symbols predicted so far
+        and in all. An error that it raises ends the evaluation.
 
     Returns:
       Nats per symbol.
 
     Raises:
       InputError: If there are fewer than two symbols, or the loss is not finite, as
-        with too high a rate.
+        with a rate that is too high.
 
     References:
       Krause, Kahembwe, Murray and Renals, "Dynamic evaluation of neural sequence
-      models", 2018, section 4, with the global prior that is scaled by the RMS.
+      models", 2018, section 4, with the global prior scaled by the RMS.
     """
     n = len(ids) - 1
     if n < 1:
-        raise InputError(f"evaluation needs at least 2 symbols, got {len(ids)}")
+        raise InputError(f"ids: expected at least 2 symbols, got {len(ids)}")
     segment = min(rule.segment, n)
     chunk = min(chunk, -(-n // segment))
     sizes = [x.size for x in jax.tree.leaves(rms)]
     mean = sum(float(x.sum()) for x in jax.tree.leaves(rms)) / sum(sizes)
-    mean = mean or 1.0  # where no gradient is anything but 0, neither is a change
+    mean = mean or 1.0  # if all gradients are 0, so are all updates
     scalars = rule.rate, rule.epsilon, rule.decay / mean
     total, done = 0.0, 0
-    # A copy, whose memory the compiled function takes for what it returns.
+    # A copy, because the compiled function donates it.
     carry = jax.tree.map(jnp.copy, (params, model.initial_state((1,))))
     for part in in_windows(ids, segment, chunk):
         segments = [x[:, None] for x in (part.inputs, part.targets, part.counts)]
@@ -210,7 +210,7 @@ def _walk(model, carry, trained, rms, scalars, segments):
         grads, (state, loss) = gradient(params, model, state, *part)
 
         def update(now, grad, start, rms):
-            # λ min(RMS_norm, 1/λ), said so that λ may be 0.
+            # λ min(RMS_norm, 1/λ), in a form that allows λ = 0.
             back = jnp.minimum(pull * rms, 1.0) * (start - now)
             return now - rate * grad / (rms + epsilon) + back
 

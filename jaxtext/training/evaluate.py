@@ -1,4 +1,4 @@
-"""How well a model predicts a text, in nats per symbol."""
+"""The loss of a model on a text, in nats per symbol."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -26,39 +26,42 @@ def evaluate(
     chunk: int = 1024,
     progress: Callable[[int, int], None] | None = None,
 ) -> float:
-    """Mean cross-entropy of a text under the model, in nats per symbol.
+    """The mean cross-entropy of a model on a text, in nats per symbol.
 
     ::
 
         -1/(n - 1) Σ_{t=2}^{n} log p(s_t | s_1 … s_tm1)
 
-    The protocol called *carried*: the text is read once from the zero state, which is
-    then carried to its end. More than one stream read as many consecutive parts side by
-    side, each from the zero state: faster, and a little worse, since each part begins
-    without what came before it.
+    Without a window the protocol is *carried*: the text is read from the zero state,
+    and the state is carried to the end. With several `streams`, the text is cut into
+    that many parts, which are read in parallel, each from the zero state. This is
+    faster, and the loss is slightly higher, since a part does not know what came before
+    it.
 
-    With a window of ``W``, the protocol called *cold-W*: the text is cut into
-    consecutive windows of ``W`` predictions (the last one may be shorter), and each is
-    read from the zero state. So a symbol is predicted from the 1 to ``W`` symbols
-    before it that are in its window; all count alike. This is how Transformers with a
-    context of ``W`` are usually evaluated, such as nanoGPT with 256.
+    With a window of ``W`` the protocol is *cold-W*: the text is cut into windows of
+    ``W`` predictions, the last of which may be shorter, and each is read from the zero
+    state. So each symbol is predicted from the 1 to ``W`` symbols before it in its
+    window. Transformers with a context of ``W`` are usually evaluated so, such as
+    nanoGPT with 256.
 
     Args:
       model: The model.
       params: Its parameters.
-      ids: ``[n]`` integers, at least two; from a file they are read piece by piece.
-      window: ``W``; ``None`` is carried.
-      streams: How many parts to read side by side. Carried: default 1. In windows
-        only the speed depends on it; default: some 8192 symbols of windows.
-      chunk: Carried, symbols of each stream in one call of the compiled function.
-      progress: Called after each such call with the symbols predicted so far and in
-        all. What it raises ends the evaluation.
+      ids: ``[n]`` integers, at least two. A file is read piece by piece.
+      window: ``W``. ``None``: the state is carried.
+      streams: How many parts to read in parallel. Without a window the default is 1.
+        With one, the result does not depend on it, and by default windows of about
+        8192 symbols in all are read at once.
+      chunk: Without a window, how many symbols of each stream one call of the compiled
+        function reads.
+      progress: Called after each such call with the number of symbols predicted so far
+        and in all. An error that it raises ends the evaluation.
 
     Returns:
       Nats per symbol. Divide by ``ln 2`` for bits.
 
     Raises:
-      InputError: If there are fewer than two symbols, or the window is below 1.
+      InputError: If there are fewer than two symbols, or a number is out of range.
 
     Example:
       >>> import jax, jaxtext as jt
@@ -85,18 +88,18 @@ def evaluate(
 def evaluate_batches(
     model: LanguageModel, params: Params, batches: Iterable[Batch]
 ) -> float:
-    """Mean cross-entropy over the targets of batches, in nats per symbol.
+    """The mean cross-entropy over the targets of batches, in nats per symbol.
 
     Each batch is read from the zero state, so batches may come in any order and have
-    any shapes. All valid targets count alike, and padding does not count: the result
-    does not depend on how documents are divided into batches or how far they are
-    padded.
+    different shapes. All valid targets have the same weight, and padding has none. So
+    the result does not depend on how documents are divided into batches, nor on how far
+    they are padded.
 
     Args:
       model: The model.
       params: Its parameters.
-      batches: Any number of batches, such as `jaxtext.text.pad_documents` makes. The
-        model is compiled for each shape.
+      batches: The batches, such as those of `jaxtext.text.pad_documents`. The model is
+        compiled once for each shape.
 
     Returns:
       Nats per symbol. Divide by ``ln 2`` for bits.

@@ -1,4 +1,4 @@
-"""The loop: batches in, states and metrics out, the device never waiting."""
+"""The training loop, which keeps the device busy."""
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -12,17 +12,17 @@ from jaxtext.training.step import Metrics
 
 
 class Progress(NamedTuple):
-    """Where the loop is.
+    """The progress of the loop after a step.
 
     Attributes:
-      step: Steps taken.
-      state: The state after them. It is consumed by the next step: what is to be kept
-        of it has to be read before the loop goes on.
+      step: The number of steps taken.
+      state: The state after them. The next step donates it, so copy what you want to
+        keep before you continue the loop.
       metrics: ``(step, metrics)`` of the steps whose metrics have arrived since the
-        last report, as Python numbers. They come one step late, so that the device
-        has the next step to do while they are fetched; the last report has them all.
-      settle: Waits for the step under way, and returns its metrics now. They will not
-        be reported again.
+        last report, as Python numbers. Metrics arrive one step late: the device
+        computes the next step while they are fetched. The last report has all of them.
+      settle: Waits for the current step and returns its metrics, which are then not
+        reported again.
     """
 
     step: int
@@ -38,18 +38,18 @@ def run(
     start: int,
     stop: int,
 ) -> Iterator[Progress]:
-    """Trains from step `start` to step `stop`, reporting after each step.
+    """Trains from step `start` to step `stop`.
 
-    While a step runs, the metrics of the step before it are fetched and the batch after
-    it is made and sent: two steps are in flight, never more. The caller leaves the loop
-    whenever it likes; what `batch` raises reaches it with the state that it has whole.
+    While a step runs, the metrics of the step before are fetched, and the next batch is
+    made and sent. At most two steps are in flight. You may leave the loop at any time.
+    If `batch` raises an error, the last state that you got is still intact.
 
     Args:
       parallel: The compiled step.
-      state: A placed state, after `start` steps. It is consumed.
+      state: The state after `start` steps, from ``parallel.place``. It is donated.
       batch: ``k -> batch``, a pure function.
-      start: Steps already taken.
-      stop: Steps to have taken at the end.
+      start: The number of steps already taken.
+      stop: The number of steps at the end.
 
     Yields:
       A `Progress` after each step.
@@ -74,7 +74,7 @@ def run(
     late: list[tuple[int, Metrics]] = []
 
     def arrived(but: int = 0) -> list[tuple[int, Metrics]]:
-        """Fetches the metrics of all steps but the last so many."""
+        """Fetches the metrics of all steps except the last `but`."""
         ready = [late.pop(0) for _ in range(len(late) - but)]
         return [(step, _fetch(metrics)) for step, metrics in ready]
 

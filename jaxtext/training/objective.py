@@ -1,4 +1,4 @@
-"""What a step of training goes down: the loss of a batch, wherever its rows are."""
+"""The training objective: the loss of a batch, and its gradient."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -13,11 +13,11 @@ from jaxtext.types import Array, Key, Params, State
 
 
 class Losses(NamedTuple):
-    """Two means over the batch, nats per symbol.
+    """Two means over the valid targets of a batch, in nats per symbol.
 
     Attributes:
-      objective: What the gradient is of, with label smoothing.
-      cross_entropy: Without.
+      objective: The loss with label smoothing, of which the gradient is taken.
+      cross_entropy: The loss without label smoothing.
     """
 
     objective: Array
@@ -25,16 +25,17 @@ class Losses(NamedTuple):
 
 
 class Objective(NamedTuple):
-    """The loss of a batch as a function of parameters.
+    """The loss of a batch as a function of the parameters.
 
-    Each takes ``(params, carry, key, batch)``, the last three of which say what is read
-    and with what noise. Where the batch is spread over devices, each gives its own
-    rows, and all get the same of the whole.
+    Both functions take ``(params, carry, key, batch)``. If the batch is divided over
+    devices, each device passes its own rows, and all get the result for the whole
+    batch.
 
     Attributes:
-      gradient: ``-> (losses, gradient, carry)``, `Losses` and the carry after it.
-      value: ``-> objective``. Its derivative is what `gradient` returns, in either
-        mode, so that what differentiates it may know nothing of devices.
+      gradient: ``-> (losses, gradient, carry)``: `Losses`, the gradient of the
+        objective, and the carry after the batch.
+      value: ``-> objective``. Its derivative is the same gradient, in forward and in
+        reverse mode, so code that differentiates it need not know about devices.
     """
 
     gradient: Callable[[Params, State, Key, Batch], tuple[Losses, Params, State]]
@@ -73,7 +74,7 @@ def read(
       ``[B, P]``, ``-log p`` of each target. In the padding the losses mean nothing.
     """
     targets, valid = batch.targets.astype(jnp.int32), valid_targets(batch)
-    if valid is not None:  # padding may hold what is no symbol
+    if valid is not None:  # padding may hold integers that are not symbols
         targets = jnp.where(valid, targets, 0)
     carry, logits = model.apply(
         {"params": params},
@@ -95,7 +96,16 @@ def make_objective(
     slices: int = 1,
     label_smoothing: float = 0.0,
 ) -> Objective:
-    """Makes the objective of `jaxtext.training.make_train_step`, told of there.
+    """Makes the objective of `jaxtext.training.make_train_step`.
+
+    Args:
+      model: The model.
+      axis_name: As for `make_train_step`.
+      slices: As for `make_train_step`.
+      label_smoothing: As for `make_train_step`.
+
+    Returns:
+      The objective.
 
     Example:
       >>> import jaxtext as jt, numpy as np
@@ -163,7 +173,7 @@ def make_objective(
 
         @of_params.defjvp
         def _(primals, tangents):
-            # JAX would take the sum over devices for a sum of as many losses.
+            # JAX would differentiate the sum over devices as a sum of separate losses.
             (params,), (moved,) = primals, tangents
             losses, grads, _ = gradient(params, carry, key, batch)
             slope = jnp.asarray(optax.tree.vdot(grads, moved))

@@ -1,14 +1,14 @@
-"""Data parallelism: the only file that knows of more than one device.
+"""Data parallelism. No other file knows about more than one device.
 
-Every device holds the same parameters and its own share of the streams. Parameters,
-optimizer state, key and step are the same everywhere: nothing is stacked, and nothing
-is sent again at each step.
+Each device holds all parameters and its share of the streams. Parameters, optimizer
+state, key and step are replicated, so they are not sent again in each step.
 
-There may be several processes, each with devices of its own (`distributed`). All of
-them take the same steps; each reads and sends the rows of a batch that are its own.
+There may be several processes with devices of their own (`jaxtext.runs.distributed`).
+All processes take the same steps. Each reads its own rows of a batch and sends them to
+its devices.
 
-Either way each device runs the step on its share. Partitioning by the compiler, with
-``jax.jit`` alone, would need less said, but it cannot divide a kernel (Pallas, cuDNN).
+Each device runs the step on its share explicitly. Partitioning by the compiler, with
+``jax.jit`` alone, would need less code, but it cannot divide a Pallas or cuDNN kernel.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,27 +34,26 @@ _SAME, _SPLIT = PartitionSpec(), PartitionSpec(_AXIS)
 
 
 class DataParallel(NamedTuple):
-    """A compiled training step over several devices, and the way in and out.
+    """A compiled training step on several devices.
 
     Attributes:
-      rows: Which rows of a batch are this process's: all, if it is the only one.
+      rows: The rows of a batch that belong to this process: all, if it is the only one.
       step: ``(state, batch) -> (state, metrics)``. It takes what `place` and `shard`
-        return, and the state given is consumed: its buffers hold the new one.
-      place: Puts a state on the devices, its carry split between them. Every process
-        gives the whole state, the same one.
-      shard: Puts a batch on the devices, split between them. Every process gives its
-        own rows, in the order of the batch.
-      collect: Turns a placed state back into one whose carry is ``[B, …]``: what is
-        saved does not depend on how many devices there were. In one process it is on
-        one device. In several it consists of global arrays, the carry split between
-        the processes and all else the same in each; they all have to call it.
-      params: The parameters to predict with, of a placed state, on one device of this
-        process, without a word to the others: their average, if one is kept. The next
-        step consumes them with the state.
-      lower: ``(state, batch) -> jax.stages.Lowered``, the step ready to be compiled.
-        It takes what `place` and `shard` take, or the shapes thereof, and the devices
-        may be such as are not there (``jax.experimental.topologies``). Only in a
-        process that is alone.
+        return. The given state is donated: its buffers are reused for the new one.
+      place: Puts a state on the devices and divides its carry between them. Each
+        process passes the same whole state.
+      shard: Puts a batch on the devices and divides it between them. Each process
+        passes its own rows, in the order of the batch.
+      collect: Turns a placed state into one whose carry is ``[B, …]``, which does not
+        depend on the number of devices. In a single process, the result is on one
+        device. In several, it consists of global arrays: the carry is divided between
+        the processes, and the rest is replicated. All processes have to call it.
+      params: ``(state) -> params``, the parameters of a placed state to predict with:
+        their average, if one is kept. They are on one device of this process, and no
+        communication is needed. The next step donates them with the state.
+      lower: ``(state, batch) -> jax.stages.Lowered``, the step ready to be compiled. It
+        takes what `place` and `shard` take, or their shapes. The devices need not be
+        there (``jax.experimental.topologies``). Only for a single process.
     """
 
     rows: slice
@@ -77,27 +76,31 @@ def data_parallel(
     label_smoothing: float = 0.0,
     strategy: Literal["pmap", "sharded"] = "pmap",
 ) -> DataParallel:
-    """Spreads the training step over devices, each with its share of the streams.
+    """Compiles the training step for several devices, each with its share of the batch.
 
-    The losses are those of one device but for rounding: gradients are added up over
-    the devices, and noise is keyed by stream and step, never by device.
+    Except for rounding, the result is that of one device: losses and gradients are
+    summed over the devices and divided by the number of valid targets on all of them,
+    and noise depends on stream and step, not on the device.
 
     Args:
       model: The model.
-      optimizer: As for `make_train_step`; what it is told is the same on every device.
-      batch_size: ``B``, divisible by the number of devices.
-      devices: Default: all there are, those of other processes included. Every
-        process has to have as many of them.
-      slices: As for `make_train_step`, of each device's share of the batch.
+      optimizer: As for `make_train_step`. Its arguments are the same on every device.
+      batch_size: ``B``, a multiple of the number of devices.
+      devices: The devices. Default: all, including those of other processes. Each
+        process must have the same number of them.
+      slices: As for `make_train_step`; each device's share is divided.
       average_decay: As for `make_train_step`.
       label_smoothing: As for `make_train_step`.
-      strategy: ``"pmap"``, by `jax.pmap`, where a placed carry and batch have an axis
-        of devices in front, or ``"sharded"``, by `jax.shard_map` under `jax.jit`, where
-        they are ``[B, …]`` still, as global arrays. The step is the same.
+      strategy: ``"pmap"`` uses `jax.pmap`; a placed carry and batch have the device
+        axis in front. ``"sharded"`` uses `jax.shard_map` in `jax.jit`; they are global
+        arrays ``[B, …]``. Both compute the same step.
+
+    Returns:
+      The step, with the functions that move states and batches to and from the devices.
 
     Raises:
-      InputError: If the batch does not divide, no strategy has that name, or a number
-        is out of range.
+      InputError: If the batch size is not a multiple of devices times slices, there is
+        no such strategy, or a number is out of range.
 
     Example:
       >>> import jaxtext as jt
@@ -112,7 +115,7 @@ def data_parallel(
       >>> parallel.collect(state).carry.shape
       (2, 8)
     """
-    # Those of a process side by side: its rows are then one part of the batch.
+    # Devices of one process stand together, so that its rows are one part of the batch.
     devices = sorted(
         jax.devices() if devices is None else devices, key=lambda d: d.process_index
     )
@@ -123,8 +126,8 @@ def data_parallel(
     if batch_size % (n * slices):
         unit = n * slices
         raise InputError(
-            f"a batch of {batch_size} does not divide between {n} devices, {slices} "
-            f"slices each; use a multiple of {unit}, such as "
+            f"batch_size: expected a multiple of {unit}, for {n} devices with {slices} "
+            f"slices each, got {batch_size}; use one such as "
             f"{-(-batch_size // unit) * unit}"
         )
     if strategy not in ("pmap", "sharded"):
@@ -153,8 +156,8 @@ def _in_one_process(step, mesh, batch_size, strategy):
     rows, whole = (partial(_rows, n), _whole) if strategy == "pmap" else (_as_is,) * 2
 
     def place(state):
-        # A copy, because device_put may hand the caller's own buffers on, and
-        # donation would then destroy what the caller still holds.
+        # A copy, because device_put may return the caller's own buffers, which the step
+        # would then donate.
         state = jax.tree.map(lambda x: x.copy(), state)
         state = state._replace(carry=rows(state.carry))
         return jax.device_put(state, _fields(same, split))
@@ -177,10 +180,11 @@ def _in_one_process(step, mesh, batch_size, strategy):
 
 
 def _in_several_processes(step, mesh, batch_size, strategy):
-    """As in one process, between the devices of this one, which hold its part.
+    """As in one process, with the local devices and this process's part of the batch.
 
-    That the part is one of an array over all processes is then said, and nothing is
-    sent. ``pmap`` takes and returns the part, and it is said for `collect` alone.
+    The parts of all processes are then declared to be one global array, for which
+    nothing is sent. ``pmap`` takes and returns the local part, so only `collect`
+    declares it.
     """
     local = mesh.local_mesh
     each = batch_size // mesh.size
@@ -204,7 +208,7 @@ def _in_several_processes(step, mesh, batch_size, strategy):
         return host_local_array_to_global_array(batch, mesh, _SPLIT)
 
     def pmapped(state, batch):
-        # pmap would wait for a key that the step before returns, to look at it.
+        # pmap would wait for the key that the previous step returned, to inspect it.
         after, metrics = step(state, batch)
         return after._replace(key=state.key), metrics
 
@@ -218,7 +222,7 @@ def _in_several_processes(step, mesh, batch_size, strategy):
         return jax.tree.map(lambda x: x.addressable_data(0), predicting(state))
 
     def lower(state, batch):
-        raise NotImplementedError("the step is lowered in a process that is alone")
+        raise NotImplementedError("lower: expected a single process, got several")
 
     return DataParallel(
         mine,
@@ -251,8 +255,8 @@ def _by_shard_map(train_step, mesh):
         mesh=mesh,
         in_specs=(specs, _SPLIT),
         out_specs=(specs, _SAME),
-        # As in pmap. The check would have the gradient of what is the same everywhere
-        # arrive summed over the devices, for the step to average it once more.
+        # As in pmap. With the check, JAX would sum the gradient of replicated
+        # parameters over the devices, and the step would do so again.
         check_vma=False,
     )
     return jax.jit(
@@ -264,12 +268,12 @@ def _by_shard_map(train_step, mesh):
 
 
 def _fields(same, split):
-    """What is said of each field of a state, of which the carry alone is split."""
+    """One value for each field of a state: `split` for the carry, `same` for others."""
     return TrainState(*[same] * len(TrainState._fields))._replace(carry=split)
 
 
 def _rows(n, tree):
-    """[B, …] -> [n, B / n, …], one row a device."""
+    """[B, …] -> [n, B / n, …], one row for each device."""
     return jax.tree.map(lambda x: x.reshape(n, x.shape[0] // n, *x.shape[1:]), tree)
 
 

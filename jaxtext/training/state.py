@@ -1,4 +1,4 @@
-"""Everything that a step of training changes, as one pytree."""
+"""The state of training, as one pytree."""
 
 from typing import NamedTuple
 
@@ -13,11 +13,12 @@ from jaxtext.types import Array, Key, Params, State
 
 
 class Skipped(NamedTuple):
-    """Steps that changed nothing, since something in them was not finite, int32.
+    """Counts of skipped steps, int32. A step is skipped if it is not finite.
 
     Attributes:
-      in_a_row: Up to the last step; 0 if that was taken.
-      in_all: Since the run began.
+      in_a_row: The steps skipped in a row, up to the last step; 0 if the last step was
+        not skipped.
+      in_all: The steps skipped since training began.
     """
 
     in_a_row: Array
@@ -25,18 +26,18 @@ class Skipped(NamedTuple):
 
 
 class TrainState(NamedTuple):
-    """The whole state of a training run: what a checkpoint holds.
+    """The whole state of training, which a checkpoint holds.
 
     Attributes:
       params: The model's parameters.
       opt_state: The optimizer's state.
-      carry: The recurrent state ``[B, …]`` that one batch hands to the next.
-      key: The key that each step derives its noise from, ``fold_in(key, step)``; it
-        never changes.
-      step: Steps taken, int32; the position in the data is a function of it.
-      skipped: How many of them were skipped.
-      average: A moving average of the parameters, to predict with, in float32 at least;
-        ``()`` where none is kept.
+      carry: The recurrent state ``[B, …]`` after the last batch, with which the next
+        one starts.
+      key: The key for noise. It never changes: step ``k`` uses ``fold_in(key, k)``.
+      step: The number of steps taken, int32. It also determines the next batch.
+      skipped: How many steps were skipped.
+      average: A moving average of the parameters, to predict with, in float32 or wider.
+        ``()`` if none is kept.
     """
 
     params: Params
@@ -49,12 +50,12 @@ class TrainState(NamedTuple):
 
 
 def keeps_average(state: TrainState) -> bool:
-    """Whether a moving average of the parameters is part of a state."""
+    """Whether a state has a moving average of the parameters."""
     return bool(jax.tree.leaves(state.average))
 
 
 def predicting(state: TrainState) -> Params:
-    """The parameters to predict with: their average, if one is kept."""
+    """The parameters to predict with: the moving average, if the state has one."""
     return state.average if keeps_average(state) else state.params
 
 
@@ -66,15 +67,21 @@ def create_state(
     *,
     average: bool = False,
 ) -> TrainState:
-    """Makes the state that training starts from.
+    """Creates the state to start training with.
 
     Args:
       model: The model.
       optimizer: Any Optax transformation.
-      key: What parameters and noise are drawn from.
+      key: The key for parameters and noise.
       batch_size: ``B``, the number of streams.
-      average: Keep a moving average of the parameters, for a step that has a decay for
-        it. It begins as the parameters.
+      average: Whether to keep a moving average of the parameters, which starts as a
+        copy of them. Give `make_train_step` an ``average_decay`` then.
+
+    Returns:
+      The state.
+
+    Raises:
+      InputError: If `batch_size` is below 1, or `key` is not a key.
 
     Example:
       >>> import jaxtext as jt
@@ -89,7 +96,7 @@ def create_state(
     ids = jnp.zeros((batch_size, 1), jnp.int32)
     params = model.init(init_key, carry, ids)["params"]
     opt_state = optimizer.init(params)
-    # Three arrays, not one three times: a step takes each for its own.
+    # Three separate arrays, because a step that donates its state donates each.
     step, in_a_row, in_all = (jnp.zeros((), jnp.int32) for _ in range(3))
     skipped = Skipped(in_a_row, in_all)
     state = TrainState(params, opt_state, carry, noise_key, step, skipped)
@@ -97,7 +104,7 @@ def create_state(
         return state
 
     def begin(x: Array) -> Array:
-        # Of bfloat16 a decay near 1 would leave nothing to add.
+        # In bfloat16, updates with a decay near 1 would round to nothing.
         return jnp.array(x, jnp.promote_types(x.dtype, jnp.float32))
 
     return state._replace(average=jax.tree.map(begin, params))

@@ -1,4 +1,4 @@
-"""One step of truncated backpropagation through time, as a pure function."""
+"""A step of truncated backpropagation through time, as a pure function."""
 
 import inspect
 from collections.abc import Callable
@@ -18,13 +18,13 @@ from jaxtext.types import Array, Params
 
 
 class Metrics(NamedTuple):
-    """What one step tells about itself.
+    """The metrics of one step.
 
     Attributes:
-      loss: Mean cross-entropy over the batch before the update, nats per symbol; never
-        smoothed.
-      gradient_norm: Global norm of the gradient, before any clipping.
-      skipped: How many steps were skipped up to and with this one.
+      loss: The mean cross-entropy over the batch, before the update and without label
+        smoothing, in nats per symbol.
+      gradient_norm: The global norm of the gradient, before any clipping.
+      skipped: How many steps were skipped, this one included.
     """
 
     loss: Array
@@ -45,44 +45,45 @@ def make_train_step(
 
     ::
 
-        L = -1/(B P) Σ log p(target | the symbols before it)
+        L = -1/N Σ log p(target | the symbols before it)
         params ← params + optimizer(∂L/∂params)
 
-    With ``label_smoothing`` ε the gradient is that of L', whose targets are spread over
-    all V symbols a little; L is told nevertheless. With an ``average_decay`` the
-    state's `average` follows its parameters, and no step depends on it::
+    The sum is over the ``N`` targets of the batch: all ``B P``, or with ``lengths``
+    those that are valid. With ``label_smoothing`` ε the gradient is that of L', but the
+    metrics still report L. With an ``average_decay`` the state's `average` follows the
+    parameters; no step depends on it::
 
-        L' = (1 - ε) L - ε/(B P V) Σ Σ_v log p(v | the symbols before it)
+        L' = (1 - ε) L - ε/(N V) Σ Σ_v log p(v | the symbols before it)
         average ← d average + (1 - d) params,   d = min(decay, (1 + t)/(10 + t))
 
-    where t are the steps taken, this one included: a young average forgets sooner what
-    it began as.
+    where ``t`` counts the steps, this one included. So the decay is smaller at first,
+    and the average soon forgets the initial parameters.
 
-    The gradient is cut where the batch begins; the recurrent state is not (truncated
-    backpropagation). A step is skipped if its loss, its gradient or the parameters it
-    would lead to are not finite: it keeps the parameters, their average, the
-    optimizer's state and the carry that it was given, and only counts. So a state never
-    holds such parameters.
+    The recurrent state is carried from batch to batch; the gradient is not (truncated
+    backpropagation). A step is skipped if the loss, the gradient or the new parameters
+    are not finite, as in a batch without a valid target. A skipped step is counted and
+    changes nothing else in the state, so the parameters of a state are always finite.
 
     Args:
       model: The model.
-      optimizer: Any Optax transformation. If its update takes more than gradient, state
-        and parameters, it gets: ``value``, L (L' with smoothing), ``grad``, its
-        gradient, and ``value_fn``, a function of parameters that reads this batch again
-        from the same carry and with the same noise; all three of the whole batch. One
-        that wants more, as ``sophia`` does, raises its own error. A step that is
-        skipped is none to the optimizer: ``apply_if_finite`` counts nothing.
-      axis_name: The mapped axis that the batch is spread over, if it is: gradient and
-        loss are added up over it, and divided by all the symbols that were predicted.
-      slices: How many parts of the batch to go through one after the other, adding up
-        their gradients: the same step in a fraction of the memory. Divides the batch.
-      average_decay: Of the average, below 1; 0 for states that keep none.
+      optimizer: Any Optax transformation. If its update accepts extra arguments, it
+        gets ``value``, which is L (L' with smoothing), ``grad``, its gradient, and
+        ``value_fn``, a function of the parameters that reads this batch again from the
+        same carry and with the same noise. All three are of the whole batch. A
+        transformation that needs other arguments, such as ``sophia``, raises an error.
+        The optimizer does not see skipped steps, so ``apply_if_finite`` counts none.
+      axis_name: The mapped axis that the batch is divided over. Losses, gradients and
+        ``N`` are summed over it. ``None``: the batch is not divided.
+      slices: In how many parts to process the batch, one after the other. The step is
+        the same and takes a fraction of the memory. It must divide the batch size.
+      average_decay: The decay of the average, at least 0 and below 1. 0 is for states
+        without an average.
       label_smoothing: ε, at least 0 and below 1.
 
     Returns:
-      The step. It is not compiled: wrap it in ``jax.jit``, or see
-      `jaxtext.training.data_parallel`. It raises `InputError` for a state that keeps an
-      average without a decay, or none with one.
+      The step. It is not compiled: wrap it in ``jax.jit``, or use
+      `jaxtext.training.data_parallel`. It raises `InputError` if only one of state and
+      step has an average.
 
     Raises:
       InputError: If a number is out of range.
@@ -126,8 +127,8 @@ def make_train_step(
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         if keeps_average(state) != bool(average_decay):
             raise InputError(
-                f"a step with average_decay {average_decay} takes a state made with "
-                f"create_state(average={bool(average_decay)})"
+                f"state: average_decay={average_decay} needs a state from "
+                f"create_state(average={bool(average_decay)}), got another"
             )
         if batch.inputs.shape[0] % slices:
             raise InputError(
@@ -166,10 +167,10 @@ def make_train_step(
 
 
 def _update(optimizer, operands, extra):
-    """What an optimizer makes of a gradient, told of `extra` what its update takes.
+    """Calls an optimizer's update with those extra arguments that it accepts.
 
-    Not by ``optax.with_extra_args_support``, which goes by the type: ``MultiSteps``
-    takes more than its type says, ``optax.contrib.sam`` less.
+    ``optax.with_extra_args_support`` would go by the type of the optimizer. That is not
+    enough: ``MultiSteps`` accepts more than its type says, ``optax.contrib.sam`` less.
     """
     takes = inspect.signature(optimizer.update).parameters
     if not any(p.kind is p.VAR_KEYWORD for p in takes.values()):
@@ -178,7 +179,7 @@ def _update(optimizer, operands, extra):
         return optimizer.update(*operands, **extra)
     except (TypeError, ValueError) as error:
         error.add_note(
-            "beside gradient, state and params, an optimizer is told value, grad and "
-            "value_fn; one that wants more has to be trained by a step of your own"
+            "jaxtext passes an optimizer value, grad and value_fn, beside gradient, "
+            "state and params; one that needs more arguments needs your own train step"
         )
         raise

@@ -1,4 +1,4 @@
-"""What a model says of each symbol of a text: its surprisal, and what it expected."""
+"""The predictions of a model for each symbol of a text."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -15,17 +15,17 @@ from jaxtext.quantities import count
 from jaxtext.text.file_array import Ids, as_ids, windows
 from jaxtext.types import Params
 
-_AT_ONCE = 8192  # symbols of windows that are read side by side, if nobody says
+_AT_ONCE = 8192  # symbols of windows that are read in parallel by default
 
 
 class Predicted(NamedTuple):
-    """What was said of some symbols of a text.
+    """The predictions for some symbols of a text.
 
     Attributes:
-      nats: ``[n]`` float32, ``-log p`` of each symbol, its surprisal.
+      nats: ``[n]`` float32, the surprisal of each symbol, ``-log p``.
       likeliest: ``[n, k]`` int32, the ``k`` symbols that were likeliest in its place,
-        the likeliest first.
-      probabilities: ``[n, k]`` float32, how likely these were.
+        in order.
+      probabilities: ``[n, k]`` float32, their probabilities.
     """
 
     nats: np.ndarray
@@ -44,26 +44,27 @@ def predictions(
     likeliest: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[Predicted]:
-    """Reads a text once and tells what the model said of every symbol but the first.
+    """Yields the model's predictions for every symbol of a text except the first.
 
     Args:
       model: The model.
       params: Its parameters.
-      ids: ``[n]`` integers, at least two; from a file they are read piece by piece.
-      window: Consecutive windows of so many predictions, each from the zero state.
-        ``None``: the state is carried through the text.
-      streams: How many parts to read side by side. Without a window, each is a
-        stretch of the text as long as any other, from the zero state (default 1). With
-        one, each is a window: only the speed depends on it (default: 8192 symbols).
-      chunk: Without a window, symbols of each part in one call of the compiled
-        function.
-      likeliest: ``k``, how many of the likeliest symbols to tell, at most ``V``.
-      progress: Called after each call of the compiled function with the symbols
-        predicted so far and in all. What it raises ends the reading.
+      ids: ``[n]`` integers, at least two. A file is read piece by piece.
+      window: The number of predictions in a window. Each window is read from the zero
+        state. ``None``: the state is carried through the text.
+      streams: How many parts to read in parallel. Without a window, the text is cut
+        into that many equal parts, each read from the zero state (default 1). With one,
+        it is the number of windows read at once, and only the speed depends on it
+        (default: windows of about 8192 symbols in all).
+      chunk: Without a window, how many symbols of each part one call of the compiled
+        function reads.
+      likeliest: ``k``, how many of the likeliest symbols to return, at most ``V``.
+      progress: Called after each call of the compiled function with the number of
+        symbols predicted so far and in all. An error that it raises ends the reading.
 
     Yields:
-      Piece by piece, ``n - 1`` symbols in all; in the order of the text, unless
-      without a window there are several streams.
+      Pieces with ``n - 1`` symbols in all. They are in the order of the text, except
+      with several streams and no window.
 
     Raises:
       InputError: If there are fewer than two symbols, or a number is out of range.
@@ -76,8 +77,8 @@ def predictions(
     likeliest = count("likeliest", likeliest, 0)
     if likeliest > model.vocab_size:
         raise InputError(
-            f"likeliest: expected at most {model.vocab_size} symbols, all that the "
-            f"model knows, got {likeliest}"
+            f"likeliest: expected at most {model.vocab_size}, the size of the "
+            f"vocabulary, got {likeliest}"
         )
     if window is None:
         parts = _carried(ids, min(streams or 1, n), count("chunk", chunk))
@@ -105,7 +106,7 @@ def surprisals(
     window: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
-    """The surprisal of every symbol but the first, in nats.
+    """The surprisal of every symbol of a text except the first, in nats.
 
     ::
 
@@ -116,12 +117,11 @@ def surprisals(
       model: The model.
       params: Its parameters.
       ids: ``[n]`` integers, at least two.
-      window: As in `predictions`.
-      progress: Likewise.
+      window: As for `predictions`.
+      progress: As for `predictions`.
 
     Returns:
-      ``[n - 1]`` float32, in the order of the text. Their mean is what `evaluate`
-      returns.
+      ``[n - 1]`` float32, in the order of the text. `evaluate` returns their mean.
 
     Raises:
       InputError: If there are fewer than two symbols, or the window is below 1.
@@ -140,12 +140,12 @@ def surprisals(
 
 
 class Part(NamedTuple):
-    """Some stretches of a text, read side by side."""
+    """Some parts of a text, read in parallel."""
 
     inputs: np.ndarray  # [B, T]
     targets: np.ndarray  # [B, T]
-    counts: np.ndarray  # [B, T] bool, false where the text or the stream has ended
-    fresh: bool  # begins with the zero state
+    counts: np.ndarray  # [B, T] bool, false after the end of the text or the stream
+    fresh: bool  # whether to start from the zero state
 
 
 def _carried(ids: Ids, streams: int, chunk: int) -> Iterator[Part]:
@@ -157,8 +157,9 @@ def _carried(ids: Ids, streams: int, chunk: int) -> Iterator[Part]:
     for offset in range(0, longest, chunk):
         begins = starts[:-1] + offset
         counts = begins[:, None] + np.arange(chunk) < starts[1:, None]
-        # A shorter stream goes on into the next, which does not count, and none beyond
-        # the text: the last one is among the longest. Every chunk is of one shape.
+        # A shorter stream reads on into the next one, which does not count. None reads
+        # beyond the text, since the last is among the longest. All chunks have the same
+        # shape.
         width = min(chunk, longest - offset)
         symbols = windows(ids, begins, width + 1)
         symbols = np.pad(symbols, ((0, 0), (0, chunk - width)))
@@ -166,10 +167,10 @@ def _carried(ids: Ids, streams: int, chunk: int) -> Iterator[Part]:
 
 
 def in_windows(ids: Ids, window: int, rows: int) -> Iterator[Part]:
-    """Consecutive windows of a text, so many rows of them at a time."""
+    """The windows of a text, `rows` of them at a time."""
     size = rows * window
     for begin in range(0, len(ids) - 1, size):
-        # Windows that stand side by side follow one another in the text.
+        # Neighbouring rows are neighbours in the text.
         symbols = np.asarray(ids[begin : begin + size + 1])
         counts = np.arange(size) < len(symbols) - 1
         symbols = np.pad(symbols, (0, size + 1 - len(symbols)))
@@ -182,6 +183,6 @@ def _read(model, params, state, inputs, targets, likeliest):
     inputs, targets = inputs.astype(jnp.int32), targets.astype(jnp.int32)
     state, logits = model.apply({"params": params}, state, inputs)
     nats = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
-    # Of none, XLA leaves the whole of it out.
+    # With likeliest=0, XLA removes this.
     probabilities, ids = jax.lax.top_k(jax.nn.softmax(logits), likeliest)
     return state, (nats, ids, probabilities)

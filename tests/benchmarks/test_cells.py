@@ -134,6 +134,15 @@ def test_rounds_visit_everybody_in_changing_order(monkeypatch):
     assert len(in_a_hurry["a"]) == timing.LEAST_ROUNDS
 
 
+def test_each_program_runs_once_before_it_is_timed():
+    calls = []
+    programs = {name: lambda name=name: calls.append(name) for name in "ab"}
+    times = timing.in_turns(programs, visit_seconds=0, seconds=0, rounds=3)
+    assert calls[:2] == ["a", "b"]
+    assert sorted(calls[2:]) == 3 * ["a"] + 3 * ["b"]
+    assert all(found["p10_ms"] <= found["median_ms"] for found in times.values())
+
+
 def test_ours_is_auto_and_the_best_peer_changes():
     def row(library, hidden, milliseconds):
         work = Workload("gru", 1, 2, 3, hidden, "float32")

@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 
 import commits
+import pytest
 
 
+@pytest.mark.thorough
 def test_a_checkout_beside_itself(tmp_path, capsys):
     out, here = tmp_path / "same.json", Path(commits.__file__).parents[1]
     small = "--cells rnn min_gru --shapes 2x3x4 --programs forward symbols"

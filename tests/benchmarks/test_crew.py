@@ -30,6 +30,7 @@ raise RuntimeError("the device is lost")
 WORK = Workload("lstm", 2, 3, 5, 4, "float32")
 
 
+@pytest.mark.thorough
 def test_each_alone_takes_only_itself_away(tmp_path, capsys, monkeypatch):
     (tmp_path / "haiku.py").write_text(CRASHES_ONCE)
     (tmp_path / "equinox.py").write_text(IS_BROKEN)

@@ -118,6 +118,7 @@ def test_any_path_will_do_and_other_parts_are_kept(tmp_path):
     assert profile == "first"
 
 
+@pytest.mark.everyday(part=("errors",))
 @pytest.mark.parametrize("part", ["errors", "resume"])
 def test_a_run_that_is_stopped_leaves_nothing_running(part, tmp_path):
     """Also of errors, which runs in a shell beside."""

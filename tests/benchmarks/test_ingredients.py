@@ -11,6 +11,7 @@ from studies.variants import Study, Variant
 SMALL = "--batch-size 8 --hidden"
 
 
+@pytest.mark.thorough
 def test_variants_are_timed_beside_the_base(tmp_path, capsys, monkeypatch):
     variants = (
         Variant("base", f"{SMALL} 8 --seq-len 8"),

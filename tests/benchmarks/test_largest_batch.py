@@ -76,6 +76,7 @@ def test_another_error_is_no_lack_of_memory(monkeypatch):
         largest_batch.main(["--memory-gib", "1"])
 
 
+@pytest.mark.thorough
 def test_a_real_step_fits_where_it_was_predicted(capsys):
     small = "--hidden 4 --seq-len 8 --small 8 --memory-gib 0.001 --remat none"
     assert largest_batch.main(small.split()) == 0

@@ -2,9 +2,11 @@
 
 import json
 
+import pytest
 import remat
 
 
+@pytest.mark.thorough
 def test_less_memory_the_more_is_computed_again(capsys):
     small = "--hidden 16 --batch-size 2 --seq-len 512 --every 16 --seconds 0.01"
     assert remat.main(small.split()) == 0

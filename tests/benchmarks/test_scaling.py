@@ -11,6 +11,7 @@ def last_json(capsys):
     return json.loads(capsys.readouterr().out.splitlines()[-1])
 
 
+@pytest.mark.thorough
 def test_a_step_on_devices_beside_the_same_batch_on_one(tmp_path, capsys):
     small = "--hidden 4 --batch-size 4 --seq-len 3 --devices 1 2"
     short = "--seconds 0 --visit-seconds 0.001"

@@ -158,13 +158,13 @@ def test_help_may_be_cut_off(name, scripts, monkeypatch):
 
 
 def test_a_script_is_wrapped():
-    """Each of them, and each benchmark, has the one rule around its main function."""
+    """Each script, and each benchmark with a main function, has the one rule."""
     root = Path(char_gen.__file__).parents[1]
     paths = [*root.glob("experiments/*.py"), *root.glob("benchmarks/*.py")]
-    texts = {path.name: path.read_text("utf-8") for path in paths}
-    mains = {name for name, text in texts.items() if "\ndef main(argv" in text}
-    wrapped = {name for name in mains if "@script\ndef main(" in texts[name]}
-    assert mains == wrapped >= {f"{name}.py" for name in NAMES}
+    texts = {path: path.read_text("utf-8") for path in paths}
+    mains = {path for path, text in texts.items() if "\ndef main(argv" in text}
+    wrapped = {path for path in mains if "@script\ndef main(" in texts[path]}
+    assert mains == wrapped >= {root / "experiments" / f"{name}.py" for name in NAMES}
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def test_another_module_is_refused():
 @pytest.mark.parametrize(
     ("reason", "cell"),
     [
-        ("no plain recurrent cell", jt.rnn(H)),
+        ("no plain tanh cell", jt.rnn(H)),
         ("another function", jt.gru(H, reset_after=False)),
         ("no bidirectional layer", jt.bidirectional(jt.lstm(H))),
     ],

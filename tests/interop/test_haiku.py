@@ -61,7 +61,7 @@ def test_to_haiku_and_back(name):
 
 
 REFUSED = {
-    "VanillaRNN is ReLU": lambda: hk.VanillaRNN(H),
+    "VanillaRNN, which uses ReLU": lambda: hk.VanillaRNN(H),
     "got IdentityCore": lambda: hk.IdentityCore(),
     "got relu": lambda: hk.DeepRNN([hk.LSTM(H), jax.nn.relu]),
     "got _DeepRNN": lambda: hk.deep_rnn_with_skip_connections([hk.LSTM(H)]),
@@ -88,9 +88,9 @@ def test_parameters_of_another_core_are_refused():
 @pytest.mark.parametrize(
     ("reason", "cell"),
     [
-        ("which is tanh", jt.rnn(H)),
+        ("no plain tanh cell", jt.rnn(H)),
         ("another function", jt.gru(H)),
-        ("no bidirectional core", jt.bidirectional(jt.lstm(H))),
+        ("no bidirectional layer", jt.bidirectional(jt.lstm(H))),
     ],
 )
 def test_what_haiku_has_no_core_for_is_refused(reason, cell):

@@ -147,7 +147,7 @@ def test_training_on_does_not_move_ours():
     ("reason", "make"),
     [
         ("got Dense", lambda: layers.Dense(H)),
-        ("a ConvLSTMCell", lambda: layers.ConvLSTM1D(2, 1)),
+        ("got ConvLSTMCell", lambda: layers.ConvLSTM1D(2, 1)),
         ("other activations", lambda: layers.SimpleRNN(H, activation="relu")),
         ("other activations", lambda: layers.GRU(H, recurrent_activation="tanh")),
         ("dropout within the layer", lambda: layers.LSTM(H, dropout=0.1)),

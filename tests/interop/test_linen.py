@@ -123,7 +123,7 @@ def test_other_functions_are_refused(reason):
 def test_variables_of_another_module_are_refused():
     xs = exactness.inputs()
     variables = nn.RNN(nn.GRUCell(H)).init(jax.random.key(0), xs)
-    with pytest.raises(InputError, match="got some without 'hi'"):
+    with pytest.raises(InputError, match="got some without 'ii'"):
         from_linen(nn.RNN(nn.LSTMCell(H)), variables)
 
 

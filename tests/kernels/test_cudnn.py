@@ -42,6 +42,10 @@ OPTIONS = {
     "again": {"lengths": LENGTHS, "remat": "gates"},
     "chunks": {"lengths": LENGTHS, "remat": 3, "reverse": True},
 }
+EVERYDAY = (
+    *("plain", "lengths, backwards", "again", "chunks"),
+    *("resets at the first step", "resets, lengths, backwards"),
+)
 
 
 @pytest.fixture
@@ -65,7 +69,7 @@ def scalar(cell, **options):
     return loss
 
 
-@pytest.mark.everyday("options", "symbols")
+@pytest.mark.everyday("options", "symbols", options=EVERYDAY)
 @pytest.mark.parametrize("symbols", [False, True], ids=["floats", "symbols"])
 @pytest.mark.parametrize("options", OPTIONS)
 def test_cudnn_is_autodiff(options, symbols, float64):

@@ -90,7 +90,8 @@ def test_batches_of_one_length_stay_what_they_were():
     digest = hashlib.sha256()
     for k in range(20):
         batch = Streams(np.arange(200, dtype=np.uint8), 3, 5).batch(7, k)
-        digest.update(b"".join(array.tobytes() for array in batch))
+        assert batch.lengths is None
+        digest.update(b"".join(array.tobytes() for array in batch[:3]))
     assert digest.hexdigest()[:16] == "e473d760a6c2920a"
 
 
@@ -226,7 +227,8 @@ def test_rows_are_those_of_the_whole_batch(source):
     for k in (0, 1, source.batches_per_epoch - 1, source.batches_per_epoch):
         whole = source.batch(5, k)
         for rows in (slice(0, 3), slice(3, 6), slice(4, 5), slice(0, 0), None):
-            for part, all_rows in zip(source.batch(5, k, rows), whole, strict=True):
+            found = source.batch(5, k, rows)
+            for part, all_rows in zip(found[:3], whole[:3], strict=True):
                 np.testing.assert_array_equal(part, all_rows[rows or slice(None)])
                 assert part.dtype == all_rows.dtype
 
@@ -256,7 +258,7 @@ def test_batches_from_a_file_are_those_from_memory(tmp_path, dtype):
     for make in (lambda ids: Streams(ids, 2, 5), lambda ids: Windows(ids, 2, 5, 3)):
         found = make(train).batch(0, 1)
         expected = make(np.arange(80, dtype=dtype)).batch(0, 1)
-        for left, right in zip(found, expected, strict=True):
+        for left, right in zip(found[:3], expected[:3], strict=True):
             assert type(left) is np.ndarray
             assert left.dtype == right.dtype
             np.testing.assert_array_equal(left, right)

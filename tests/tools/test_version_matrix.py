@@ -4,8 +4,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import pythons
 import version_matrix
+from matrix import pythons
 
 
 def test_pythons_are_found_and_work():

@@ -137,12 +137,14 @@ def test_ids_in_a_file_and_progress(tmp_path):
 def test_bad_input():
     with pytest.raises(InputError, match="at least 2 symbols, got 1"):
         evaluate_dynamic(MODEL, PARAMS, RMS, IDS[:1])
-    with pytest.raises(InputError, match="at least one batch"):
+    with pytest.raises(InputError, match="batches: expected at least one"):
         gradient_rms(MODEL, PARAMS, [])
-    with pytest.raises(InputError, match="segment of at least 1 symbol, got 0"):
+    with pytest.raises(InputError, match="segment: expected at least 1 symbol, got 0"):
         DynamicRule(segment=0)
     for name in ("rate", "decay", "epsilon"):
-        with pytest.raises(InputError, match=f"a {name} of 0 or more, got nan"):
+        with pytest.raises(
+            InputError, match=f"{name}: expected a finite number of 0 or more, got nan"
+        ):
             DynamicRule(**{name: float("nan")})
     with pytest.raises(InputError, match=r"diverged within the first 14 symbols"):
         evaluate_dynamic(MODEL, PARAMS, RMS, IDS, DynamicRule(7, 1e38), chunk=2)

@@ -208,7 +208,9 @@ REFUSED = {
 def test_one_that_wants_more_is_refused_by_name(missing):
     with pytest.raises(ValueError, match=missing) as error:
         train(REFUSED[missing], 1)
-    assert "is told value, grad and value_fn" in " ".join(error.value.__notes__)
+    assert "passes an optimizer value, grad and value_fn" in " ".join(
+        error.value.__notes__
+    )
 
 
 def test_who_does_not_ask_does_not_pay():

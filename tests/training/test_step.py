@@ -44,6 +44,20 @@ def test_off_is_as_if_they_were_not_there():
     assert predicting(without[-1]) is without[-1].params
 
 
+def test_each_step_has_noise_of_its_own():
+    """Batch, parameters and the state that it begins with are the same in all steps."""
+    model = jt.LanguageModel(jt.stack(jt.lstm(6), jt.dropout(0.5)), V)
+    optimizer = optax.sgd(0.0)
+    state = create_state(model, optimizer, jax.random.key(0), B)
+    step, batch = jax.jit(make_train_step(model, optimizer)), STREAMS.batch(0, 0)
+    assert batch.resets[:, 0].all()
+    losses = set()
+    for _ in range(4):
+        state, metrics = step(state, batch)
+        losses.add(float(metrics.loss))
+    assert len(losses) == 4
+
+
 def test_the_average_follows_the_parameters():
     found, _ = states(12, average_decay=0.3)
     expected = jax.tree.map(np.asarray, found[0].params)

@@ -88,7 +88,7 @@ def restore(workdir: str, again: bool = False) -> dict[str, Any]:
 
     Args:
       workdir: The run.
-      again: Whether the process goes on, and does not act as one that has just begun.
+      again: Whether the process keeps its checkpoints, unlike one that has just begun.
     """
     _warnings.clear()
     found = _checkpoints(workdir, anew=not again).restore_latest(state_of(0))

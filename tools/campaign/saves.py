@@ -35,7 +35,7 @@ def kill_at_each_call(setting: Setting, tally: Tally) -> None:
         tally.fail(f"not on the disk when the save was complete: {volatile}")
     numbers = itertools.count(1)
     lock, past_the_end = threading.Lock(), threading.Event()
-    # The number of calls varies by a few. Go on until a save reaches its end.
+    # The number of calls varies by a few. Continue until a save reaches its end.
     stride = max(1, len(calls) // 3) if setting.quick else 1
     verifier = Orders(setting.scratch)
 

@@ -1,0 +1,31 @@
+"""The public names. `jaxtext/interop/__init__.py` loads each when it is first used."""
+
+from .equinox import from_equinox, to_equinox
+from .haiku import from_haiku, to_haiku
+from .keras import from_keras, to_keras
+from .linen import from_linen, to_linen
+from .linen_modules import LinenCell, LinenRNN
+from .nnx import from_nnx, to_nnx
+from .nnx_language_model import NNXLanguageModel
+from .nnx_modules import NNXRNN, NNXCell
+from .torch import from_torch, to_torch
+
+__all__ = [
+    "NNXRNN",
+    "LinenCell",
+    "LinenRNN",
+    "NNXCell",
+    "NNXLanguageModel",
+    "from_equinox",
+    "from_haiku",
+    "from_keras",
+    "from_linen",
+    "from_nnx",
+    "from_torch",
+    "to_equinox",
+    "to_haiku",
+    "to_keras",
+    "to_linen",
+    "to_nnx",
+    "to_torch",
+]

@@ -1,0 +1,1 @@
+"""The parts of ``tools/version_matrix.py``."""
