@@ -11,6 +11,7 @@ from charlm.build import build_model
 from charlm.config import Config
 from charlm.identity import identity
 from charlm.parse import parse
+from common.rules import fields_without
 from jaxtext.errors import InputError
 from presets import PRESETS
 
@@ -112,6 +113,19 @@ def test_a_run_older_than_an_option_has_not_got_it():
     np.testing.assert_array_equal(
         logits(build_model(older, 5)), logits(build_model(of, 5))
     )
+
+
+def test_fields_outside_the_identity_are_those_of_runs_that_exist():
+    """Or their default directories, and they themselves, would not be found again."""
+    hosts = {"distributed", "coordinator", "num_processes", "process_id"}
+    hosts.add("heartbeat_seconds")
+    assert fields_without(Config, "kept") == {"workdir", *hosts}
+    assert fields_without(Config, "identity") == {
+        *("workdir", "steps", "epochs", "minutes", "backend", "remat", *hosts),
+        *("data_parallel", "max_skips", "max_rollbacks", "keep", "save_minutes"),
+        *("save_steps", "sample_every", "tensorboard", "wandb"),
+    }
+    assert not fields_without(Config, "identity") & identity(Config(), "").keys()
 
 
 def test_several_lengths():
