@@ -70,6 +70,9 @@ def assert_close(a, b, **tolerance):
         np.testing.assert_allclose(x, y, **tolerance)
 
 
+@pytest.mark.everyday(
+    name=("reduce_on_plateau", "backtracking", "schedule_free", "sam")
+)
 @pytest.mark.parametrize(
     ("name", "strategy"), list(zip(CHAINS, itertools.cycle(["pmap", "sharded"])))
 )

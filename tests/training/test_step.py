@@ -91,6 +91,18 @@ def test_a_skipped_step_leaves_the_average():
     assert_same_bits(after.average, state.average)
 
 
+def test_skipped_steps_in_a_row_are_counted_from_the_last_good_one():
+    optimizer, found = optax.sgd(0.1), []
+    step = jax.jit(make_train_step(MODEL, optimizer))
+    state = create_state(MODEL, optimizer, jax.random.key(0), B)
+    start = jax.tree.map(np.asarray, state.carry)
+    for k, value in enumerate([np.nan, np.nan, 0, np.nan], 1):
+        carry = jax.tree.map(lambda x, value=value: x + np.float32(value), start)
+        state, metrics = step(state._replace(carry=carry), STREAMS.batch(0, k))
+        found.append(tuple(map(int, metrics.skipped)))
+    assert found == [(1, 1), (2, 2), (0, 2), (1, 3)]
+
+
 def test_the_average_of_coarse_parameters_is_fine():
     cell = jt.lstm(6, param_dtype=jax.numpy.bfloat16)
     model = jt.LanguageModel(cell, V)
