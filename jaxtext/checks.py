@@ -1,6 +1,6 @@
-"""Arguments as people have them: taken for what they plainly mean, or refused by name.
+"""Checks of arguments: converted where their meaning is clear, otherwise refused.
 
-An error says which argument it is about, what was expected, what came and what to do.
+An error names the argument and says what was expected, what it got and what to do.
 """
 
 import contextlib
@@ -40,7 +40,7 @@ def array(name: str, value: Any) -> Array:
     """An array of numbers, also of a list of them.
 
     Raises:
-      InputError: If no array can be made of it.
+      InputError: If it cannot be converted.
 
     Example:
       >>> array("ids", [[1, 2], [3, 4]]).shape
@@ -74,7 +74,7 @@ def integers(name: str, value: Any) -> Array:
 
 
 def inputs(name: str, value: Any) -> Array:
-    """What a cell reads: floating-point vectors, or integers that stand for symbols.
+    """The inputs of a cell: floating-point vectors, or integers that stand for symbols.
 
     Booleans are vectors of zeros and ones.
 
@@ -231,7 +231,7 @@ def _quoted(names):
 
 
 def _naming(given, expected):
-    """How to make a dict of what came."""
+    """A hint how to make a dict of the given value."""
     if isinstance(given, tuple | list) and all(map(str.isdigit, expected)):
         return "write {str(i): part for i, part in enumerate(…)}"
     return "name its parts as init does"

@@ -19,7 +19,7 @@ from jaxtext.walk import backwards
 
 @constructor
 def stack(*cells: Cell) -> Cell:
-    """Layers, each reading what the one below it writes. A stack is itself a cell.
+    """Layers, each reading the output of the one below it. A stack is itself a cell.
 
     ::
 
@@ -149,10 +149,9 @@ def bidirectional(
 
         y_t = merge(forward(x_1 … x_t), backward(x_T … x_t))
 
-    Its output at a step depends on what comes after it, so it has no single step: it
-    encodes whole sequences, and cannot generate. Resets cut both directions at the
-    same places, and each direction starts where the text of that sequence does, past
-    any padding.
+    The output of a step depends on later inputs, so this cell has no ``step``: it
+    encodes whole sequences and cannot generate. Resets cut both directions at the same
+    places. With `lengths`, the backward cell starts at each sequence's last valid step.
 
     Args:
       forward: The cell that reads from the first step to the last.
@@ -298,17 +297,17 @@ def residual(cell: Cell) -> Cell:
 def with_step(cell: Cell, step: Step) -> Cell:
     """The same cell with another step.
 
-    The new step is the only one that knows what it does. So everything that goes by
-    the old one is cleared: backends, the way over a whole sequence, ``embed``,
-    ``gates`` and ``output_size``. Parameters, state and noise stay those of `cell`.
-    ``cell._replace(step=step)`` would keep the backends, which compute the old step.
+    Fields that depend on the old step are cleared: ``backends``, ``sequence``,
+    ``embed``, ``gates`` and ``output_size``. Parameters, state and noise stay those of
+    `cell`. Do not use ``cell._replace(step=step)``: it keeps the backends, which
+    compute the old step.
 
     Args:
       cell: Any cell.
       step: ``(params, state, x, noise=None) -> (state, y)``.
 
     Returns:
-      A cell that goes over a sequence by `step` alone.
+      A cell that runs over a sequence only by `step`.
 
     Example:
       >>> import jaxtext as jt

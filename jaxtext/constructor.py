@@ -1,4 +1,4 @@
-"""What every function that makes a cell has in common."""
+"""The decorator of every function that makes a cell."""
 
 import inspect
 import threading
@@ -40,14 +40,14 @@ def _flag(name, value):
 def _function(name, value):
     if not callable(value):
         raise InputError(f"{name}: expected a function, got {shown(value)}")
-    return jnp.tanh if value in (jax.nn.tanh, jax.lax.tanh) else value
+    return jnp.tanh if value is jax.lax.tanh else value
 
 
 def _or_none(check):
     return lambda name, value: None if value is None else check(name, value)
 
 
-# What arguments of these names are, whoever makes a cell of them.
+# How arguments of these names are checked, in every constructor.
 _NORMAL = {
     "hidden": count,
     "projection": count,
@@ -145,7 +145,7 @@ def _written(value: Any) -> str:
 
 
 def _normal(name: str, value: Any) -> Any:
-    """An argument as it is compared with others: checked, and of one type."""
+    """An argument, checked and converted, so that equal values compare equal."""
     return _NORMAL[name](name, value) if name in _NORMAL else value
 
 

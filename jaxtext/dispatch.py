@@ -1,4 +1,4 @@
-"""Which way a cell is taken over a sequence, and why."""
+"""Chooses the backend that runs a cell over a sequence, and says why."""
 
 import math
 from typing import NamedTuple
@@ -24,11 +24,11 @@ STEP_BY_STEP = "scan"
 
 
 class Choice(NamedTuple):
-    """How a cell is taken over a sequence.
+    """The backend that runs a cell over a sequence.
 
     Attributes:
       backend: The backend, or ``None`` for step by step.
-      reason: Its name, and why it was chosen, in words.
+      reason: Its name and why it was chosen.
     """
 
     backend: Backend | None
@@ -44,13 +44,13 @@ def choose(
     backend: BackendName = "auto",
     target: Target | None = None,
 ) -> Choice:
-    """Chooses among the backends of a cell, going by shapes and types.
+    """Chooses one of a cell's backends by shapes and types.
 
-    ``"auto"`` goes by the table in ``jaxtext.evidence``. It takes the first backend
-    that the table has for such a cell on such a device, if the cell knows it and it
-    lacks nothing for what is asked. Without one the cell goes step by step. Kernels
-    are passed over where the compiler may divide the program between devices: it cannot
-    divide those, and says so only when it compiles.
+    ``"auto"`` reads the table in ``jaxtext.evidence`` and takes the first backend
+    listed there for this kind of cell and device that the cell has and that can do what
+    is asked. If there is none, the cell goes step by step. Kernels are skipped where
+    the compiler may divide the program between devices, since it cannot divide a kernel
+    and would only say so when it compiles.
 
     Args:
       cell: A cell that is not made of others.
@@ -59,7 +59,7 @@ def choose(
       xs: Its inputs, time-major.
       masks: What happens around each step.
       backend: A backend's name, ``"scan"`` or ``"auto"``.
-      target: The device. Default: the one that the program is for.
+      target: The device. Default: the one that the program will run on.
 
     Raises:
       InputError: If the cell does not have the backend asked for by name, or if that

@@ -24,7 +24,7 @@ def dropout(rate: float) -> Cell:
       rate: Probability in ``[0, 1)``.
 
     Returns:
-      A cell. It takes floating-point inputs alone: a symbol has no units to drop.
+      A cell. It takes only floating-point inputs, since a symbol has no units to drop.
 
     Raises:
       ValueError: If `rate` is out of range; on first use, if the input is symbols.
@@ -57,16 +57,17 @@ def variational_dropout(rate: float) -> Cell:
 
         y_t = x_t ⊙ m / (1 - rate)        m ~ Bernoulli(1 - rate), once a sequence
 
-    A unit that is dropped is so from the first step to the last, and not just hidden
-    until the next one says the same again. As `jaxtext.dropout`, a cell without
-    parameters or state, for use between the layers of a `stack`. What is one sequence
-    is one call of `unroll`: `resets` within it draw no new mask.
+    A unit that is dropped stays dropped from the first step to the last. Ordinary
+    dropout hides a unit for one step only, and the next step often repeats what it
+    said. Like `jaxtext.dropout`, it is a cell without parameters or state, to be put
+    between the layers of a `stack`. Each call of `unroll` draws one mask for a
+    sequence; `resets` within it do not draw a new one.
 
     Args:
       rate: Probability in ``[0, 1)`` that a unit is dropped.
 
     Returns:
-      A cell. It takes floating-point inputs alone: a symbol has no units to drop.
+      A cell. It takes only floating-point inputs, since a symbol has no units to drop.
 
     Raises:
       ValueError: If `rate` is out of range; on first use, if the input is symbols.

@@ -13,7 +13,7 @@ from jaxtext.types import BackendName
 
 
 class Question(NamedTuple):
-    """What a backend is wanted for.
+    """The case that a backend is chosen for.
 
     Attributes:
       platform: ``"cpu"``, ``"gpu"`` or ``"tpu"``.
@@ -55,7 +55,7 @@ class Row(NamedTuple):
     sizes: tuple[int, int] | None = None
 
     def answers(self, question: Question) -> bool:
-        """Whether this is a finding on what is asked, of whatever sizes."""
+        """Whether the row is about this case, apart from its sizes."""
         own = self.cell, self.dtype, self.resets
         asked = question.cell, question.dtype, question.resets
         return self.platform == question.platform and all(
@@ -97,7 +97,7 @@ TABLE: tuple[Row, ...] = (
 def ranked(
     question: Question, table: Sequence[Row] = TABLE
 ) -> Iterator[tuple[BackendName, str]]:
-    """What to try first to last, each with its evidence.
+    """The backends to try, best first, each with its evidence.
 
     Of rows with sizes, only the nearest counts. Rows without come after it.
 

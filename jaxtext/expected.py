@@ -15,7 +15,7 @@ from jaxtext.types import Array, Cell, Params, Shape, State
 
 
 def a_cell(name: str, cell: Any) -> Cell:
-    """Refuses what is no `Cell`.
+    """Checks that the argument is a `Cell`.
 
     Raises:
       InputError: If it is something else.
@@ -81,7 +81,7 @@ def _fitted(cell, params, width):
 
 
 def _default_float() -> Hashable:
-    """What types a cell makes by default depends on ``jax_enable_x64`` alone."""
+    """The default types of a cell depend only on ``jax_enable_x64``."""
     return jax.dtypes.canonicalize_dtype(float)
 
 
@@ -146,7 +146,7 @@ def _width(init, params, otherwise) -> int | None:
 
 
 def _at(path: Any, tree: Any) -> Any:
-    """What is at a path, ``None`` if there is no such path."""
+    """The value at a path, ``None`` if there is no such path."""
     for key in path:
         name = getattr(key, "key", getattr(key, "idx", getattr(key, "name", None)))
         try:

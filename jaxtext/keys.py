@@ -1,4 +1,4 @@
-"""Keys for random numbers that belong to a sequence, whatever batch it is in."""
+"""Keys for random numbers that belong to a sequence and not to its batch."""
 
 import contextlib
 from collections.abc import Callable
@@ -40,7 +40,7 @@ def folded(key: Key, data: Array) -> Key:
 
 
 def of_each(draw: Callable[[Key], Any], keys: Key, out_axes: Any = 0) -> Any:
-    """What is drawn for each key, which is what is drawn for it alone.
+    """Draws for each key exactly what a call with that key alone would draw.
 
     Args:
       draw: ``(key) -> pytree``.
@@ -56,10 +56,10 @@ def of_each(draw: Callable[[Key], Any], keys: Key, out_axes: Any = 0) -> Any:
 
 
 def _mapped(function, key, out_axes=0):
-    """``jax.vmap`` where that keeps what is drawn for each key.
+    """``jax.vmap``, if what is drawn for a key does not depend on the other keys.
 
-    It does for JAX's default keys. By others, such as ``"rbg"``, what is drawn within
-    it depends on the other keys, so they go one after the other.
+    It does not for JAX's default keys. With others, such as ``"rbg"``, it does, so the
+    keys are mapped over one after the other.
     """
     if jax.random.key_impl(key) == "threefry2x32":
         return jax.vmap(function, out_axes=out_axes)

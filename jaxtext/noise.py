@@ -1,7 +1,7 @@
 """Noise that regularises recurrence: on hidden state, memory and weights.
 
-Like `jaxtext.dropout`, what is a cell here draws its noise in an `unroll` that is given
-a key, sequence by sequence, and is deterministic without one.
+Like `jaxtext.dropout`, the cells here draw noise for each sequence in an `unroll` that
+gets a key. Without a key they are deterministic.
 """
 
 import jax
@@ -26,8 +26,8 @@ def recurrent_dropout(cell: Cell, rate: float) -> Cell:
     It drops what the recurrent product sees, and nothing of the memory beside it. A
     cell without such a memory is refused: the ``h`` of a GRU goes into products and
     also into its next state, which would grow by ``1 / (1 - rate)`` at each step.
-    For such cells there are `zoneout` and `weight_drop`. Together with `zoneout`, this
-    goes inside, or the masked ``h`` would be what is kept.
+    Use `zoneout` or `weight_drop` for such cells. If you combine it with `zoneout`, put
+    this one inside; otherwise `zoneout` would keep the masked ``h``.
 
     Args:
       cell: A cell whose state has a field ``h`` beside its memory, such as `lstm`.

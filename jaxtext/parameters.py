@@ -1,4 +1,4 @@
-"""Parameters of what is made of parts: nested dicts, with strings for keys.
+"""Parameters of cells made of parts: nested dicts with string keys.
 
 Flax's and Optax's tools go by paths of strings (``flatten_dict``, ``path_aware_map``,
 partition rules). A tuple is a leaf to them, and a dict without entries is lost on the

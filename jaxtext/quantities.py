@@ -1,4 +1,4 @@
-"""Numbers as people give them, and how errors show what came. Without JAX."""
+"""Checks of numbers, and how errors show a value. Without JAX."""
 
 import contextlib
 import operator
@@ -15,7 +15,7 @@ def count(name: str, value: Any, least: int = 1, *, or_else: str = "") -> int:
       name: What to call it in an error.
       value: The number.
       least: The least that it may be.
-      or_else: What else may stand in its place, in words.
+      or_else: Other values that are allowed, as the error names them.
 
     Raises:
       InputError: If it is none, or less than `least`.

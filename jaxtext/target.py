@@ -1,4 +1,4 @@
-"""The device that a program is for, which need not be one that is at hand."""
+"""The device that a program will run on, which need not be in this machine."""
 
 import math
 
@@ -10,12 +10,12 @@ _DEFAULT = "jax_default_device"
 
 
 def target() -> Target:
-    """The device that what is being traced will run on.
+    """The device that the function being traced will run on.
 
     That of the mesh, where there is one (within ``jax.pmap``, ``jax.shard_map`` and
     ``jax.set_mesh``), so that a program can be made for a machine that is elsewhere;
-    else JAX's default device. Arguments that lie elsewhere are not known of: where they
-    do, ``jax.default_device`` is to say so.
+    else JAX's default device. It cannot know where arguments are. If they are on
+    another device, set ``jax.default_device``.
 
     Example:
       >>> target().platform

@@ -50,9 +50,9 @@ class Masks(NamedTuple):
     """What happens to the state around each step, time-major booleans.
 
     Attributes:
-      resets: ``[T + 1, B]``, one entry for each gap between steps: the state goes back
-        to the initial one before step ``t``, or, at ``T``, after the last. Walked
-        backwards, the same gaps come in reverse order. ``None``: never.
+      resets: ``[T + 1, B]``, one entry for each gap around the steps: the state goes
+        back to the initial one before step ``t``, or, at ``T``, after the last step.
+        Backwards, the same gaps come in reverse order. ``None``: never.
       valid: ``[T, B]``, false in padding: the output is zero and the state is kept.
         ``None``: all steps are valid.
     """
@@ -62,13 +62,13 @@ class Masks(NamedTuple):
 
 
 class Target(NamedTuple):
-    """What a program is for.
+    """The device that a program is for.
 
     Attributes:
       platform: ``"cpu"``, ``"gpu"`` or ``"tpu"``.
-      kind: The device as its maker calls it, such as ``"TPU v5 lite"``.
-      devices: How many of them the compiler may divide the program between; one within
-        ``jax.pmap`` and ``jax.shard_map``, where it is divided already.
+      kind: The maker's name of the device, such as ``"TPU v5 lite"``.
+      devices: How many of them the compiler may divide the program between. One within
+        ``jax.pmap`` and ``jax.shard_map``, where the program is divided already.
     """
 
     platform: str

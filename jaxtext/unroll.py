@@ -1,8 +1,7 @@
 """The one place where time is walked.
 
-Everything a caller may say about time (lengths, resets, direction, layout) is turned
-into time-major inputs and masks once, so that whatever walks the sequence sees those
-alone.
+Lengths, resets, direction and layout are turned into time-major inputs and masks here,
+once. Everything below sees only those.
 """
 
 import math
@@ -15,7 +14,7 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
 from jaxtext.checks import flags, inputs, integers
-from jaxtext.dispatch import STEP_BY_STEP, Choice, choose
+from jaxtext.dispatch import STEP_BY_STEP, choose
 from jaxtext.errors import InputError
 from jaxtext.expected import a_cell, fitted_params, fitted_state
 from jaxtext.kernels.masks import kept, select
@@ -34,7 +33,7 @@ from jaxtext.types import (
     State,
     Target,
 )
-from jaxtext.walk import Remat, Seen, apart, backwards, over_time
+from jaxtext.walk import Remat, Seen, apart, backwards, before_steps, over_time
 
 
 @overload
@@ -94,9 +93,10 @@ def unroll(
 
         state_t, y_t = step(params, state_tm1, x_t)        t = 1 … T
 
-    The whole is pure and differentiable in `params`, `state` and `xs`. Of a cell that
-    has a step, two calls over two chunks, the state passed on, are one call over both
-    (under `reverse` the later chunk comes first; noise is drawn anew in each call).
+    It is pure, and differentiable in `params`, `state` and `xs`. If the cell has a
+    step, you may split a sequence in two and pass the state from the first call to the
+    second: the results are those of one call. (Under `reverse` the later half comes
+    first. Noise is drawn anew in each call.)
 
     Args:
       cell: The cell, or stack of cells.
@@ -109,19 +109,18 @@ def unroll(
       key: Where the cell's noise comes from: one key, sequence ``i`` of a batch then
         drawing from ``fold_in(key, i)``, or a key for each sequence ``[B]``. ``None``:
         no noise.
-      lengths: ``[B]`` integers: how many steps of each sequence count, at most all of
-        them. Outputs after
-        them are zero and the state stays that of the last step that counts; length 0
-        returns the state given. What the padding holds has no effect, NaN included.
-      resets: ``[B, T]`` flags, booleans or numbers that are not zero where a new
-        segment starts: the state goes back
-        to ``cell.initial_state`` before that step. Under `reverse` a segment is left
-        by its first step, so the state goes back after it.
+      lengths: ``[B]`` integers: how many steps of each sequence are valid. Outputs
+        after them are zero, and the state stays that of the last valid step; length 0
+        returns the state given. The values in the padding have no effect, NaN included.
+      resets: ``[B, T]`` flags, booleans or numbers: true, or not zero, where a new
+        segment starts. The state goes back to ``cell.initial_state`` before that step.
+        Under `reverse` the walk leaves a segment by its first step, so the state goes
+        back after it.
       reverse: Whether to walk from the last step to the first. Outputs stay where
         their inputs are.
       time_major: Whether `xs`, `resets` and the outputs have time as the first axis,
         ``[T, B, …]``, which saves two transpositions.
-      backend: How each cell is taken over the sequence: ``"scan"``, step by step;
+      backend: How each cell runs over the sequence: ``"scan"``, step by step;
         ``"fused"``, by a hand-derived backward pass; ``"mosaic"``, by kernels for TPU;
         ``"mosaic_gpu"``, by kernels for Hopper GPUs; ``"cudnn"``, by NVIDIA's own
         (`lstm`); ``"parallel"``, all steps at once (`min_gru`, `min_lstm`); or
@@ -154,9 +153,9 @@ def unroll(
     and each shape of the arguments; equal calls make equal cells.
 
     Raises:
-      ValueError: If an argument is not what is told above, naming it, what was expected
-        and what came; if no backend has that name, or the one that has cannot do what
-        is asked.
+      ValueError: If an argument is not as described above; the error names it and says
+        what was expected and what it got. If there is no backend of that name, the cell
+        does not have it, or it cannot do what is asked.
 
     Example:
       >>> import jaxtext as jt
@@ -202,8 +201,8 @@ def _compiled(cell, backend, remat, reverse, time_major, emit):
     The last 256 cells are kept with what was compiled for them. Within another compiled
     function this one is a call, which XLA inlines.
     """
-    choice = partial(choose, backend=backend)
-    walk = partial(over_time, choose=choice, remat=remat, watch=emit is not None)
+    watch = emit is not None
+    walk = partial(over_time, backend=backend, remat=remat, watch=watch)
     walk = partial(
         _walked, walk, cell, reverse=reverse, time_major=time_major, emit=emit
     )
@@ -226,10 +225,10 @@ def explain_backend(
     backend: BackendName = "auto",
     target: Target | None = None,
 ) -> list[str]:
-    """Says how `unroll` would take each cell over a sequence, and why.
+    """Says which backend `unroll` would use for each cell, and why.
 
-    Nothing is computed: it goes by shapes and types alone, so
-    ``jax.ShapeDtypeStruct`` will do for all arrays.
+    Nothing is computed. Only shapes and types are read, so any array may be a
+    ``jax.ShapeDtypeStruct``.
 
     Args:
       cell: The cell, or stack of cells.
@@ -240,7 +239,7 @@ def explain_backend(
       resets: As for `unroll`.
       time_major: As for `unroll`.
       backend: As for `unroll`.
-      target: The device, which need not be at hand, as in
+      target: The device, which need not be in this machine, such as
         ``Target("tpu", "TPU v5 lite")``. Default: the one that `unroll` would run on.
 
     Returns:
@@ -248,7 +247,8 @@ def explain_backend(
       ``"backend: reason"``.
 
     Raises:
-      ValueError: If the backend asked for by name cannot do it, saying what it lacks.
+      ValueError: If the cell does not have the backend asked for by name, or that
+        backend cannot do it; the error says what is missing.
 
     Example:
       >>> import jaxtext as jt
@@ -265,16 +265,18 @@ def explain_backend(
     _check_backend(cell, backend)
     reasons = []
 
-    def noting(cell, params, state, xs, masks):
-        choice = choose(cell, params, state, xs, masks, backend, target)
+    def noting(cell, params, state, xs, masks, noise):
+        if cell.sequence is not None:
+            return cell.sequence(noting, params, state, xs, masks, noise)
+        before, _ = before_steps(masks)
+        choice = choose(cell, params, state, xs, before, backend, target)
         reasons.append(choice.reason)
-        return Choice(None, "")
+        return over_time(cell, params, state, xs, masks, noise, backend=STEP_BY_STEP)
 
     def walk(params, state, xs, lengths, resets):
         operands = params, state, xs, None, lengths, resets
         operands = _operands(cell, *operands, time_major)
-        walk = partial(over_time, choose=noting)
-        return _walked(walk, cell, *operands, reverse=False, time_major=time_major)
+        return _walked(noting, cell, *operands, reverse=False, time_major=time_major)
 
     jax.eval_shape(walk, params, state, xs, lengths, resets)
     return reasons

@@ -3,25 +3,24 @@
 All of it is time-major, and every way computes the same function.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 
-from jaxtext.dispatch import Choice
+from jaxtext.dispatch import choose
 from jaxtext.kernels.masks import kept, select, stepped
-from jaxtext.types import Array, Cell, Masks, Noise, Params, State, Walk
+from jaxtext.types import Array, BackendName, Cell, Masks, Noise, Params, State, Walk
 
 Remat: TypeAlias = int | Literal["gates"] | None
 
 
 class Seen(NamedTuple):
-    """What a cell did over a sequence, in place of its last state.
+    """The states and gates of a whole sequence, in place of the last state.
 
-    A cell made of others passes on the states that a walk returns, so this comes out
-    of it in the structure of its own state.
+    A cell made of others passes on the states that a walk returns, so it returns these
+    in the structure of its own state.
 
     Attributes:
       state: The state after the last step.
@@ -42,7 +41,7 @@ def over_time(
     masks: Masks,
     noise: Noise,
     *,
-    choose: Callable[..., Choice],
+    backend: BackendName = "auto",
     remat: Remat = None,
     watch: bool = False,
 ) -> tuple[State, Array]:
@@ -55,20 +54,18 @@ def over_time(
       xs: The inputs.
       masks: What happens around each step.
       noise: The noise of all steps.
-      choose: ``(cell, params, state, xs, masks) -> Choice`` for each cell that is not
-        made of others.
+      backend: As for `jaxtext.unroll`.
       remat: As for `jaxtext.unroll`.
       watch: Whether to return what each cell did, `Seen`, in place of its last state.
     """
-    how = {"choose": choose, "watch": watch}
     if isinstance(remat, int) and cell.step is not None:
-        walk = partial(over_time, **how)
+        walk = partial(over_time, backend=backend, watch=watch)
         return _in_chunks(remat, walk, cell, params, state, xs, masks, noise)
     if cell.sequence is not None:
-        walk = partial(over_time, remat=remat, **how)
+        walk = partial(over_time, backend=backend, remat=remat, watch=watch)
         return cell.sequence(walk, params, state, xs, masks, noise)
-    before, last = _before_steps(masks)
-    chosen = choose(cell, params, state, xs, before).backend
+    before, last = before_steps(masks)
+    chosen = choose(cell, params, state, xs, before, backend).backend
     if chosen is None or watch:
         walk = partial(step_by_step, again=remat is not None, watch=watch)
         state, ys = walk(cell, params, state, xs, before, noise)
@@ -164,7 +161,7 @@ def _is_seen(x):
 
 
 def _in_chunks(every, walk, cell, params, state, xs, masks, noise):
-    """Keeps the state at each chunk's start alone, and takes the rest again."""
+    """Keeps only the state at the start of each chunk, and computes the rest again."""
 
     @partial(jax.checkpoint, prevent_cse=False)
     def chunk(state, inputs):
@@ -176,7 +173,7 @@ def _in_chunks(every, walk, cell, params, state, xs, masks, noise):
         state, seen = apart(state)
         return state, (ys, seen)
 
-    before, last = _before_steps(masks)
+    before, last = before_steps(masks)
     inputs = xs, *before, noise.per_step
     count, rest = divmod(xs.shape[0], every)
 
@@ -195,7 +192,7 @@ def _in_chunks(every, walk, cell, params, state, xs, masks, noise):
     return _after_last(cell, last, _together(state, seen)), ys
 
 
-def _before_steps(masks):
+def before_steps(masks: Masks) -> tuple[Masks, Array | None]:
     """The masks with the gaps before each step, and the gap after the last."""
     resets = masks.resets
     if resets is None:

@@ -57,7 +57,7 @@ EQUAL = [
         lambda: jt.lstm(4, dtype=jnp.bfloat16),
         lambda: jt.lstm(4, param_dtype=np.float32, dtype="bfloat16"),
     ),
-    (lambda: jt.rnn(4), lambda: jt.rnn(4, activation=jax.nn.tanh, use_bias=1)),
+    (lambda: jt.rnn(4), lambda: jt.rnn(4, activation=jax.lax.tanh, use_bias=1)),
     (
         lambda: jt.gru(4, kernel_init=jax.nn.initializers.zeros),
         lambda: jt.gru(4, reset_after=True, kernel_init=jax.nn.initializers.zeros),

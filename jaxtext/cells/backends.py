@@ -21,7 +21,7 @@ def backends(
 
     The cell's initial state is zero. Its parameters are ``kernel``,
     ``recurrent_kernel`` and, unless it is without biases, ``bias`` and what else
-    `gates` has. `more` are the ways that these gates alone have.
+    `gates` has. `more` are further backends that only these gates have.
     """
     known = {"fused": FUSED, "mosaic": MOSAIC, "mosaic_gpu": MOSAIC_GPU, **more}
     return tuple(

@@ -44,7 +44,7 @@ def gru(
         h_t = (1 - z) ⊙ n + z ⊙ h_tm1
         y_t = h_t
 
-    One gate both keeps and writes: what is not kept, ``1 - z``, is what is written.
+    One gate both keeps and writes: it keeps a share ``z`` and writes ``1 - z``.
     The two forms are different functions of the same weights, so weights trained in
     one do not carry over to the other.
 
@@ -56,13 +56,13 @@ def gru(
       dtype: The type to compute in, and that of state and output.
       param_dtype: The type of the parameters.
       use_bias: Whether there are biases.
-      activation: What takes the place of ``tanh``, an elementwise function. Backends
-        with a derivative written by hand have it for ``jnp.tanh`` alone.
-      kernel_init: How each gate's part of ``kernel`` starts, as in ``jax.nn``: a
-        function of key, shape and dtype. Make it once and pass the same one for equal
-        cells, since ``jax.nn.initializers.normal()`` is another function in each call.
-      recurrent_kernel_init: Likewise for ``recurrent_kernel``.
-      bias_init: Likewise for the biases.
+      activation: An elementwise function in place of ``tanh``. Backends with a
+        hand-derived backward pass support only ``jnp.tanh``.
+      kernel_init: The initializer of each gate's part of ``kernel``, as in
+        ``jax.nn.initializers``. Make it once and reuse it: each call of
+        ``jax.nn.initializers.normal()`` makes another function, and so another cell.
+      recurrent_kernel_init: The same for ``recurrent_kernel``.
+      bias_init: The same for the biases.
 
     Returns:
       A cell. Its parameters are ``kernel [D, 3H]``, ``recurrent_kernel [H, 3H]`` and
@@ -104,23 +104,25 @@ def gru(
 
     def gates(params, state, x, noise=None):
         del noise
+        h_tm1 = state
         xs = biased(params, input_product(x, params["kernel"], dtype), dtype)
         x_rz, x_n = jnp.split(xs, [2 * hidden], axis=-1)
         u = params["recurrent_kernel"].astype(dtype)
         if reset_after:
-            h_rz, h_n = jnp.split(state @ u, [2 * hidden], axis=-1)
+            h_rz, h_n = jnp.split(h_tm1 @ u, [2 * hidden], axis=-1)
             r, z = jnp.split(jax.nn.sigmoid(x_rz + h_rz), 2, axis=-1)
             h_n = biased(params, h_n, dtype, "recurrent_bias")
             n = activation(x_n + r * h_n)
         else:
             u_rz, u_n = jnp.split(u, [2 * hidden], axis=-1)
-            r, z = jnp.split(jax.nn.sigmoid(x_rz + state @ u_rz), 2, axis=-1)
-            n = activation(x_n + (r * state) @ u_n)
+            r, z = jnp.split(jax.nn.sigmoid(x_rz + h_tm1 @ u_rz), 2, axis=-1)
+            n = activation(x_n + (r * h_tm1) @ u_n)
         return {"r": r, "z": z, "n": n}
 
     def step(params, state, x, noise=None):
+        h_tm1 = state
         _, z, n = gates(params, state, x, noise).values()
-        h = (1 - z) * n + z * state
+        h = (1 - z) * n + z * h_tm1
         return h, h
 
     return Cell(

@@ -8,13 +8,13 @@ from jaxtext.types import Cell
 def hidden_size(cell: Cell, what: str) -> int:
     """Width of the field ``h`` of a cell's state, where ``h`` goes into products alone.
 
-    What changes ``h`` on its way into a step must know that it changes no memory: in
-    an LSTM, ``h`` is what was read from the memory ``c``. A GRU's state is both, and
-    to scale it at each step would scale what it remembers once for each.
+    A function that changes ``h`` on its way into a step must not change the cell's
+    memory. In an LSTM, ``h`` is only read from the memory ``c``. A GRU's state is both:
+    scaled at each step, its memory would grow or fade with every one.
 
     Args:
       cell: Any cell.
-      what: Who asks, for the error message.
+      what: The name of the caller, for the error message.
 
     Returns:
       ``H``.

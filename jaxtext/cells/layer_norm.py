@@ -81,7 +81,7 @@ def normalised(
     Args:
       plain: The cell whose parameters and state it has.
       extra: The size and the first value of each parameter that it has besides.
-      inputs: ``(params, x) -> z``: what comes of the input alone.
+      inputs: ``(params, x) -> z``: the part that depends only on the input.
       core: ``(params, z, u, state) -> state``: the step without its products.
       dtype: The type of the products.
       param_dtype: The type of the parameters.

@@ -24,7 +24,7 @@ def layer_norm_gru(
         y_t = h_t
 
     The reset gate acts after the recurrent product, and each ``LN`` is over both gates
-    together or over the candidate alone, as in the paper. Its biases after the two
+    together or over the candidate only, as in the paper. Its biases after the two
     ``LN`` of the gates are one ``b_rz`` here, and its ``z`` is ``1 - z`` here, which
     keeps as that of `jaxtext.gru` does.
 
@@ -55,7 +55,7 @@ def layer_norm_gru(
     norm_dtype = jnp.promote_types(dtype, jnp.float32)
 
     def apart(z):
-        """What belongs to the gates, and to the candidate."""
+        """The part of the gates, and that of the candidate."""
         return jnp.split(z, [2 * hidden], axis=-1)
 
     def both(z, scale):

@@ -23,9 +23,9 @@ def layer_norm_lstm(
         h_t = σ(o) ⊙ tanh(LN(c_t; α_c) + b_c)
         y_t = h_t
 
-    Neither how large the input is nor how large the weights have grown reaches the
-    gates, and the two products stay in balance. What is carried, ``c_t``, is not
-    normalised: only what is read from it. Each ``LN`` of a product is over all four
+    The gates do not depend on how large the input or the weights are, and the two
+    products stay in balance. The cell state ``c_t`` is carried as it is; only what is
+    read from it is normalised. Each ``LN`` of a product is over all four
     gates together, as in the paper, whose biases after both are part of ``b`` here.
 
     Args:

@@ -20,8 +20,7 @@ def layer_norm_rnn(
         h_t = tanh(LN(x_t W + h_tm1 U; α) + b)
         y_t = h_t
 
-    How large the weights are no longer decides whether a gradient explodes; it can
-    still vanish.
+    Large weights no longer make gradients explode. Gradients can still vanish.
 
     Args:
       hidden: ``H``, the width of state and output.

@@ -59,26 +59,26 @@ def lstm(
         h_t = o ⊙ tanh(c_t)
         y_t = h_t
 
-    The cell state is carried by a sum, not by a product with a matrix: while ``f`` is
-    near one, what is in it, and the gradient to it, outlasts hundreds of steps.
+    The cell state is carried by a sum, not by a product with a matrix. While ``f`` is
+    near one, its content and the gradient by it last for hundreds of steps.
 
     Args:
       hidden: ``H``, the width of both states and of the output.
       dtype: The type to compute in, and that of ``h`` and output; ``c`` is
         ``promote_types(dtype, float32)``, as it adds up small terms over many steps.
       param_dtype: The type of the parameters.
-      chrono: How many steps there are to remember, if that is known, 3 or more: units
-        then begin with memories of all lengths up to that many, about ``1 + u`` steps,
-        by ``b_f = log u`` and ``b_i = -b_f`` of a ``u`` drawn uniformly from
+      chrono: The number of steps to remember, 3 or more, if you know it. Units then
+        start with memories of all lengths up to that, about ``1 + u`` steps each:
+        ``b_f = log u`` and ``b_i = -b_f``, with ``u`` drawn uniformly from
         ``[1, chrono - 1]``.
       use_bias: Whether there are biases.
-      activation: What takes the place of ``tanh``, an elementwise function. Backends
-        with a derivative written by hand have it for ``jnp.tanh`` alone.
-      kernel_init: How each gate's part of ``kernel`` starts, as in ``jax.nn``: a
-        function of key, shape and dtype. Make it once and pass the same one for equal
-        cells, since ``jax.nn.initializers.normal()`` is another function in each call.
-      recurrent_kernel_init: Likewise for ``recurrent_kernel``.
-      bias_init: Likewise for ``bias``. ``None``: one for the forget gate and zero for
+      activation: An elementwise function in place of ``tanh``. Backends with a
+        hand-derived backward pass support only ``jnp.tanh``.
+      kernel_init: The initializer of each gate's part of ``kernel``, as in
+        ``jax.nn.initializers``. Make it once and reuse it: each call of
+        ``jax.nn.initializers.normal()`` makes another function, and so another cell.
+      recurrent_kernel_init: The same for ``recurrent_kernel``.
+      bias_init: The same for ``bias``. ``None``: one for the forget gate and zero for
         the others, or as `chrono` says.
 
     Returns:
@@ -168,8 +168,9 @@ def lstm_gates(
     activation: Activation = jnp.tanh,
 ) -> dict[str, Array]:
     """``i, f, g, o`` of one step, in the type of the cell state."""
+    cell_dtype = jnp.promote_types(dtype, jnp.float32)
     z = affine(params, x, state.h, dtype)
-    i, f, g, o = jnp.split(z.astype(jnp.promote_types(dtype, jnp.float32)), 4, axis=-1)
+    i, f, g, o = jnp.split(z.astype(cell_dtype), 4, axis=-1)
     return {
         "i": jax.nn.sigmoid(i),
         "f": jax.nn.sigmoid(f),

@@ -12,7 +12,7 @@ from jaxtext.types import Cell, DType
 def min_gru(
     hidden: int, *, dtype: DType = jnp.float32, param_dtype: DType = jnp.float32
 ) -> Cell:
-    """A GRU whose gate and candidate see the input alone.
+    """A GRU whose gate and candidate see only the input.
 
     ::
 
@@ -21,13 +21,13 @@ def min_gru(
         h_t = (1 - z) ⊙ h_tm1 + z ⊙ n
         y_t = h_t
 
-    Given the input, the state is linear in the state before, so a sequence need not
-    be walked step by step: ``unroll(..., backend="parallel")``. One layer is blind to
-    what it holds; what depends on the past comes from the layers stacked on it.
+    Given the input, the state is linear in the state before. So all steps can be taken
+    at once: ``unroll(..., backend="parallel")``. The gates of one layer do not see its
+    state; only the layers stacked on it can depend on the past.
 
-    This is the paper's first form, with values of either sign. Its second is computed
-    in logarithms, which needs positive values and takes the candidate through another
-    function to that end: a different function of the same weights.
+    This is the paper's first form, with values of either sign. The second is computed
+    in logarithms. It needs positive values and so has another function for the
+    candidate: it is a different function of the same weights.
 
     Args:
       hidden: ``H``, the width of state and output.

@@ -12,7 +12,7 @@ from jaxtext.types import Cell, DType
 def min_lstm(
     hidden: int, *, dtype: DType = jnp.float32, param_dtype: DType = jnp.float32
 ) -> Cell:
-    """An LSTM whose gates see the input alone, without output gate and cell state.
+    """An LSTM whose gates see only the input, without output gate and cell state.
 
     ::
 
@@ -22,7 +22,7 @@ def min_lstm(
         h_t = f / (f + i) ⊙ h_tm1 + i / (f + i) ⊙ n
         y_t = h_t
 
-    The two gates share the state between what was and what comes, so that it neither
+    The two gates divide the state between the old one and the candidate, so it neither
     grows nor fades with time. As with `jaxtext.min_gru`, the state is linear in the
     state before: ``unroll(..., backend="parallel")``; and this is the paper's form
     with values of either sign, not the one in logarithms.

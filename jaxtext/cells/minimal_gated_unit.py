@@ -21,9 +21,8 @@ def minimal_gated_unit(
         h_t = (1 - f) ⊙ h_tm1 + f ⊙ n
         y_t = h_t
 
-    The gate writes where it is open, and what it is about to overwrite is also what
-    the candidate sees of the state. (The paper calls it a forget gate: an open one
-    forgets.)
+    Where the gate is open, the state is overwritten, and that same part of the state is
+    what the candidate sees. (The paper calls it a forget gate: an open one forgets.)
 
     Args:
       hidden: ``H``, the width of state and output.

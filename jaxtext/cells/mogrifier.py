@@ -22,14 +22,13 @@ def mogrifier(cell: Cell, rounds: int = 5, *, param_dtype: DType = jnp.float32) 
         hⁱ = 2 σ(xⁱ⁻¹ R_i) ⊙ hⁱ⁻²         even i in 1 … rounds
         state_t, y_t = cell(state_tm1 with the last h, the last x)
 
-    What a symbol means to the cell can so depend on what came before, and what the
-    cell sees of its state on the symbol. Only ``h`` is changed: an LSTM's memory ``c``
-    goes into the cell as it is.
+    The meaning of an input can so depend on the past, and the part of the state that
+    the cell sees on the input. Only ``h`` is changed: an LSTM's memory ``c`` goes into
+    the cell as it is.
 
-    Its gates are as wide as the input, and so are defined for symbols as for their
-    one-hot rows; but all a row has to gate is the one entry, and the rows are built
-    for it. Above a layer that makes vectors of symbols the Mogrifier does more, for
-    less: ``stack(rnn(256), mogrifier(lstm(512)))``.
+    It also takes symbols, as their one-hot rows. But such a row has only one entry to
+    gate, and the rows have to be built. The Mogrifier does more, for less, above a
+    layer that makes vectors of symbols: ``stack(rnn(256), mogrifier(lstm(512)))``.
 
     Args:
       cell: A cell whose state has a field ``h`` beside its memory, such as `lstm`.

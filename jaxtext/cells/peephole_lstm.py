@@ -26,9 +26,9 @@ def peephole_lstm(
         h_t = o ⊙ tanh(c_t)
         y_t = h_t
 
-    Through ``h_tm1`` alone a gate does not see what is in a cell whose output gate is
-    closed, and cannot time anything by it. Each gate sees the cell of its own unit;
-    the output gate sees it as it is after the step.
+    Without them, a gate sees a cell state only through ``h_tm1``, and so not while the
+    output gate is closed: it could not use the cell to measure time. Each gate sees the
+    cell of its own unit; the output gate sees it as it is after the step.
 
     Args:
       hidden: ``H``, the width of both states and of the output.

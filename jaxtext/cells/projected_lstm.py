@@ -27,8 +27,8 @@ def projected_lstm(
         h_t = (σ(o) ⊙ tanh(c_t)) W_h
         y_t = h_t
 
-    A recurrent product and an output of ``projection`` units in place of ``hidden``: a
-    large memory for the parameters and the time of a smaller one.
+    The recurrent product and the output have ``projection`` units instead of
+    ``hidden``. So a large memory takes the parameters and the time of a smaller one.
 
     Args:
       hidden: ``H``, the width of the cell state.

@@ -46,13 +46,13 @@ def rnn(
       dtype: The type to compute in, and that of state and output.
       param_dtype: The type of the parameters.
       use_bias: Whether there are biases.
-      activation: What takes the place of ``tanh``, an elementwise function. Backends
-        with a derivative written by hand have it for ``jnp.tanh`` alone.
-      kernel_init: How ``kernel`` starts, as in ``jax.nn``: a
-        function of key, shape and dtype. Make it once and pass the same one for equal
-        cells, since ``jax.nn.initializers.normal()`` is another function in each call.
-      recurrent_kernel_init: Likewise for ``recurrent_kernel``.
-      bias_init: Likewise for ``bias``.
+      activation: An elementwise function in place of ``tanh``. Backends with a
+        hand-derived backward pass support only ``jnp.tanh``.
+      kernel_init: The initializer of ``kernel``, as in ``jax.nn.initializers``. Make it
+        once and reuse it: each call of ``jax.nn.initializers.normal()`` makes another
+        function, and so another cell.
+      recurrent_kernel_init: The same for ``recurrent_kernel``.
+      bias_init: The same for ``bias``.
 
     Returns:
       A cell. Its parameters are ``kernel [D, H]``, ``recurrent_kernel [H, H]`` and
@@ -89,7 +89,8 @@ def rnn(
 
     def step(params, state, x, noise=None):
         del noise
-        h = activation(affine(params, x, state, dtype))
+        h_tm1 = state
+        h = activation(affine(params, x, h_tm1, dtype))
         return h, h
 
     return Cell(

@@ -1,4 +1,4 @@
-"""What a kernel leaves to XLA: products over all steps, which need not wait for any."""
+"""Products over all steps, which need not wait for any and so are left to XLA."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

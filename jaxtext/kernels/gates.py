@@ -93,10 +93,10 @@ class Passes(NamedTuple):
 
 
 class Recurrence(NamedTuple):
-    """What is to be computed, known before any array is.
+    """The computation, apart from its arrays.
 
     Attributes:
-      passes: By which way.
+      passes: How it is taken over the sequence.
       gates: The network's own part.
       dtype: The type of the products, of ``h`` and of the output.
       keep: Whether the gates are kept for the backward pass, or computed again.

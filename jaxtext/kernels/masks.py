@@ -1,4 +1,4 @@
-"""What a reset and a masked step are, said once for every way over a sequence.
+"""What a reset and a masked step are, for every backend.
 
 Forwards, a reset clears the state before a step, and a step that is not valid changes
 nothing::
@@ -22,15 +22,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxtext.kernels.padding import pad
 from jaxtext.types import Array
-
-
-def numbers(mask: Array | None, batch: int) -> Array | None:
-    """``[T, B]`` booleans as integers ``[T, batch, 1]``, padded with zeros."""
-    if mask is None:
-        return None
-    return pad(mask.astype(jnp.int32), 1, batch)[..., None]
 
 
 def select(mask: Array, yes: Any, no: Any) -> Any:

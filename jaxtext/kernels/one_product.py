@@ -26,7 +26,7 @@ Core: TypeAlias = Callable[[Params, Array, Array, Arrays], Arrays]
 
 
 class Around(NamedTuple):
-    """What a scan is of.
+    """The scan, apart from its arrays.
 
     Attributes:
       core: ``(params, z, u, state) -> state``, one step without its products. The state
@@ -47,7 +47,7 @@ class Operands(NamedTuple):
       params: What `core` takes as such.
       recurrent_kernel: ``U [H, F]``.
       state: The state before the first step.
-      zs: ``[T, B, F]``, what comes of the inputs.
+      zs: ``[T, B, F]``, the part that depends only on the inputs.
       resets: ``[T, B]``: the state goes to zero before the step. ``None``: never.
       valid: ``[T, B]``: where false, the output is zero and the state is kept.
     """

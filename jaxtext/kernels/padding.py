@@ -1,10 +1,56 @@
 """Arrays made larger by zeros, to the sizes that kernels work in."""
 
+from typing import Any, NamedTuple
+
 import jax
 import jax.numpy as jnp
 
-from jaxtext.kernels.gates import Weights
+from jaxtext.kernels.gates import Arrays, Operands, Recurrence, Weights, cast
 from jaxtext.types import Array
+
+
+class Padded(NamedTuple):
+    """Operands whose batch and hidden axes are padded with zeros.
+
+    Padding of the hidden axis stays zero: with pre-activations of zero, an empty memory
+    stays empty. Rows that pad the batch compute values that nobody reads.
+
+    Attributes:
+      plan: How the kernels divide the work, in their own terms.
+      weights: The weights, in the type of the products.
+      start: The state before the first step, each ``[B, H]``.
+      xs: The inputs.
+      resets: ``[T, B, 1]`` integers, or ``None``.
+      valid: Likewise.
+    """
+
+    plan: Any
+    weights: Weights
+    start: Arrays
+    xs: Array
+    resets: Array | None
+    valid: Array | None
+
+
+def padded(
+    plan: Any, what: Recurrence, operands: Operands, batch: int, hidden: int
+) -> Padded:
+    """Pads the operands of a recurrence to `batch` rows and `hidden` units."""
+    return Padded(
+        plan,
+        pad_weights(cast(operands.weights, what.dtype), hidden),
+        tuple(pad(pad(x, 0, batch), 1, hidden) for x in operands.state),
+        pad(operands.xs, 1, batch),
+        numbers(operands.resets, batch),
+        numbers(operands.valid, batch),
+    )
+
+
+def numbers(mask: Array | None, batch: int) -> Array | None:
+    """``[T, B]`` booleans as integers ``[T, batch, 1]``, padded with zeros."""
+    if mask is None:
+        return None
+    return pad(mask.astype(jnp.int32), 1, batch)[..., None]
 
 
 def pad(array: Array, axis: int, size: int) -> Array:

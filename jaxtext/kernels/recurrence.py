@@ -1,4 +1,4 @@
-"""A recurrence over a sequence, whichever way it is taken there and back.
+"""A recurrence over a sequence, by any of its forward and backward passes.
 
 What the forward pass writes for the backward pass is a by-product: nothing flows back
 through it. The derivative of the backward pass is that of a plain scan's, so that the

@@ -1,4 +1,4 @@
-"""A recurrence over a sequence, and what its backward pass will read."""
+"""The forward pass of a recurrence, and the tape that its backward pass reads."""
 
 from typing import Any
 

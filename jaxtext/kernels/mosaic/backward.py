@@ -12,7 +12,7 @@ from jaxtext.kernels.gates import Arrays, Operands, Recurrence, Weights
 from jaxtext.kernels.masks import cleared, into_step, out_of_step
 from jaxtext.kernels.mosaic.forward import Written
 from jaxtext.kernels.mosaic.grid import precision
-from jaxtext.kernels.mosaic.operands import padded
+from jaxtext.kernels.mosaic.operands import masks, padded
 from jaxtext.types import Array
 
 
@@ -28,7 +28,7 @@ def backward(
 
 
 def _run(what, operands, tape, h_tm1, cotangents):
-    grid = operands.grid._replace(backwards=True)
+    grid = operands.plan._replace(backwards=True)
     hidden = grid.tiles.hidden
     width, dtype, wide = grid.sizes.gates * hidden, grid.sizes.dtype, grid.sizes.wide
     transposed = operands.weights.recurrent_kernel.T
@@ -46,7 +46,7 @@ def _run(what, operands, tape, h_tm1, cotangents):
             (h_tm1, None if h_tm1 is None else grid.stream(hidden)),
             (tape.gates, [grid.stream(hidden)] * len(tape.gates)),
             (transposed, grid.whole(transposed)),
-            *operands.masks(grid),
+            *masks(operands, grid),
         ],
         Gradients(
             dz=grid.stream(width, dtype),

@@ -10,7 +10,8 @@ from jax.experimental import pallas as pl
 from jaxtext.kernels.gates import Arrays, Operands, Recurrence, gate_by_gate
 from jaxtext.kernels.masks import cleared, stepped
 from jaxtext.kernels.mosaic.grid import precision
-from jaxtext.kernels.mosaic.operands import Padded, padded
+from jaxtext.kernels.mosaic.operands import masks, padded
+from jaxtext.kernels.padding import Padded
 from jaxtext.kernels.products import along, product
 from jaxtext.types import Array
 
@@ -52,7 +53,7 @@ def record(
 
 def _results(operands: Padded, written: Written):
     """The state after the last step and the outputs, without padding."""
-    sizes, valid = operands.grid.sizes, operands.valid
+    sizes, valid = operands.plan.sizes, operands.valid
     last = [*written.last, written.hs[-1]]
     ys = written.hs if valid is None else jnp.where(valid != 0, written.hs, 0)
     rows, columns = slice(sizes.batch), slice(sizes.hidden)
@@ -60,7 +61,7 @@ def _results(operands: Padded, written: Written):
 
 
 def _run(what: Recurrence, operands: Padded, recorded: bool) -> Written:
-    grid, weights = operands.grid, operands.weights
+    grid, weights = operands.plan, operands.weights
     hidden, dtype, wide = grid.tiles.hidden, grid.sizes.dtype, grid.sizes.wide
     z = product(operands.xs, weights.kernel)
     z += along(weights.bias, z)
@@ -77,7 +78,7 @@ def _run(what: Recurrence, operands: Padded, recorded: bool) -> Written:
             (weights.recurrent_kernel, grid.whole(weights.recurrent_kernel)),
             (inner, grid.whole(inner)),
             (list(operands.start), [grid.rows(hidden)] * len(operands.start)),
-            *operands.masks(grid),
+            *masks(operands, grid),
         ],
         Written(
             hs=grid.stream(hidden, dtype),

@@ -17,7 +17,7 @@ _PRECISION = "jax_default_matmul_precision"  # pyright knows no options of JAX
 
 
 class Part(NamedTuple):
-    """What a kernel has at hand of an array, and what the whole of it is.
+    """The part of an array that a kernel has at each place of the grid.
 
     Attributes:
       spec: The part.

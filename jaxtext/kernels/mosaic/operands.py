@@ -1,46 +1,24 @@
 """A recurrence's arrays as the kernels want them: whole registers, one product done."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from jaxtext.kernels.gates import Arrays, Operands, Recurrence, Weights, cast
-from jaxtext.kernels.masks import numbers
+from jaxtext.kernels import padding
+from jaxtext.kernels.gates import Operands, Recurrence
 from jaxtext.kernels.mosaic.grid import Grid, Part
 from jaxtext.kernels.mosaic.tiles import Sizes, room, tiles
-from jaxtext.kernels.padding import pad, pad_weights
+from jaxtext.kernels.padding import Padded
 from jaxtext.target import target
-from jaxtext.types import Array, Target
+from jaxtext.types import Target
 
 
-class Padded(NamedTuple):
-    """Operands whose batch and hidden axes are padded with zeros.
-
-    Padding of the hidden axis stays zero: with pre-activations of zero, an empty memory
-    stays empty. Rows that pad the batch compute something, which nobody reads.
-
-    Attributes:
-      grid: The grid of the kernels.
-      weights: The weights, in the type of the products.
-      start: The state before the first step, each ``[B, H]``.
-      xs: The inputs.
-      resets: ``[T, B, 1]`` integers, or ``None``.
-      valid: Likewise.
-    """
-
-    grid: Grid
-    weights: Weights
-    start: Arrays
-    xs: Array
-    resets: Array | None
-    valid: Array | None
-
-    def masks(self, grid: Grid) -> list[tuple[Any, Part | None]]:
-        """Resets and validity with their parts, for `Grid.run`."""
-        part = grid.stream(1)
-        masks = self.resets, self.valid
-        return [(mask, None if mask is None else part) for mask in masks]
+def masks(operands: Padded, grid: Grid) -> list[tuple[Any, Part | None]]:
+    """Resets and validity with their parts, for `Grid.run`."""
+    part = grid.stream(1)
+    both = operands.resets, operands.valid
+    return [(mask, None if mask is None else part) for mask in both]
 
 
 def lacks(
@@ -75,15 +53,8 @@ def padded(
     of_parts = tiles(sizes, room(target()))
     if of_parts is None:
         raise ValueError(f"mosaic: {sizes} does not fit into vector memory")
-    hidden, batch = of_parts.hidden, of_parts.batch
-    return Padded(
-        Grid(sizes, of_parts),
-        pad_weights(cast(operands.weights, what.dtype), hidden),
-        tuple(pad(pad(x, 0, batch), 1, hidden) for x in operands.state),
-        pad(operands.xs, 1, batch),
-        numbers(operands.resets, batch),
-        numbers(operands.valid, batch),
-    )
+    batch, hidden = of_parts.batch, of_parts.hidden
+    return padding.padded(Grid(sizes, of_parts), what, operands, batch, hidden)
 
 
 def sizes_of(what: Recurrence, operands: Operands) -> Sizes:

@@ -57,7 +57,7 @@ def backward(
 
 
 def _run(what, operands, tape, h_tm1, cotangents):
-    sizes, tiles, kernel = operands.sizes, operands.tiles, operands.weights[1]
+    (sizes, tiles), kernel = operands.plan, operands.weights.recurrent_kernel
     dlast, dys = cotangents
     by_gate = jnp.split(kernel, sizes.gates, axis=-1)
     if what.gates.differ:  # the last gate's recurrent part has a slice of its own

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 from jaxtext.kernels.gates import Arrays, Operands, Recurrence, gate_by_gate
 from jaxtext.kernels.masks import cleared, stepped
 from jaxtext.kernels.mosaic_gpu.launch import run
-from jaxtext.kernels.mosaic_gpu.operands import Padded, by_worker, padded
+from jaxtext.kernels.mosaic_gpu.operands import by_worker, padded
 from jaxtext.kernels.mosaic_gpu.team import Team, put
+from jaxtext.kernels.padding import Padded
 from jaxtext.kernels.products import along, product
 from jaxtext.types import Array
 
@@ -76,7 +77,7 @@ def _results(state: Arrays, operands: Padded, written: Written):
 
 
 def _run(what: Recurrence, operands: Padded, recorded: bool) -> Written:
-    weights, sizes, tiles = operands.weights, operands.sizes, operands.tiles
+    weights, (sizes, tiles) = operands.weights, operands.plan
     z = product(operands.xs, weights.kernel)
     z += along(weights.bias, z)
     inner = weights.recurrent_bias

@@ -6,11 +6,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxtext.kernels.gates import Arrays, Operands, Recurrence, Weights, cast
-from jaxtext.kernels.masks import numbers
+from jaxtext.kernels import padding
+from jaxtext.kernels.gates import Operands, Recurrence
 from jaxtext.kernels.mosaic_gpu.launch import serves
 from jaxtext.kernels.mosaic_gpu.tiles import Sizes, Tiles, processors, tiles
-from jaxtext.kernels.padding import pad, pad_weights
+from jaxtext.kernels.padding import Padded
 from jaxtext.kernels.precision import tf32_will_do
 from jaxtext.target import target
 from jaxtext.types import Array, Target
@@ -24,29 +24,16 @@ _FEWEST_THREADS = 8
 _SHARE = "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE"
 
 
-class Padded(NamedTuple):
-    """Operands whose batch and hidden axes are padded with zeros.
-
-    Padding of the hidden axis stays zero: with pre-activations of zero, an empty memory
-    stays empty. Rows that pad the batch compute something, which nobody reads.
+class Plan(NamedTuple):
+    """How the kernels take a recurrence.
 
     Attributes:
       sizes: What the recurrence is.
-      tiles: How the kernels take it.
-      weights: The weights, in the type of the products.
-      start: The state before the first step, each ``[B, H]``.
-      xs: The inputs.
-      resets: ``[T, B, 1]`` integers, or ``None``.
-      valid: Likewise.
+      tiles: The sizes of its parts.
     """
 
     sizes: Sizes
     tiles: Tiles
-    weights: Weights
-    start: Arrays
-    xs: Array
-    resets: Array | None
-    valid: Array | None
 
 
 def lacks(
@@ -104,16 +91,8 @@ def padded(
     of_parts = None if count is None else tiles(sizes, count)
     if of_parts is None:
         raise ValueError(f"mosaic_gpu: {sizes} does not fit into {device.kind}")
-    hidden, batch = of_parts.hidden, of_parts.batch
-    return Padded(
-        sizes,
-        of_parts,
-        pad_weights(cast(operands.weights, what.dtype), hidden),
-        tuple(pad(pad(x, 0, batch), 1, hidden) for x in operands.state),
-        pad(operands.xs, 1, batch),
-        numbers(operands.resets, batch),
-        numbers(operands.valid, batch),
-    )
+    batch, hidden = of_parts.batch, of_parts.hidden
+    return padding.padded(Plan(sizes, of_parts), what, operands, batch, hidden)
 
 
 def sizes_of(what: Recurrence, operands: Operands) -> Sizes:
@@ -134,7 +113,7 @@ def by_worker(parts: list[Array], padded: Padded) -> Array:
       ``[W R, K]``, with ``R`` rows for each of ``W`` workers: its units of the first
       gate, of the second, and so on.
     """
-    units, slices = padded.tiles.units, padded.sizes.slices
+    units, slices = padded.plan.tiles.units, padded.plan.sizes.slices
     parts = parts + [jnp.zeros_like(parts[0])] * (slices - len(parts))
     stacked = jnp.stack([part.reshape(-1, units, part.shape[-1]) for part in parts], 1)
     return stacked.reshape(-1, stacked.shape[-1])
