@@ -84,8 +84,6 @@ def is_script(path: Path) -> bool:
     return path.parent.name in FOLDERS and begins in path.read_text("utf-8")
 
 
-# A script that is imported: `.ci/run` starts it before anything is installed.
-STILL = {("tools/version_matrix.py", "pythons")}
 PROGRAMS = {folder: modules(ROOT / folder) for folder in FOLDERS}
 ALL = {name: path for found in PROGRAMS.values() for name, path in found.items()}
 
@@ -148,7 +146,7 @@ def test_no_script_is_imported():
         for name in uses(path)
         if is_script(ALL[name])
     }
-    assert found <= STILL
+    assert found == set()
 
 
 def test_programs_have_no_cycles():
