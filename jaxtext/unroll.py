@@ -101,14 +101,14 @@ def unroll(
     Args:
       cell: The cell, or stack of cells.
       params: Its parameters.
-      state: The state to start from, as ``cell.initial_state(batch_shape)`` makes it:
-        that structure and those shapes; numbers of another type are cast to its types.
-        ``None``: the initial state.
+      state: The state to start from. It has the structure and the shapes of
+        ``cell.initial_state(batch_shape)``, and is cast to its types. ``None``: the
+        initial state.
       xs: ``[B, T, D]`` floating point, or ``[B, T]`` integers in ``[0, D)`` that stand
         for one-hot rows; ``B`` may be any number of axes, or none.
-      key: Where the cell's noise comes from: one key, sequence ``i`` of a batch then
-        drawing from ``fold_in(key, i)``, or a key for each sequence ``[B]``. ``None``:
-        no noise.
+      key: The key that the cell's noise is drawn from. Sequence ``i`` of a batch uses
+        ``fold_in(key, i)``. You may also pass a key for each sequence, ``[B]``.
+        ``None``: no noise.
       lengths: ``[B]`` integers: how many steps of each sequence are valid. Outputs
         after them are zero, and the state stays that of the last valid step; length 0
         returns the state given. The values in the padding have no effect, NaN included.
@@ -120,16 +120,15 @@ def unroll(
         their inputs are.
       time_major: Whether `xs`, `resets` and the outputs have time as the first axis,
         ``[T, B, …]``, which saves two transpositions.
-      backend: How each cell runs over the sequence: ``"scan"``, step by step;
-        ``"fused"``, by a hand-derived backward pass; ``"mosaic"``, by kernels for TPU;
-        ``"mosaic_gpu"``, by kernels for Hopper GPUs; ``"cudnn"``, by NVIDIA's own
-        (`lstm`); ``"parallel"``, all steps at once (`min_gru`, `min_lstm`); or
-        ``"auto"``, by the evidence for the device (`explain_backend` says which and
-        why). A cell that does not have the backend asked for raises an error. All
-        compute the same function. Forward mode (``jax.jvp``, ``jax.jacfwd``,
-        ``jax.hessian``) needs ``"scan"``, since hand-derived backward passes do not
-        support it. ``"cudnn"`` and ``"mosaic_gpu"`` run what ``jax.vmap`` maps over one
-        after the other, and the batch axes of `xs` at once.
+      backend: How each cell runs over the sequence. All backends compute the same
+        function. ``"auto"`` takes the one that was measured fastest on the device;
+        `explain_backend` says which, and why. ``"scan"`` goes step by step. ``"fused"``
+        has a hand-derived backward pass. ``"mosaic"`` has kernels for TPU,
+        ``"mosaic_gpu"`` for Hopper GPUs, and ``"cudnn"`` is NVIDIA's own (`lstm`).
+        ``"parallel"`` takes all steps at once (`min_gru`, `min_lstm`). A cell that does
+        not have the backend raises an error. Forward mode (``jax.jvp``, ``jax.jacfwd``,
+        ``jax.hessian``) needs ``"scan"``. ``"cudnn"`` and ``"mosaic_gpu"`` run the
+        batch axes of `xs` at once, but an axis of ``jax.vmap`` one after another.
       remat: What to compute again in the backward pass instead of keeping it.
         ``None``: nothing. ``"gates"``: values within a step; states and outputs are
         kept. An integer ``k``: everything but the state at every ``k``-th step, so that
@@ -142,15 +141,15 @@ def unroll(
         `lengths` is 0, it has the state that is kept, an output of zero and gates of
         zero. Under `reverse`, and in the second half of `bidirectional`, snapshots stay
         where their inputs are. Cells then go step by step, so `backend` has to be
-        ``"auto"`` or ``"scan"``. Outside ``jax.jit``, pass the same function each time:
-        every new one is compiled for.
+        ``"auto"`` or ``"scan"``. Outside ``jax.jit``, pass the same function each time,
+        because each new function compiles again.
 
     Returns:
       The state after the last step, and the outputs ``[B, T, H]``, or what `emit`
       returns, each array with the axes ``[B, T]`` in front.
 
-    Lists may stand for arrays. Outside ``jax.jit`` it is compiled once for each cell
-    and each shape of the arguments; equal calls make equal cells.
+    Lists may stand for arrays. Outside ``jax.jit`` it compiles once for each cell and
+    each shape of the arguments. Equal calls make equal cells.
 
     Raises:
       ValueError: If an argument is not as described above; the error names it and says
