@@ -121,7 +121,7 @@ def unroll(
       time_major: Whether `xs`, `resets` and the outputs have time as the first axis,
         ``[T, B, …]``, which saves two transpositions.
       backend: How each cell runs over the sequence. All backends compute the same
-        function. ``"auto"`` takes the one that was measured fastest on the device;
+        function. ``"auto"`` takes the fastest one by the evidence for the device;
         `explain_backend` says which, and why. ``"scan"`` goes step by step. ``"fused"``
         has a hand-derived backward pass. ``"mosaic"`` has kernels for TPU,
         ``"mosaic_gpu"`` for Hopper GPUs, and ``"cudnn"`` is NVIDIA's own (`lstm`).
