@@ -378,7 +378,7 @@ WRONG = {
     ),
     "a text in place of its ids": (
         lambda: jt.text.Streams("some text", 2, 4),
-        "ids: expected [N] integers, got <U9[]; Vocabulary.encode makes them of a text",
+        "ids: expected [N] integers, got <U9[]; Vocabulary.encode turns a text",
     ),
     "half a batch": (
         lambda: jt.text.Streams([*range(99)], 2.5, 4),

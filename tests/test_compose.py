@@ -31,7 +31,7 @@ def test_a_model_that_reads_both_ways_does_not_generate():
     model = jt.LanguageModel(jt.bidirectional(jt.gru(4)), 5)
     start, ids = model.initial_state((1,)), jnp.zeros((1, 3), int)
     variables = model.init(jax.random.key(0), start, ids)
-    with pytest.raises(ValueError, match="expected a cell that reads forwards"):
+    with pytest.raises(ValueError, match="expected one with a step, to generate with"):
         model.apply(variables, start, ids[:, 0], method="step")
 
 

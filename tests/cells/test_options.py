@@ -163,5 +163,5 @@ def test_what_cannot_be_merged_is_refused():
 )
 def test_what_other_libraries_have_no_place_for_is_not_converted(cell):
     params = cell.init(jax.random.key(0), 5)
-    with pytest.raises(ValueError, match=r"expected a network of jt.rnn, jt.lstm and"):
+    with pytest.raises(ValueError, match=r"expected jt.rnn, jt.lstm or jt.gru, alone"):
         layers_of(cell, params)

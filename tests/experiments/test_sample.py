@@ -209,5 +209,5 @@ def test_a_reader_that_has_enough(workdir):
         assert process.stderr is not None
         assert len(process.stdout.read(10)) == 10
         process.stdout.close()
-        assert process.stderr.read().startswith(b"note: by the checkpoint of step ")
+        assert process.stderr.read().startswith(b"note: from the checkpoint of step ")
         assert process.wait(60) == 0
