@@ -97,7 +97,7 @@ def pytest_runtest_teardown():
         jax.clear_caches()
 
 
-_pretence = jax.make_user_context(None)
+_context = jax.make_user_context(None)
 
 
 @pytest.fixture
@@ -111,9 +111,22 @@ def pretend(monkeypatch):
 
         def traced_for(module, device):
             monkeypatch.setattr(module, "target", lambda: device)
-            contexts.enter_context(_pretence(object()))
+            contexts.enter_context(_context(object()))
 
         yield traced_for
+
+
+@pytest.fixture(autouse=True)
+def _traced_anew(request):
+    """A test that patches a constant of a kernel has a context of its own.
+
+    Otherwise it would get the trace of the test before it, with the constant of that.
+    """
+    with contextlib.ExitStack() as contexts:
+        kernels = request.path.parent.name == "kernels"
+        if kernels and "monkeypatch" in request.fixturenames:
+            contexts.enter_context(_context(object()))
+        yield
 
 
 @pytest.fixture

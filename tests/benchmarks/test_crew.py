@@ -71,6 +71,7 @@ def test_one_that_hangs_is_ended(tmp_path, monkeypatch):
         assert everybody.left_out == {"haiku": note}
 
 
+@pytest.mark.thorough
 def test_resets_are_for_those_who_have_them(capsys):
     flags = "--shapes 2x90x4 --seconds 0.01 --visit-seconds 0.001 --cells gru --resets"
     which = ["--backends", "scan", "--libraries", "textbook"]
@@ -93,6 +94,7 @@ def test_resets_change_what_is_computed():
     assert 0 < first < 400
 
 
+@pytest.mark.thorough
 def test_one_that_fails_later_is_back_for_the_next_workload():
     with crew.Crew(["jaxtext-scan", "textbook"], alone=True) as everybody:
         assert len(everybody.prepare(WORK, print)) == 4

@@ -86,6 +86,7 @@ def test_nothing_begins_when_the_time_is_over(tmp_path):
     assert summary(tmp_path / "out") == {"machine": "no time", "table": "ok"}
 
 
+@pytest.mark.thorough
 def test_any_path_will_do_and_other_parts_are_kept(tmp_path):
     """Names with spaces; once with a slash behind, and once as ``.``."""
     checkout, out = tmp_path / "a checkout", tmp_path / "the results"

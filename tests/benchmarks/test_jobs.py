@@ -1,5 +1,6 @@
 """jobs.py: what came of a script, whatever became of it."""
 
+import pytest
 from measuring import jobs
 
 SCRIPTS = {
@@ -14,6 +15,7 @@ SCRIPTS = {
 }
 
 
+@pytest.mark.thorough
 def test_outcomes_side_by_side(tmp_path):
     commands = {}
     for name, text in SCRIPTS.items():

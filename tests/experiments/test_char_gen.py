@@ -192,6 +192,7 @@ def test_a_signal_in_any_phase_loses_nothing(corpus, tmp_path, capsys, monkeypat
     assert logs[0] == logs[1]
 
 
+@pytest.mark.thorough
 def test_the_way_of_computing_changes_no_result(corpus, tmp_path, capsys, monkeypatch):
     seen = []
 

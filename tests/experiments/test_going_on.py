@@ -68,6 +68,7 @@ def text(path, length=2000):
     return path
 
 
+@pytest.mark.everyday(before=(1,), after=(8,))
 @pytest.mark.parametrize(
     ("length", "before", "after", "used", "batch"),
     [
@@ -330,6 +331,7 @@ def test_a_read_only_run_is_read(tmp_path, call, gen):
 NAMES = [b'it\'s "a" b', b"two\nlines", "🦊[z]".encode(), b"caf\xe9\\", b"-dash"]
 
 
+@pytest.mark.everyday(name=NAMES[:2])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_may_be_any(name, tmp_path, call, gen, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -60,6 +60,7 @@ WAYS = {"moved": moved, "removed": removed, "replaced": replaced}
 
 
 # What Orbax has under way then ends in its threads.
+@pytest.mark.everyday("way", "saving")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("saving", [(), ("--save-steps", 1, "--eval-every", 3)])

@@ -187,6 +187,7 @@ def test_sizes_are_drawn_as_they_should(sampling, share):
 PARITY = ["--task", "parity", "--cell", "rnn", "--hidden", "8", "--jobs", "2"]
 
 
+@pytest.mark.thorough
 def test_runs_are_kept_and_not_made_again(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(memory, "FEW", 2)
     command = [*PARITY, "--seeds", "0", "1", "0", "--out", str(tmp_path)]

@@ -123,6 +123,7 @@ NAMES = [
 KEPT = ("char_gen", "memory")  # what came of it lies in files
 
 
+@pytest.mark.everyday(name=("char_gen", "sample", "memory"))
 @pytest.mark.parametrize("name", NAMES)
 def test_no_way_of_being_unwritable_costs_the_work(name, scripts, monkeypatch):
     script, argv = scripts[name]
@@ -167,6 +168,7 @@ def test_a_script_is_wrapped():
     assert mains == wrapped >= {root / "experiments" / f"{name}.py" for name in NAMES}
 
 
+@pytest.mark.everyday("terminal")
 @pytest.mark.parametrize(
     ("good", "terminal"), [(5, False), (16, False), (0, True), (16, True)]
 )

@@ -43,6 +43,7 @@ def run(module):
     return lambda variables, xs: module.apply(variables, xs)
 
 
+@pytest.mark.everyday(name=("LSTMCell", "bidirectional", "stack"))
 @pytest.mark.parametrize("name", MODULES)
 def test_from_linen(name):
     module, xs = MODULES[name](), exactness.inputs()
@@ -54,6 +55,7 @@ def test_from_linen(name):
     exactness.same_function(f"from linen {name}", run(module), convert, variables, xs)
 
 
+@pytest.mark.everyday(name=("gru", "bidirectional", "stack"))
 @pytest.mark.parametrize("name", CELLS)
 def test_to_linen_and_back(name):
     params, xs = exactness.start(CELLS[name]), exactness.inputs()

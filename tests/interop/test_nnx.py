@@ -62,6 +62,7 @@ def apart(module):
     return run, lambda weights: from_nnx(merged(weights)), weights
 
 
+@pytest.mark.everyday(name=("GRUCell", "OptimizedLSTMCell", "stack"))
 @pytest.mark.parametrize("name", MODULES)
 def test_from_nnx(name):
     run, convert, weights = apart(MODULES[name]())
@@ -71,6 +72,7 @@ def test_from_nnx(name):
     )
 
 
+@pytest.mark.everyday(name=("lstm", "bidirectional"))
 @pytest.mark.parametrize("name", CELLS)
 def test_to_nnx_and_back(name):
     params, xs = without_b_hn(exactness.start(CELLS[name])), exactness.inputs()

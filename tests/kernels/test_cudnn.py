@@ -165,6 +165,7 @@ def calls(jaxpr):
             yield from calls(inner)
 
 
+@pytest.mark.everyday("wrap", "options")
 @pytest.mark.parametrize(
     ("options", "expected"),
     [

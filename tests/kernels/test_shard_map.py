@@ -35,6 +35,7 @@ def within_shard_map(function, *operands, specs):
     return run(*jax.device_put(operands, shardings))
 
 
+@pytest.mark.everyday("backend", "symbols")
 @pytest.mark.parametrize("symbols", [False, True], ids=["floats", "symbols"])
 @pytest.mark.parametrize("backend", ["fused", "scan", "cudnn"])
 def test_a_batch_over_devices(backend, symbols):

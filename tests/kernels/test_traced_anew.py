@@ -1,4 +1,4 @@
-"""What the fixture of `conftest.py` is for."""
+"""A constant that a test patches counts, also if the same program was traced before."""
 
 import contracts
 import jax

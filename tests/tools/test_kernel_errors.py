@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 
+@pytest.mark.thorough
 def test_errors_are_those_of_the_type(capsys):
     flags = ["--backends", "fused", "--cells", "gru", "--draws", "1"]
     assert kernel_errors.main(flags) == 0
