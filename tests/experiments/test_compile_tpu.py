@@ -70,7 +70,7 @@ def test_a_step_compiles_for_every_generation(topology, kind, strategy, capsys):
     assert size["together"] < size["chip"]
     bound = result["bound_seconds"]
     assert bound["step"] == max(bound["compute"], bound["memory"]) + bound["links"]
-    assert "is no measurement" in captured.err
+    assert "not a measurement" in captured.err
 
 
 @needs_libtpu
