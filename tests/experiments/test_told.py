@@ -213,7 +213,6 @@ class Slower(Clock):
         return self.now
 
 
-@pytest.mark.thorough
 def test_a_plan_that_changes_is_told_with_the_reason(gen):
     clock = Slower(0.001, after=3, times=20)
     _, result, said = gen("--minutes", 0.3, *NEVER, clock=clock)
