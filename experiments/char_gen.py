@@ -49,8 +49,8 @@ from charlm.status import in_all_processes
 from charlm.training import open_training
 from common.screen import Screen, print_result
 from common.script import script
+from jaxtext.files import write_json
 from jaxtext.runs.interrupt import Request
-from jaxtext.runs.workdir import write_json
 from jaxtext.training.loop import run as run_steps
 
 

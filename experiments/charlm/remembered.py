@@ -16,7 +16,7 @@ from charlm.config import TEXTS, Config
 from common.flags import check_value, flag
 from common.rules import fields_without
 from jaxtext.errors import InputError
-from jaxtext.runs.workdir import write_json
+from jaxtext.files import write_json
 from jaxtext.streams import say
 from jaxtext.text.download import DATASETS
 

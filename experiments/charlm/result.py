@@ -14,9 +14,9 @@ import numpy as np
 from charlm.run import Run
 from common.names import as_typed, command, this_python
 from common.screen import Screen
+from jaxtext.files import write_json
 from jaxtext.runs.agreement import of_first
 from jaxtext.runs.checkpoint import restore_params
-from jaxtext.runs.workdir import write_json
 
 Result = dict[str, Any]
 
