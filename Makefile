@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-thorough smoke contracts test-peers test-tpu test-cuda test-versions notebook docs dist format clean
+.PHONY: demo test test-thorough smoke contracts test-peers test-tpu test-cuda test-versions notebook tables docs dist format clean
 
 ## Train an LSTM on Python's own source for three minutes, and let it write.
 demo: $(VENV)/installed
@@ -40,6 +40,11 @@ test-versions: $(VENV)/installed-test
 ## Makes docs/tutorial.ipynb of docs/tutorial.md; a test holds that this was done.
 notebook:
 	$(PYTHON) docs/notebook.py
+
+## Writes the tables of README.md, RESULTS.md and benchmarks/README.md from the files of
+## results; a test holds that this was done.
+tables: $(VENV)/installed-test
+	$(BIN)/python benchmarks/tables.py
 
 ## Builds the documentation site in docs/_build. Needs no network; warnings are errors.
 docs: $(VENV)/installed-docs

@@ -25,6 +25,7 @@ import tyro
 from contest.jax_cells import JAXTEXT
 from contest.report import Row, workload
 from measuring.graphs import GRAPHS
+from measuring.markdown import markdown
 from measuring.workload import DIRECTIONS, FORWARD_BACKWARD, Workload
 
 from jaxtext.streams import say, script
@@ -75,17 +76,16 @@ def by_workload(rows: Sequence[Row]) -> dict[Workload, Times]:
 def table(rows: Sequence[Row]) -> str:
     """The milliseconds as Markdown, a line for each workload and direction."""
     libraries = list(dict.fromkeys(row["library"] for row in rows))
-    heads = ["cell, B x T x D x H", "type", "direction", *libraries]
-    lines = [f"| {' | '.join(heads)} |", f"| {' | '.join('---' for _ in heads)} |"]
+    lines = []
     for work, times in by_workload(rows).items():
         for direction in DIRECTIONS:
             found = [times.get((library, direction)) for library in libraries]
             numbers = [
                 "" if row is None else f"{row['median_ms']:.3f}" for row in found
             ]
-            cells = [work.name(), work.dtype, direction, *numbers]
-            lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+            lines.append([work.name(), work.dtype, direction, *numbers])
+    heads = ("cell, B x T x D x H", "type", "direction")
+    return markdown([*heads, *libraries], lines)
 
 
 def beats_scan(times: Times, library: str) -> bool:
@@ -131,7 +131,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for path, why in left_out.items():
         say(f"left out: {path}: {why}")
     rows = [row for result in results.values() for row in result["rows"]]
-    print(table(rows), "\nFor jaxtext/evidence.py:\n", sep="\n")
+    print(table(rows), "For jaxtext/evidence.py:\n", sep="\n")
     for path, result in results.items():
         print(*evidence(path, result), sep="\n")
     return 1 if left_out else 0

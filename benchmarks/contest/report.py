@@ -110,14 +110,15 @@ def table(rows: list[Row], work: Workload) -> Table:
         for direction in DIRECTIONS:
             row = of_library[direction]
             ratio = row["median_ms"] / own[direction] if own else None
-            cells += [_times(row), _number(ratio, 2)]
+            cells += [times(row), _number(ratio, 2)]
         cells.append(f"{last['fraction_of_matmul']:.0%}")
         cells += [_number(last["compile_ms"]), _number(last["peak_mb"], 1)]
         made.add_row(*cells, style="bold green" if last["library"] == us else None)
     return made
 
 
-def _times(row):
+def times(row: Row) -> str:
+    """Median milliseconds, and the 10th and 90th percentile."""
     low, median, high = (row[f"{name}_ms"] for name in ("p10", "median", "p90"))
     digits = 2 if median < 10 else 1 if median < 100 else 0
     return f"{median:,.{digits}f} ({low:,.{digits}f}–{high:,.{digits}f})"

@@ -1,13 +1,17 @@
-"""Tables of the results of `quality.py`, as in RESULTS.md."""
+"""Tables of the results of `quality.py`."""
 
 import json
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
+
+from measuring.markdown import markdown
 
 Line = dict[str, Any]
+# What a column shows of the lines of a variant; the second are those of the first one.
+Column: TypeAlias = Callable[[list[Line], list[Line]], str]
 
 
 def tables(results: Path, studies: Iterable[str]) -> str:
@@ -25,44 +29,76 @@ def read(path: Path) -> list[Line]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
-def table(lines: list[Line]) -> str:
-    """A row for each variant, with mean ± standard deviation over its seeds."""
+def table(lines: list[Line], columns: Iterable[str] = ()) -> str:
+    """A row for each text and variant, with mean ± standard deviation over its seeds.
+
+    The text is named where there are several.
+
+    Args:
+      lines: The lines of a study.
+      columns: The names of `COLUMNS` to show. Default: all.
+    """
+    columns = list(columns) or list(COLUMNS)
     by_variant = defaultdict(list)
     for line in lines:
         by_variant[line["trained"]["corpus"], line["variant"]].append(line)
-    rows = [_HEADS, ["---"] * len(_HEADS)]
-    rows += [[*name, *map(str, _row(group))] for name, group in by_variant.items()]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    first = next(iter(by_variant.values()))
+    names = slice(0 if len({text for text, _ in by_variant}) > 1 else 1, None)
+    rows = (
+        [*name[names], *(COLUMNS[column](group, first) for column in columns)]
+        for name, group in by_variant.items()
+    )
+    return markdown([*("text", "variant")[names], *columns], rows)
 
 
-_HEADS = [
-    *("text", "variant", "seeds", "parameters", "passes"),
-    *("best, cold-256", "best, carried", "last, cold-256", "last, carried"),
-    *("dynamic, carried", "train", "wall, s", "chars/s"),
-]
+def _nats(checkpoint: str, protocol: str) -> Column:
+    return lambda lines, _: spread(lines, _of(checkpoint, protocol))
 
 
-def _row(lines: list[Line]) -> Iterable[str | int]:
-    def nats(checkpoint: str, protocol: str, of: str = "nats_per_char"):
-        return _spread(lines, lambda x: x["evaluated"][f"{checkpoint} {protocol}"][of])
-
-    yield len(lines)
-    yield f"{lines[0]['trained']['parameters']:,}"
-    yield _spread(lines, lambda x: x["trained"]["epochs"], 1)
-    yield nats("best", "cold-256")
-    yield nats("best", "carried")
-    yield nats("last", "cold-256")
-    yield nats("last", "carried")
-    dynamic = "dynamic_nats_per_char" in lines[0]["evaluated"]["best carried"]
-    yield nats("best", "carried", "dynamic_nats_per_char") if dynamic else "–"
-    yield _spread(lines, lambda x: x["trained"]["train_nats_per_char"], 3)
-    # A run with a budget in steps may have shared the machine: its time says nothing.
-    timed = [line for line in lines if line["trained"]["minutes"]]
-    yield _spread(timed, lambda x: x["wall_seconds"], 0)
-    yield _spread(timed, lambda x: x["trained"]["chars_per_second"], 0)
+def _of(checkpoint, protocol):
+    return lambda x: x["evaluated"][f"{checkpoint} {protocol}"]["nats_per_char"]
 
 
-def _spread(
+def _dynamic(lines, _):
+    return spread(
+        lines, lambda x: x["evaluated"]["best carried"].get("dynamic_nats_per_char")
+    )
+
+
+def _difference(lines, first):
+    loss = _of("last", "cold-256")
+    own, base = (statistics.mean(map(loss, group)) for group in (lines, first))
+    return f"{own - base:+.3f}"
+
+
+def _trained(name: str, digits: int) -> Column:
+    return lambda lines, _: spread(lines, lambda x: x["trained"][name], digits)
+
+
+def _timed(of: Callable[[Line], float | None]) -> Column:
+    """Of a run with a budget in minutes: one in steps may have shared the machine."""
+    return lambda lines, _: spread(
+        [line for line in lines if line["trained"]["minutes"]], of, 0
+    )
+
+
+COLUMNS: dict[str, Column] = {
+    "seeds": lambda lines, _: str(len(lines)),
+    "parameters": lambda lines, _: f"{lines[0]['trained']['parameters']:,}",
+    "passes": _trained("epochs", 1),
+    "best, cold-256": _nats("best", "cold-256"),
+    "best, carried": _nats("best", "carried"),
+    "last, cold-256": _nats("last", "cold-256"),
+    "difference": _difference,
+    "last, carried": _nats("last", "carried"),
+    "dynamic, carried": _dynamic,
+    "train": _trained("train_nats_per_char", 3),
+    "wall, s": _timed(lambda x: x["wall_seconds"]),
+    "chars/s": _timed(lambda x: x["trained"]["chars_per_second"]),
+}
+
+
+def spread(
     lines: list[Line], of: Callable[[Line], float | None], digits: int = 4
 ) -> str:
     """Mean ± sample standard deviation of the known values; a single value as it is."""

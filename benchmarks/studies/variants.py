@@ -36,9 +36,9 @@ STUDIES = {
         "cpu-3min",
         (0, 1, 2, 3, 4),
         (
-            Variant("as it is"),
+            Variant("LSTM"),
             Variant("GRU", "--cell gru"),
-            Variant("no layer norm", "--no-layer-norm"),
+            Variant("LSTM, no layer norm", "--no-layer-norm"),
             Variant("GRU, no layer norm", "--cell gru --no-layer-norm"),
         ),
     ),

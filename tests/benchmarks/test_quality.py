@@ -50,7 +50,7 @@ def test_a_study_goes_on_where_it_stopped(tmp_path, capsys, monkeypatch):
     (tmp_path / "lines" / "memory.jsonl").write_text('{"no": "study"}\n')
     assert quality.main(["tables", *where]) == 0
     table = capsys.readouterr().out
-    assert f"| text | A | 1 | {line['trained']['parameters']:,} |" in table
+    assert f"| A | 1 | {line['trained']['parameters']:,} |" in table
     assert f"{cold['nats_per_char']:.4f}" in table
 
 
@@ -80,10 +80,16 @@ def test_tables_have_means_and_deviations():
 
     table = tables.table([line(0, 1.4), line(1, 1.6)])
     row = table.splitlines()[-1]
-    assert row.startswith("| C | B | 2 | 1,234 | 2.5 ± 0.0 | 1.5000 ± 0.1414 |")
+    assert row.startswith("| B | 2 | 1,234 | 2.5 ± 0.0 | 1.5000 ± 0.1414 |")
     assert "| 1.4000 ± 0.1414 | 1.250 ± 0.000 | 180 ± 0 | 20,500 ± 707 |" in row
     row = tables.table([line(0, 1.4, None)]).splitlines()[-1]
     assert row.endswith("| 1.250 | – | – |")
+    other = line(0, 1.3)
+    other["variant"] = "C"
+    columns = tables.table([line(0, 1.4), other], ("seeds", "difference"))
+    assert columns.splitlines()[-2:] == ["| B | 1 | +0.000 |", "| C | 1 | -0.100 |"]
+    other["trained"]["corpus"] = "D"
+    assert "| D | C | 1 |" in tables.table([line(0, 1.4), other])
 
 
 def test_every_variant_is_a_configuration():

@@ -1,0 +1,1 @@
+"""The tables of results in the pages, made from the files of the results."""

@@ -1,0 +1,65 @@
+"""Tables of text quality, from what ``quality.py`` wrote."""
+
+from pathlib import Path
+
+from measuring.markdown import markdown
+from studies.tables import Line, read, spread, table
+from studies.variants import STUDIES
+
+RESULTS = Path(__file__).parents[2] / "experiments" / "results"
+TEXT = "tinyshakespeare"
+# Reported by others: model, parameters, hardware and time, nats a character.
+PUBLISHED = (
+    ("minGRU and minLSTM, as published", "", "GPU", "1.548 and 1.555"),
+    ("nanoGPT's Transformer, as published", "10.7 M", "A100, 3 min", "1.4697"),
+)
+
+
+def study(name: str, *columns: str) -> str:
+    """A row for each variant of a study that was trained on tiny Shakespeare."""
+    return table(_lines(name), columns)
+
+
+def best() -> str:
+    """What the presets reach, beside what others report."""
+    rows = []
+    for preset in ("cpu-3min", "shakespeare"):
+        lines = _lines(preset)
+        for cell in ("LSTM", "GRU"):
+            own = [line for line in lines if line["variant"] == cell]
+            if not own:
+                continue
+            seeds = f"{len(own)} seeds" if len(own) > 1 else "one seed"
+            rows.append(
+                [
+                    f"`--preset {preset}`, {cell}, {seeds}",
+                    f"{own[0]['trained']['parameters'] / 1e6:.1f} M",
+                    _time(own),
+                    spread(own, _nats, 3),
+                ]
+            )
+    return markdown(
+        ("model", "parameters", "hardware, time", "nats a character"),
+        [*rows, *PUBLISHED],
+    )
+
+
+def _time(lines):
+    """The processor cores, and the minutes of the whole process."""
+    (cores,) = {line["hardware"]["cores"] for line in lines}
+    minutes = [line["wall_seconds"] / 60 for line in lines if line["wall_seconds"]]
+    least, most = (f"{end(minutes):.0f}" for end in (min, max))
+    span = least if least == most else f"{least} to {most}"
+    return f"{cores} CPU core{'s' if cores > 1 else ''}, {span} min"
+
+
+def _nats(line: Line) -> float:
+    return line["evaluated"]["best cold-256"]["nats_per_char"]
+
+
+def _lines(name):
+    """The lines of a study, in the order of its variants."""
+    order = [variant.name for variant in STUDIES[name].variants]
+    lines = read(RESULTS / f"{name}.jsonl")
+    lines = [line for line in lines if line["trained"]["corpus"] == TEXT]
+    return sorted(lines, key=lambda line: order.index(line["variant"]))
