@@ -129,7 +129,6 @@ def _read(model: LanguageModel, params: Params, prompts: Array):
 @partial(jax.jit, static_argnums=(0, 1))
 def _draw(model, chunk, params, context, keys, start, temperature):
     """Draws the symbols `start … start + chunk - 1`."""
-
     rows, symbols = context[1].shape
 
     def block(context, positions):
