@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
@@ -82,9 +83,8 @@ class LanguageModel(nn.Module):
         width = self.input_size
         self.vectors: Array | None = None
         if width is not None:
-            # Rows have length 1, so that tied logits are of order 1.
-            normal = nn.initializers.normal(width**-0.5)
-            self.vectors = self.param("embedding", normal, (self.vocab_size, width))
+            shape = self.vocab_size, width
+            self.vectors = self.param("embedding", _rows_of_length_one, shape)
         self.recurrent: Params = self.param(
             "recurrent", self.cell.init, self.vocab_size if width is None else width
         )
@@ -227,3 +227,11 @@ class LanguageModel(nn.Module):
         logits = hs.astype(self.dtype) @ kernel
         logits += along(self.bias, logits).astype(self.dtype)
         return logits.astype(jnp.float32)
+
+
+def _rows_of_length_one(key, shape):
+    """Vectors of about length 1, so that tied logits are of order 1."""
+    # Without the barrier XLA would multiply by one constant in place of two, and a
+    # compiled `init` would return other bits.
+    normal = jax.lax.optimization_barrier(jax.random.normal(key, shape))
+    return normal * shape[-1] ** -0.5

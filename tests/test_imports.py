@@ -7,6 +7,8 @@ imports a script.
 
 import ast
 import graphlib
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -158,6 +160,20 @@ def test_programs_have_no_cycles():
 def test_text_knows_no_jax():
     for path in (LIBRARY / "text").glob("*.py"):
         assert "jax" not in tops(path), path
+
+
+def test_what_is_slow_to_import_waits_until_it_is_used():
+    program = (
+        "import sys, jaxtext as jt, jaxtext.training, jaxtext.runs.checkpoint as of; "
+        "jt.lstm, jt.LanguageModel, jaxtext.training.evaluate, of.Checkpoints; "
+        "print(*sys.modules)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    loaded = found.stdout.split()
+    assert {"jaxtext.kernels.mosaic", "jaxtext.runs.checkpoint.arrays"} <= set(loaded)
+    assert not {"jax.experimental.pallas", "orbax.checkpoint"} & set(loaded)
 
 
 def test_pmap_is_said_in_one_file():

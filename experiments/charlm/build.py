@@ -74,6 +74,7 @@ def build_trainer(
         strategy=config.data_parallel,
     )
 
+    @jax.jit  # one program to compile, instead of sixty small ones
     def create(key):
         average = config.average_decay > 0
         return jt.training.create_state(

@@ -14,6 +14,9 @@ from jaxtext.runs.agreement import of_first
 from jaxtext.training import TrainState
 from jaxtext.training.loop import run as run_steps
 
+# Characters whose validation is timed. That many are read in whole batches of windows.
+TIMED = 4 * 8192 + 1
+
 
 def make_plan(
     run: Run, state: TrainState, before: dict[str, Any] | None, display: Screen
@@ -33,8 +36,9 @@ def make_plan(
     minutes, asked = plan.minutes, plan.asked
     planned = before["steps"] if before and before["minutes"] == minutes else None
     known = asked or planned
-    # A few seconds of steps on a copy of the state tell the speed.
-    measuring = None if not minutes else 0.0 if known else min(3.0, minutes)
+    # A second of steps on a copy of the state tells the speed well enough: the plan is
+    # corrected on the way.
+    measuring = None if not minutes else 0.0 if known else min(1.0, minutes)
     measure(run, state, measuring, display)
     over = False
     if minutes:
@@ -155,10 +159,11 @@ def validation_seconds(run: Run, state: TrainState) -> tuple[float, float]:
     if not len(run.validation):
         return 0.0, 0.0
     part = run.validation[: run.config.eval_characters]
-    run.evaluate(state.params, part[:10_000])  # compiles
+    timed = part[:TIMED]
+    run.evaluate(state.params, timed[:10_000])  # compiles
     begin = run.clock()
-    run.evaluate(state.params, part)
-    once = run.clock() - begin
+    run.evaluate(state.params, timed)
+    once = (run.clock() - begin) * len(part) / len(timed)
     if len(part) == len(run.validation):
         return once, once  # the last one has read it all
     return once, once + once * len(run.validation) / len(part)

@@ -16,6 +16,7 @@ from jaxtext.quantities import count
 from jaxtext.types import Array, Key, Params
 
 HOTTEST = 1e6  # symbols are equally likely here; float32 has no room for more
+NOISE_AT_ONCE = 2**20  # numbers, 4 MiB
 
 
 def generate(
@@ -128,21 +129,35 @@ def _read(model: LanguageModel, params: Params, prompts: Array):
 @partial(jax.jit, static_argnums=(0, 1))
 def _draw(model, chunk, params, context, keys, start, temperature):
     """Draws the symbols `start … start + chunk - 1`."""
+    rows, symbols = context[1].shape
 
-    def draw_one(context, position):
+    def block(context, positions):
+        noise = of_each(partial(_noise, symbols, positions), keys, out_axes=1)
+        return jax.lax.scan(draw_one, context, noise)
+
+    def draw_one(context, noise):
         state, logits = context
-        noise = of_each(partial(_noise, logits.shape[1:], position), keys)
         # Gumbel's trick with the temperature on the noise: the same distribution as
         # softmax(logits / temperature), and at zero it is the argmax.
         ids = jnp.argmax(logits + temperature * noise, axis=-1).astype(jnp.int32)
         state, logits = model.apply({"params": params}, state, ids, method="step")
         return (state, logits), ids
 
-    positions = start + jnp.arange(chunk)
-    context, ids = jax.lax.scan(draw_one, context, positions)
-    return context, ids.T
+    positions = (start + jnp.arange(chunk)).reshape(-1, _ahead(chunk, rows * symbols))
+    context, ids = jax.lax.scan(block, context, positions)
+    return context, ids.reshape(chunk, rows).T
 
 
-def _noise(shape, position, key):
-    """The noise of one row at one position."""
-    return jax.random.gumbel(jax.random.fold_in(key, position), shape, jnp.float32)
+def _noise(symbols, positions, key):
+    """The noise of one row at some positions, ``[n, V]``; each has a key of its own."""
+    draw = partial(jax.random.gumbel, shape=(symbols,), dtype=jnp.float32)
+    return of_each(draw, folded(key, positions))
+
+
+def _ahead(chunk, size):
+    """For how many positions the noise is drawn at once: a divisor of `chunk`.
+
+    Many small draws within the loop cost more than one large draw before it.
+    """
+    divisors = (n for n in range(1, chunk + 1) if chunk % n == 0)
+    return max(n for n in divisors if n == 1 or n * size <= NOISE_AT_ONCE)

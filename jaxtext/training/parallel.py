@@ -25,7 +25,7 @@ from jaxtext.errors import InputError
 from jaxtext.model import LanguageModel
 from jaxtext.quantities import count
 from jaxtext.text.batches import Batch
-from jaxtext.training.state import TrainState, predicting
+from jaxtext.training.state import TrainState, copied, predicting
 from jaxtext.training.step import Metrics, make_train_step
 from jaxtext.types import Device, Params
 
@@ -158,7 +158,7 @@ def _in_one_process(step, mesh, batch_size, strategy):
     def place(state):
         # A copy, because device_put may return the caller's own buffers, which the step
         # would then donate.
-        state = jax.tree.map(lambda x: x.copy(), state)
+        state = copied(state)
         state = state._replace(carry=rows(state.carry))
         return jax.device_put(state, _fields(same, split))
 

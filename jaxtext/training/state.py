@@ -1,6 +1,6 @@
 """The state of training, as one pytree."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -57,6 +57,12 @@ def keeps_average(state: TrainState) -> bool:
 def predicting(state: TrainState) -> Params:
     """The parameters to predict with: the moving average, if the state has one."""
     return state.average if keeps_average(state) else state.params
+
+
+@jax.jit
+def copied(tree: Any) -> Any:
+    """Copies of arrays, by one program and not by one for each of their shapes."""
+    return jax.tree.map(jnp.copy, tree)
 
 
 def create_state(

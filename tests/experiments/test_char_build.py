@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from charlm.build import build_optimizer, planned_for, slowed
+import jaxtext as jt
+from charlm.build import build_optimizer, build_trainer, planned_for, slowed
 from charlm.parse import parse
 
 PARAMS = {"kernel": jnp.full((2, 3), 2.0), "bias": jnp.full(3, 2.0)}
@@ -87,3 +88,17 @@ def test_rmsprop_is_that_of_keras():
     update = updates(*flags, gradients=[0.2])
     # Keras: v = 0.1 g², g / (sqrt(v) + 1e-7); optax adds its epsilon within the root.
     np.testing.assert_allclose(update["kernel"], -0.5 / np.sqrt(0.1), rtol=1e-4)
+
+
+def test_the_state_to_begin_from_is_the_same_compiled():
+    """To the bit, so that a seed names one network."""
+    config = parse(["--hidden", "7", "--tied", "--layer-norm"])
+    made = build_trainer(config, 9, 8)
+    key = jax.random.key(3)
+    plain = jt.training.create_state(made.model, build_optimizer(config), key, 8)
+    state = made.create(key)
+    assert jax.tree.structure(state) == jax.tree.structure(plain)
+    for one, other in zip(jax.tree.leaves(state), jax.tree.leaves(plain), strict=True):
+        assert one.dtype == other.dtype
+        if one is not state.key:
+            np.testing.assert_array_equal(one, other)

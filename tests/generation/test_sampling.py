@@ -6,7 +6,7 @@ import pytest
 
 import jaxtext as jt
 from jaxtext.errors import InputError
-from jaxtext.generation import generate
+from jaxtext.generation import generate, sampling
 
 V = 6
 MODEL = jt.LanguageModel(jt.stack(jt.lstm(5), jt.dropout(0.5), jt.gru(4)), V)
@@ -27,6 +27,12 @@ def test_chunks_do_not_matter():
     assert len(np.unique(whole)) > 1
     np.testing.assert_array_equal(text(50, chunk=7), whole)
     np.testing.assert_array_equal(text(13, chunk=64), whole[:, :13])
+
+
+def test_noise_drawn_in_parts_is_the_same(monkeypatch):
+    whole = text(30)
+    monkeypatch.setattr(sampling, "NOISE_AT_ONCE", 4 * 2 * V)  # 3 of 9 positions
+    np.testing.assert_array_equal(text(30, chunk=9), whole)
 
 
 def test_zero_temperature_is_the_likeliest_each_time():

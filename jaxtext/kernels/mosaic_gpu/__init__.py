@@ -18,7 +18,6 @@ interpreted, which is for tests. That part of Pallas is imported when a kernel i
 for, since older versions of JAX lack it.
 """
 
-from jaxtext.kernels.gates import Passes
-from jaxtext.kernels.mosaic_gpu import backward, forward, operands
+from jaxtext.kernels.late import late
 
-MOSAIC_GPU = Passes(forward.forward, forward.record, backward.backward, operands.lacks)
+MOSAIC_GPU = late(__name__)

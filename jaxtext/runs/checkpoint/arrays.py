@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import orbax.checkpoint as ocp
 from jax.sharding import SingleDeviceSharding
 
 from jaxtext.errors import InputError
+from jaxtext.runs.checkpoint import ocp
 from jaxtext.runs.checkpoint.by_path import arranged
 from jaxtext.runs.checkpoint.contents import Checkpoint
 from jaxtext.runs.checkpoint.errors import os_error_code

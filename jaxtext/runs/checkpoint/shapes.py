@@ -9,9 +9,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import orbax.checkpoint as ocp
 
 from jaxtext.errors import InputError
+from jaxtext.runs.checkpoint import ocp
 from jaxtext.runs.checkpoint.by_path import by_path
 
 

@@ -6,6 +6,7 @@ import errno
 import warnings
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from jaxtext.runs.checkpoint import arrays, series
 from jaxtext.runs.checkpoint.contents import Checkpoint, items_of, state_of
 from jaxtext.runs.checkpoint.errors import as_os_error
 from jaxtext.runs.checkpoint.manifest import DamageError
-from jaxtext.training.state import TrainState
+from jaxtext.training.state import TrainState, copied
 from jaxtext.types import Params
 
 _NONE = -1  # no step
@@ -68,6 +69,8 @@ class Checkpoints:
         self._keep = keep
         self._warn = warn
         self._writer = ThreadPoolExecutor(1, "checkpoint")
+        # Which takes a while. In this thread it does so while others compile.
+        self._writer.submit(import_module, "orbax.checkpoint")
         self._pending: dict[str, Future[None]] = {}  # by series, the newest last
         if jax.process_index() > 0:
             return
@@ -190,7 +193,7 @@ class Checkpoints:
 
     def _save(self, name, step, items, about, keep):
         # The next training step reuses the buffers of the state.
-        items, about = jax.tree.map(lambda x: x.copy(), items), copy.deepcopy(about)
+        items, about = copied(items), copy.deepcopy(about)
         if name in self._pending:  # at most one save waits, however slow the disk is
             _settle(self._pending.pop(name))
 
