@@ -3,13 +3,15 @@
     python experiments/evaluate.py --workdir runs/stdlib-lstm-1a2b3c4d
     python experiments/evaluate.py --workdir DIR --corpus my.txt --protocol cold-256
     python experiments/evaluate.py --workdir DIR --corpus my.txt --dynamic
+    python experiments/evaluate.py --workdir runs/seed-0 --ensemble runs/seed-1
 
 There are two protocols, whose losses cannot be compared with one another. carried: the
 text is read once, and the model remembers all of it that it can. cold-256: it is read
 in consecutive windows of 256 predictions, each from the zero state, as Transformers
 with a context of 256 are usually evaluated. Dynamic evaluation lets the model go on
-learning from what it has predicted already (Krause et al., 2018). Its loss is reported
-beside the static one.
+learning from what it has predicted already (Krause et al., 2018). An ensemble predicts
+with the mean of the probabilities of several runs. Either loss is reported beside the
+static one.
 
 The heat map is a page of HTML in the run's directory. The result goes to standard
 error, and is printed as one JSON object if standard output is not a terminal. For a
@@ -87,6 +89,10 @@ class Config:
     report."""
     decay: NotNegative = option(DynamicRule.decay, needs=_DYNAMIC)
     """How fast parameters return to what was trained, with --dynamic."""
+    ensemble: tuple[Path, ...] = ()
+    """Directories of other runs on the same text, such as those of other seeds. Also
+    predict with the mean of the probabilities of all of them and this run (an
+    ensemble). Reported apart from the static loss."""
     page: Path | None = option(None, needs=_PAGE)
     """Where to write the page with the heat map. Default: evaluation-….html in the
     run's directory, unless that is read-only."""
@@ -126,6 +132,7 @@ def evaluate(config: Config, display: Screen) -> dict[str, Any]:
             "--dynamic on another text than the run was trained on needs the latter "
             "too, for gradient statistics; give it as --statistics"
         )
+    others = [_member(x, which, about, warn) for x in config.ensemble]
     path = _page_path(config, text, protocol, display.say)
     model, found = restore(config.workdir, about, which=which, warn=warn)
     texts.say_what_is_read(text, about, display)
@@ -157,6 +164,11 @@ def evaluate(config: Config, display: Screen) -> dict[str, Any]:
         nats = measure.dynamic_loss(model, params, train, ids, rule, display)
         result |= measure.in_all_units("dynamic_", nats, len(ids) - 1, size)
         result["dynamic"] = dataclasses.asdict(rule)
+    if others:
+        members = (model, params), *others
+        nats = measure.ensemble_loss(members, ids, window, display)
+        result |= measure.in_all_units("ensemble_", nats, len(ids) - 1, size)
+        result["ensemble_of"] = len(members)
     display.stop()
     display.tell(figures(result) | ({} if path is None else {"heat map": str(path)}))
     if path is not None:
@@ -165,6 +177,21 @@ def evaluate(config: Config, display: Screen) -> dict[str, Any]:
         write_page(path, whole_page(result, *of))
         result["page"] = str(path)
     return result
+
+
+def _member(workdir, which, first, warn):
+    """The model and the parameters of another run of an ensemble."""
+    about = checkpoint.read_about(workdir, which=which, warn=warn).about
+    fraction, trained_on = about["identity"]["val_fraction"], about["corpus"]["sha256"]
+    same = first["identity"]["val_fraction"], first["corpus"]["sha256"]
+    # Else it may have been trained on what is evaluated, or has other symbols.
+    if (fraction, trained_on) != same or about["vocabulary"] != first["vocabulary"]:
+        raise InputError(
+            f"--ensemble: expected runs that were trained on the same part of the same "
+            f"text as --workdir, got {workdir}"
+        )
+    model, found = restore(workdir, about, which=which, warn=warn)
+    return model, found.arrays
 
 
 def _page_path(config, text, protocol, say):

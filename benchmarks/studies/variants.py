@@ -53,6 +53,20 @@ STUDIES = {
         ),
         dynamic=True,
     ),
+    # Chooses flags of cpu-3min on the last tenth of its training text, so that the
+    # validation text, which `--characters` cuts off, only reports.
+    "search": Study(
+        "cpu-3min",
+        (0, 1, 2),
+        (
+            Variant("cosine, dropout 0.2", "--schedule cosine --dropout 0.2"),
+            Variant("cosine, dropout 0.1", "--schedule cosine --dropout 0.1"),
+            Variant("linear, dropout 0.2", "--schedule linear --dropout 0.2"),
+            Variant("linear, dropout 0.1", "--schedule linear --dropout 0.1"),
+            Variant("linear, no dropout", "--schedule linear --dropout 0"),
+        ),
+        flags="--steps 4500 --characters 1003854 --eval-every 4500 --sample-every 0",
+    ),
     "ablation": Study(
         "cpu-3min",
         (0, 1, 2),

@@ -23,6 +23,12 @@ LAYER_NORM_CELLS = {
     "lstm": jt.layer_norm_lstm,
     "gru": jt.layer_norm_gru,
 }
+# The share of the peak rate that is left, by the share of the run since the warm-up.
+SCHEDULES = {
+    "cosine": lambda progress: 0.5 * (1 + jnp.cos(jnp.pi * progress)),
+    "linear": lambda progress: 1 - progress,
+    "constant": jnp.ones_like,
+}
 
 
 class Trainer(NamedTuple):
@@ -176,9 +182,7 @@ def build_optimizer(config: Config, steps: int = 1) -> optax.GradientTransformat
         def schedule(count):
             warmup = jnp.minimum(1.0 * config.warmup_steps, steps / 10)
             progress = (count - warmup) / jnp.maximum(steps - warmup, 1)
-            fall = 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip(progress, 0, 1)))
-            if config.schedule == "constant":
-                fall = 1.0
+            fall = SCHEDULES[config.schedule](jnp.clip(progress, 0, 1))
             rise = (count + 1) / jnp.maximum(warmup, 1)
             return config.learning_rate * slowdown * jnp.minimum(rise, fall)
 

@@ -196,9 +196,9 @@ class Training:
     optimizer: Literal["adamw", "rmsprop"] = "adamw"
     """adamw: with a schedule, weight decay and clipped gradients; its moments last 10
     and 100 steps (0.9, 0.99). rmsprop: as in Keras."""
-    schedule: Literal["cosine", "constant"] = option("cosine", needs=_ADAMW)
-    """AdamW's learning rate after the warm-up: cosine falls to zero at the end of the
-    run, constant stays."""
+    schedule: Literal["cosine", "linear", "constant"] = option("cosine", needs=_ADAMW)
+    """AdamW's learning rate after the warm-up: cosine and linear fall to zero at the
+    end of the run, constant stays."""
     warmup_steps: Whole = option(100, needs=_ADAMW)
     """Steps in which AdamW's learning rate rises, at most a tenth of all steps."""
     weight_decay: NotNegative = option(0.1, needs=_ADAMW)

@@ -9,7 +9,7 @@ import numpy as np
 import jaxtext as jt
 from common.screen import Screen
 from jaxtext.text import Ids
-from jaxtext.training import DynamicRule, evaluate_dynamic, gradient_rms
+from jaxtext.training import DynamicRule, evaluate_dynamic, gradient_rms, surprisals
 from jaxtext.training import predictions as predict
 from jaxtext.types import Params
 
@@ -97,6 +97,33 @@ def dynamic_loss(
     rms = gradient_rms(model, params, batches())
     display.start("dynamic evaluation", len(ids) - 1)
     return evaluate_dynamic(model, params, rms, ids, rule, progress=display.advance)
+
+
+def ensemble_loss(
+    members: Sequence[tuple[jt.LanguageModel, Params]],
+    ids: Ids,
+    window: int | None,
+    display: Screen,
+) -> float:
+    """Nats per symbol of a text, predicted with the mean of models' probabilities.
+
+    ::
+
+        -1/(n - 1) Σ_{t=2}^{n} log (1/K Σ_k p_k(s_t | s_1 … s_tm1))
+
+    Args:
+      members: The ``K`` models and their parameters.
+      ids: The text, ``[n]``.
+      window: As for `static_loss`.
+      display: Shows a bar for each member.
+    """
+    logs = []
+    for model, params in members:
+        display.start("evaluating the ensemble", len(ids) - 1)
+        progress = display.advance
+        nats = surprisals(model, params, ids, window=window, progress=progress)
+        logs.append(-nats.astype(np.float64))
+    return math.log(len(logs)) - float(np.logaddexp.reduce(logs).mean())
 
 
 def in_all_units(prefix: str, nats: float, count: int, size: int) -> dict[str, Any]:

@@ -25,6 +25,7 @@ def figures(result: dict[str, Any]) -> dict[str, str]:
         "checkpoint": f"{result['checkpoint']}: {result['checkpoint_is_of']}",
     }
     names = {"": "static", "dynamic_": "dynamic evaluation"}
+    names["ensemble_"] = f"ensemble of {result.get('ensemble_of')}"
     for prefix, name in names.items():
         if f"{prefix}nats_per_char" in result:
             lines[name] = (

@@ -48,6 +48,9 @@ def test_decay_is_of_matrices_alone():
         ((), 999, 0.5 * (1 + np.cos(np.pi * 899 / 900))),
         (("--warmup-steps", 0), 0, 1.0),
         (("--warmup-steps", 500), 99, 1.0),  # a tenth of all at most
+        (("--schedule", "linear"), 49, 0.5),
+        (("--schedule", "linear"), 100 + 225, 0.75),
+        (("--schedule", "linear"), 999, 1 / 900),
         (("--schedule", "constant"), 0, 0.01),
         (("--schedule", "constant"), 999, 1.0),
     ],

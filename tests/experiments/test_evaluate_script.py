@@ -14,11 +14,11 @@ import jax
 import numpy as np
 import pytest
 
-from charlm.build import build_model
+from charlm.build import build_model, restore
 from evaluation import page as eval_page
 from jaxtext.runs import checkpoint
 from jaxtext.text import Vocabulary, split
-from jaxtext.training import Predicted
+from jaxtext.training import Predicted, surprisals
 from jaxtext.training import evaluate as library_evaluate
 
 TEXT = 'if a < b & "c" > d:\n\tsay("hello world, é 😀")\n' * 60
@@ -125,6 +125,30 @@ def test_dynamic_is_told_apart(folder, run):
     assert both["dynamic_nats_per_char"] < static["nats_per_char"]
     assert both["dynamic"]["segment"] == 5
     assert {"rate", "decay", "epsilon"} < both["dynamic"].keys()
+
+
+def test_an_ensemble_predicts_with_the_mean_of_probabilities(
+    folder, tmp_path, run, refused
+):
+    other = train(tmp_path, "--seed", "1")
+    train(tmp_path, "--val-fraction", "0.2", "--workdir", str(tmp_path / "less"))
+    own = ["--corpus", folder / "own.txt", "--page-characters", 0]
+    static = run(*own, "--protocol", "cold-256")
+    both = run(*own, "--protocol", "cold-256", "--ensemble", other / "run")
+    assert {k: v for k, v in both.items() if "ensemble" not in k} == static
+    assert both["ensemble_of"] == 2
+
+    def probabilities(folder):
+        about = checkpoint.read_about(folder / "run").about
+        model, found = restore(folder / "run", about, warn=pytest.fail)
+        text = split(Vocabulary.from_json(about["vocabulary"]).encode(TEXT), 0.1)[1]
+        return np.exp(-surprisals(model, found.arrays, text, window=256))
+
+    mean = (probabilities(folder) + probabilities(other)) / 2
+    assert both["ensemble_nats_per_char"] == pytest.approx(-np.log(mean).mean(), 1e-6)
+
+    said = refused(*own, "--ensemble", other / "run", tmp_path / "less")
+    assert "same part of the same text as --workdir, got" in said
 
 
 def test_another_text(folder, tmp_path, run, refused):
