@@ -5,9 +5,11 @@ import re
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import jaxtext as jt
+from jaxtext.errors import InputError
 
 V = 7
 IDS = jnp.array([[3, 1, 4, 1, 5], [2, 6, 5, 3, 5]])
@@ -125,3 +127,22 @@ def test_a_padded_sequence_is_read_as_it_is_alone(options):
         found = found[0], found[1][:, :length]
         for a, b in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("options", [{}, {"embedding": 3}, {"tied": True}])
+def test_losses_are_those_of_the_logits(options):
+    model, variables = made(jt.stack(jt.gru(4), jt.dropout(0.5)), **options)
+    targets, noise = IDS[::-1, -3:], {"rngs": {"dropout": KEY}}
+    given = {"lengths": jnp.array([5, 3]), "streams": jnp.array([4, 2]), **noise}
+    state, losses = model.apply(variables, None, IDS, targets, method="losses", **given)
+    expected, logits = model.apply(variables, None, IDS, last=3, **given)
+    jax.tree.map(np.testing.assert_array_equal, state, expected)
+    expected = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (2, 6), (3,)])
+def test_targets_belong_to_the_rows(shape):
+    model, variables = made(jt.gru(4))
+    with pytest.raises(InputError, match=r"targets: expected the rows of ids"):
+        model.apply(variables, None, IDS, jnp.zeros(shape, int), method="losses")
