@@ -3,13 +3,14 @@
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 
 from jaxtext.checks import decided, integers
 from jaxtext.compose import output_size
 from jaxtext.errors import InputError
 from jaxtext.expected import a_cell
-from jaxtext.kernels import cross_entropy
+from jaxtext.kernels import adaptive_softmax, cross_entropy
 from jaxtext.kernels.products import rows
 from jaxtext.keys import folded, typed_key
 from jaxtext.noise import weight_drop
@@ -43,6 +44,14 @@ class LanguageModel(nn.Module):
         then has the width of the cell's output, and you can leave `embedding` out.
       weight_drop: The rate at which entries of the recurrent kernels are dropped. All
         sequences of a call share one mask; see `jaxtext.weight_drop`.
+      frequent: The ids of the frequent symbols, for an adaptive softmax with two
+        levels, such as `jaxtext.text.most_frequent` returns. It predicts a frequent
+        symbol, or that a rare one follows, and then which; see
+        `jaxtext.kernels.adaptive_softmax`. With thousands of symbols, `losses` then
+        takes a fraction of the time. Logits are the logarithms of the probabilities.
+        The output layer, and the embedding if `tied`, have a row for the frequent
+        symbols, in this order, one for the class of rare symbols, and then the rare
+        ones by id. Empty: an ordinary softmax.
 
     Example:
       >>> import jax
@@ -58,6 +67,9 @@ class LanguageModel(nn.Module):
     References:
       Graves, "Generating sequences with recurrent neural networks", 2013, section 2.
 
+      Grave et al., "Efficient softmax approximation for GPUs", 2017 (the adaptive
+      softmax).
+
       Press and Wolf, "Using the output embedding to improve language models", 2017, and
       Inan, Khosravi and Socher, "Tying word vectors and word classifiers", 2017 (tied
       embeddings).
@@ -71,6 +83,7 @@ class LanguageModel(nn.Module):
     embedding: int | None = None
     tied: bool = False
     weight_drop: float = 0.0
+    frequent: tuple[int, ...] = ()
 
     if TYPE_CHECKING:  # Flax declares unions, which callers could not use directly
         init: ClassVar[Any]
@@ -85,15 +98,16 @@ class LanguageModel(nn.Module):
         if width is not None:
             # Rows have length 1, so that tied logits are of order 1.
             normal = nn.initializers.normal(width**-0.5)
-            self.vectors = self.param("embedding", normal, (self.vocab_size, width))
+            rows = self.columns if self.tied else self.vocab_size
+            self.vectors = self.param("embedding", normal, (rows, width))
         self.recurrent: Params = self.param(
             "recurrent", self.cell.init, self.vocab_size if width is None else width
         )
         if self.tied:
             zeros = nn.initializers.zeros
-            self.bias: Array = self.param("bias", zeros, (self.vocab_size,))
+            self.bias: Array = self.param("bias", zeros, (self.columns,))
         else:
-            self.output = _Output(self.vocab_size)
+            self.output = _Output(self.columns)
 
     def __call__(
         self,
@@ -185,9 +199,13 @@ class LanguageModel(nn.Module):
             )
         state, hs = self._run(state, ids, lengths, resets, streams)
         hs = hs[..., ids.shape[-1] - predicted :, :].reshape(-1, hs.shape[-1])
-        found = cross_entropy.cross_entropy(
-            hs, *self._weights(hs), targets.reshape(-1).astype(jnp.int32), self.dtype
-        )
+        columns = self._column(targets.reshape(-1).astype(jnp.int32))
+        operands = hs, *self._weights(hs), columns
+        if self.frequent:
+            frequent = len(self.frequent)
+            found = adaptive_softmax.cross_entropy(*operands, frequent, self.dtype)
+        else:
+            found = cross_entropy.cross_entropy(*operands, self.dtype)
         return state, found.reshape(targets.shape)
 
     def step(self, state: State, ids: Array) -> tuple[State, Array]:
@@ -235,6 +253,17 @@ class LanguageModel(nn.Module):
             )
         return width
 
+    @property
+    def columns(self) -> int:
+        """The width of the output layer."""
+        return self.vocab_size + bool(self.frequent)
+
+    def _column(self, ids: Array) -> Array:
+        """The columns of symbols in the output layer."""
+        if not self.frequent:
+            return ids
+        return jnp.asarray(_places(self.frequent, self.vocab_size))[ids]
+
     def _run(self, state, ids, lengths, resets, streams) -> tuple[State, Array]:
         """The state after a text, and the outputs of the cell."""
         key = self.make_rng("dropout") if self.has_rng("dropout") else None
@@ -261,6 +290,8 @@ class LanguageModel(nn.Module):
         """
         if self.vectors is None:
             return params, ids
+        if self.tied:
+            ids = self._column(ids)
         many = decided(lambda: ids.size >= self.vocab_size, otherwise=True)
         if self.cell.embed is not None and many:
             return self.cell.embed(params, self.vectors), ids
@@ -282,7 +313,28 @@ class LanguageModel(nn.Module):
         return self.vectors.T, self.bias
 
     def _logits(self, hs: Array) -> Array:
-        return cross_entropy.logits(hs, *self._weights(hs), self.dtype)
+        z = cross_entropy.logits(hs, *self._weights(hs), self.dtype)
+        if not self.frequent:
+            return z
+        frequent = len(self.frequent)
+        places = _places(self.frequent, self.vocab_size)
+        places -= places > frequent  # the class is not among the symbols
+        return adaptive_softmax.log_probabilities(z, frequent)[..., places]
+
+
+def _places(frequent: tuple[int, ...], vocab_size: int) -> np.ndarray:
+    """The columns of all symbols: the frequent ones, the class, the rare ones."""
+    first = np.asarray(frequent, np.int32)
+    rare = np.setdiff1d(np.arange(vocab_size, dtype=np.int32), first)
+    if len(first) + len(rare) != vocab_size or not len(rare):
+        raise InputError(
+            f"frequent: expected fewer than {vocab_size} distinct ids below "
+            f"{vocab_size}, got {len(first)}: {shown(frequent[:8])}"
+        )
+    places = np.empty(vocab_size, np.int32)
+    places[first] = np.arange(len(first))
+    places[rare] = len(first) + 1 + np.arange(len(rare))
+    return places
 
 
 class _Output(nn.Module):

@@ -37,7 +37,17 @@ def logits(hs: Array, kernel: Array, bias: Array, dtype: DType) -> Array:
     return (z + along(bias, z).astype(dtype)).astype(jnp.float32)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(4,))
+def of_logits(z: Array, targets: Array) -> tuple[Array, Array]:
+    """``L`` and the logarithm of the sum in it.
+
+    Args:
+      z: ``[…, V]``.
+      targets: ``[…]`` integers in ``[0, V)``.
+    """
+    total = jax.nn.logsumexp(z, axis=-1)
+    return total - jnp.take_along_axis(z, targets[..., None], axis=-1)[..., 0], total
+
+
 def cross_entropy(
     hs: Array, kernel: Array, bias: Array, targets: Array, dtype: DType
 ) -> Array:
@@ -53,14 +63,19 @@ def cross_entropy(
     Returns:
       ``[N]`` float32, in nats.
     """
+    losses: Any = _derived(hs, kernel, bias, targets, dtype)
+    return losses
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(4,))
+def _derived(hs, kernel, bias, targets, dtype):
     return _forward(hs, kernel, bias, targets, dtype)[0]
 
 
 def _forward(hs, kernel, bias, targets, dtype) -> tuple[Array, Any]:
     z = logits(hs, kernel, bias, dtype)
-    total = jax.nn.logsumexp(z, axis=-1)
-    of_target = jnp.take_along_axis(z, targets[:, None], axis=-1)[:, 0]
-    return total - of_target, (hs, kernel, bias, targets, z, total)
+    losses, total = of_logits(z, targets)
+    return losses, (hs, kernel, bias, targets, z, total)
 
 
 def _backward(dtype, residuals, dlosses):
@@ -77,4 +92,4 @@ def _backward(dtype, residuals, dlosses):
     )
 
 
-cross_entropy.defvjp(_forward, _backward)
+_derived.defvjp(_forward, _backward)

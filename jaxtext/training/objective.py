@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxtext.kernels.cross_entropy import of_logits
 from jaxtext.model import LanguageModel
 from jaxtext.text.batches import Batch
 from jaxtext.types import Array, Key, Params, State
@@ -97,7 +98,7 @@ def _read_smoothed(model, params, carry, batch, smoothing, **noise):
         last=targets.shape[1],
         **noise,
     )
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
+    losses, _ = of_logits(logits, targets)
     uniform = -jax.nn.log_softmax(logits).mean(-1)
     return carry, losses, (1 - smoothing) * losses + smoothing * uniform
 
