@@ -4,13 +4,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 
 from jaxtext.checks import decided, integers
 from jaxtext.compose import output_size
 from jaxtext.errors import InputError
 from jaxtext.expected import a_cell
-from jaxtext.kernels.products import along, rows
+from jaxtext.kernels import adaptive_softmax, cross_entropy
+from jaxtext.kernels.products import rows
 from jaxtext.keys import folded, typed_key
 from jaxtext.noise import weight_drop
 from jaxtext.quantities import count, shown
@@ -43,6 +45,14 @@ class LanguageModel(nn.Module):
         then has the width of the cell's output, and you can leave `embedding` out.
       weight_drop: The rate at which entries of the recurrent kernels are dropped. All
         sequences of a call share one mask; see `jaxtext.weight_drop`.
+      frequent: The ids of the frequent symbols, for an adaptive softmax with two
+        levels, such as `jaxtext.text.most_frequent` returns. It predicts a frequent
+        symbol, or that a rare one follows, and then which; see
+        `jaxtext.kernels.adaptive_softmax`. With thousands of symbols, `losses` then
+        takes a fraction of the time. Logits are the logarithms of the probabilities.
+        The output layer, and the embedding if `tied`, have a row for the frequent
+        symbols, in this order, one for the class of rare symbols, and then the rare
+        ones by id. Empty: an ordinary softmax.
 
     Example:
       >>> import jax
@@ -58,6 +68,9 @@ class LanguageModel(nn.Module):
     References:
       Graves, "Generating sequences with recurrent neural networks", 2013, section 2.
 
+      Grave et al., "Efficient softmax approximation for GPUs", 2017 (the adaptive
+      softmax).
+
       Press and Wolf, "Using the output embedding to improve language models", 2017, and
       Inan, Khosravi and Socher, "Tying word vectors and word classifiers", 2017 (tied
       embeddings).
@@ -71,6 +84,7 @@ class LanguageModel(nn.Module):
     embedding: int | None = None
     tied: bool = False
     weight_drop: float = 0.0
+    frequent: tuple[int, ...] = ()
 
     if TYPE_CHECKING:  # Flax declares unions, which callers could not use directly
         init: ClassVar[Any]
@@ -83,16 +97,16 @@ class LanguageModel(nn.Module):
         width = self.input_size
         self.vectors: Array | None = None
         if width is not None:
-            shape = self.vocab_size, width
+            shape = self.columns if self.tied else self.vocab_size, width
             self.vectors = self.param("embedding", _rows_of_length_one, shape)
         self.recurrent: Params = self.param(
             "recurrent", self.cell.init, self.vocab_size if width is None else width
         )
         if self.tied:
             zeros = nn.initializers.zeros
-            self.bias: Array = self.param("bias", zeros, (self.vocab_size,))
+            self.bias: Array = self.param("bias", zeros, (self.columns,))
         else:
-            self.output: nn.Dense = nn.Dense(self.vocab_size, dtype=self.dtype)
+            self.output = _Output(self.columns)
 
     def __call__(
         self,
@@ -136,22 +150,62 @@ class LanguageModel(nn.Module):
                     f"last: expected at most the number of positions in ids, got "
                     f"{last} for {shown(ids)}"
                 )
-        key = self.make_rng("dropout") if self.has_rng("dropout") else None
-        if key is not None and streams is not None:
-            key = folded(typed_key(key), integers("streams", streams))
-        params, xs = self._read(self._thinned(), ids)
-        state, hs = unroll(
-            self.cell,
-            params,
-            state,
-            xs,
-            key=key,
-            lengths=lengths,
-            resets=resets,
-            backend=self.backend,
-            remat=self.remat,
-        )
+        state, hs = self._run(state, ids, lengths, resets, streams)
         return state, self._logits(hs if last is None else hs[..., -last:, :])
+
+    def losses(
+        self,
+        state: State,
+        ids: Array,
+        targets: Array,
+        *,
+        lengths: Array | None = None,
+        resets: Array | None = None,
+        streams: Array | None = None,
+    ) -> tuple[State, Array]:
+        """Reads part of a text, and compares the predictions with what follows.
+
+        ::
+
+            losses_t = -log softmax(logits_t)[targets_t]
+
+        It is called by ``model.apply(…, method="losses")``. The gradient takes less
+        time and memory than that of logits and a loss after them, most of all if there
+        are thousands of symbols. It has reverse mode only.
+
+        Args:
+          state: As for ``__call__``, like all arguments but `targets`.
+          ids: ``[B, T]`` integers in ``[0, V)``.
+          targets: ``[B, P]`` integers in ``[0, V)``, what follows each of the last
+            ``P`` of the ``T`` symbols.
+          lengths: ``[B]`` integers, how many symbols of each row are valid. The losses
+            of padding mean nothing, and its targets may be any symbols.
+          resets: ``[B, T]`` booleans, true where a new text starts.
+          streams: ``[B]`` integers, the index of each sequence.
+
+        Returns:
+          The state after it, and losses ``[B, P]`` float32, in nats.
+
+        Raises:
+          InputError: If an argument has another type or shape, or ``P`` is above ``T``.
+        """
+        ids, targets = integers("ids", ids), integers("targets", targets)
+        predicted = targets.shape[-1]
+        if targets.shape[:-1] != ids.shape[:-1] or predicted > ids.shape[-1]:
+            raise InputError(
+                f"targets: expected the rows of ids, {shown(ids)}, and at most as many "
+                f"positions, got {shown(targets)}"
+            )
+        state, hs = self._run(state, ids, lengths, resets, streams)
+        hs = hs[..., ids.shape[-1] - predicted :, :].reshape(-1, hs.shape[-1])
+        columns = self._column(targets.reshape(-1).astype(jnp.int32))
+        operands = hs, *self._weights(hs), columns
+        if self.frequent:
+            frequent = len(self.frequent)
+            found = adaptive_softmax.cross_entropy(*operands, frequent, self.dtype)
+        else:
+            found = cross_entropy.cross_entropy(*operands, self.dtype)
+        return state, found.reshape(targets.shape)
 
     def step(self, state: State, ids: Array) -> tuple[State, Array]:
         """Reads one symbol, as in generation.
@@ -198,6 +252,35 @@ class LanguageModel(nn.Module):
             )
         return width
 
+    @property
+    def columns(self) -> int:
+        """The width of the output layer."""
+        return self.vocab_size + bool(self.frequent)
+
+    def _column(self, ids: Array) -> Array:
+        """The columns of symbols in the output layer."""
+        if not self.frequent:
+            return ids
+        return jnp.asarray(_places(self.frequent, self.vocab_size))[ids]
+
+    def _run(self, state, ids, lengths, resets, streams) -> tuple[State, Array]:
+        """The state after a text, and the outputs of the cell."""
+        key = self.make_rng("dropout") if self.has_rng("dropout") else None
+        if key is not None and streams is not None:
+            key = folded(typed_key(key), integers("streams", streams))
+        params, xs = self._read(self._thinned(), ids)
+        return unroll(
+            self.cell,
+            params,
+            state,
+            xs,
+            key=key,
+            lengths=lengths,
+            resets=resets,
+            backend=self.backend,
+            remat=self.remat,
+        )
+
     def _read(self, params: Params, ids: Array) -> tuple[Params, Array]:
         """The parameters and the inputs to run the cell with.
 
@@ -206,6 +289,8 @@ class LanguageModel(nn.Module):
         """
         if self.vectors is None:
             return params, ids
+        if self.tied:
+            ids = self._column(ids)
         many = decided(lambda: ids.size >= self.vocab_size, otherwise=True)
         if self.cell.embed is not None and many:
             return self.cell.embed(params, self.vectors), ids
@@ -219,14 +304,36 @@ class LanguageModel(nn.Module):
             self.recurrent, self.weight_drop, typed_key(self.make_rng("dropout"))
         )
 
-    def _logits(self, hs: Array) -> Array:
+    def _weights(self, hs: Array) -> tuple[Array, Array]:
+        """The kernel ``[H, V]`` and the bias ``[V]`` of the output layer."""
         if not self.tied:
-            return self.output(hs).astype(jnp.float32)
+            return self.output(hs.shape[-1])
         assert self.vectors is not None
-        kernel = self.vectors.T.astype(self.dtype)
-        logits = hs.astype(self.dtype) @ kernel
-        logits += along(self.bias, logits).astype(self.dtype)
-        return logits.astype(jnp.float32)
+        return self.vectors.T, self.bias
+
+    def _logits(self, hs: Array) -> Array:
+        z = cross_entropy.logits(hs, *self._weights(hs), self.dtype)
+        if not self.frequent:
+            return z
+        frequent = len(self.frequent)
+        places = _places(self.frequent, self.vocab_size)
+        places -= places > frequent  # the class is not among the symbols
+        return adaptive_softmax.log_probabilities(z, frequent)[..., places]
+
+
+def _places(frequent: tuple[int, ...], vocab_size: int) -> np.ndarray:
+    """The columns of all symbols: the frequent ones, the class, the rare ones."""
+    first = np.asarray(frequent, np.int32)
+    rare = np.setdiff1d(np.arange(vocab_size, dtype=np.int32), first)
+    if len(first) + len(rare) != vocab_size or not len(rare):
+        raise InputError(
+            f"frequent: expected fewer than {vocab_size} distinct ids below "
+            f"{vocab_size}, got {len(first)}: {shown(frequent[:8])}"
+        )
+    places = np.empty(vocab_size, np.int32)
+    places[first] = np.arange(len(first))
+    places[rare] = len(first) + 1 + np.arange(len(rare))
+    return places
 
 
 def _rows_of_length_one(key, shape):
@@ -235,3 +342,16 @@ def _rows_of_length_one(key, shape):
     # compiled `init` would return other bits.
     normal = jax.lax.optimization_barrier(jax.random.normal(key, shape))
     return normal * shape[-1] ** -0.5
+
+
+class _Output(nn.Module):
+    """The parameters of an output layer of its own."""
+
+    vocab_size: int
+
+    @nn.compact
+    def __call__(self, width: int) -> tuple[Array, Array]:
+        """The kernel ``[width, V]`` and the bias ``[V]``."""
+        draw, zeros = nn.initializers.lecun_normal(), nn.initializers.zeros
+        kernel = self.param("kernel", draw, (width, self.vocab_size))
+        return kernel, self.param("bias", zeros, (self.vocab_size,))

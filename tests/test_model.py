@@ -5,9 +5,11 @@ import re
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import jaxtext as jt
+from jaxtext.errors import InputError
 
 V = 7
 IDS = jnp.array([[3, 1, 4, 1, 5], [2, 6, 5, 3, 5]])
@@ -69,7 +71,10 @@ def test_tied_has_one_width():
         made(jt.lstm(4), tied=True, embedding=3)
 
 
-@pytest.mark.parametrize("options", [{}, {"embedding": 3}, {"tied": True}])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"embedding": 3}, {"tied": True}, {"tied": True, "frequent": (3, 0, 5)}],
+)
 def test_steps_are_a_pass(options):
     model, variables = made(jt.stack(jt.gru(4), jt.dropout(0.5)), **options)
     whole = read(model, variables)
@@ -125,3 +130,79 @@ def test_a_padded_sequence_is_read_as_it_is_alone(options):
         found = found[0], found[1][:, :length]
         for a, b in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("options", [{}, {"embedding": 3}, {"tied": True}])
+def test_losses_are_those_of_the_logits(options):
+    model, variables = made(jt.stack(jt.gru(4), jt.dropout(0.5)), **options)
+    targets, noise = IDS[::-1, -3:], {"rngs": {"dropout": KEY}}
+    given = {"lengths": jnp.array([5, 3]), "streams": jnp.array([4, 2]), **noise}
+    state, losses = model.apply(variables, None, IDS, targets, method="losses", **given)
+    expected, logits = model.apply(variables, None, IDS, last=3, **given)
+    jax.tree.map(np.testing.assert_array_equal, state, expected)
+    expected = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (2, 6), (3,)])
+def test_targets_belong_to_the_rows(shape):
+    model, variables = made(jt.gru(4))
+    with pytest.raises(InputError, match=r"targets: expected the rows of ids"):
+        model.apply(variables, None, IDS, jnp.zeros(shape, int), method="losses")
+
+
+FREQUENT = {"frequent": (3, 0, 5)}
+ADAPTIVE = pytest.mark.parametrize(
+    "options", [FREQUENT, FREQUENT | {"embedding": 3}, FREQUENT | {"tied": True}]
+)
+
+
+@ADAPTIVE
+def test_an_adaptive_softmax_is_one_distribution_by_id(options):
+    """Checked against its equations, with the rows of each symbol looked up by hand."""
+    model, variables = made(jt.gru(4), **options)
+    params, xs = variables["params"], IDS
+    if options.get("tied"):
+        xs = params["embedding"][jnp.array([1, 4, 5, 0, 6, 2, 7])[IDS]]
+    elif "embedding" in options:
+        xs = params["embedding"][IDS]
+    _, hs = jt.unroll(jt.gru(4), params["recurrent"], None, xs)
+    if options.get("tied"):
+        z = hs @ params["embedding"].T + params["bias"]
+    else:
+        z = hs @ params["output"]["kernel"] + params["output"]["bias"]
+    assert z.shape[-1] == V + 1
+    first, rare = jax.nn.softmax(z[..., :4]), jax.nn.softmax(z[..., 4:])
+    expected = jnp.zeros((*IDS.shape, V))
+    for row, symbol in enumerate((3, 0, 5)):
+        expected = expected.at[..., symbol].set(first[..., row])
+    for row, symbol in enumerate((1, 2, 4, 6)):
+        expected = expected.at[..., symbol].set(first[..., 3] * rare[..., row])
+    found = jnp.exp(read(model, variables))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found.sum(-1), 1, rtol=1e-5)
+
+
+@ADAPTIVE
+def test_losses_of_an_adaptive_softmax_are_those_of_its_logits(options):
+    model, variables = made(jt.gru(4), **options)
+
+    def ours(params):
+        return model.apply({"params": params}, None, IDS, IDS, method="losses")[1].sum()
+
+    def expected(params):
+        _, logits = model.apply({"params": params}, None, IDS)
+        return optax.softmax_cross_entropy_with_integer_labels(logits, IDS).sum()
+
+    params = variables["params"]
+    found, wanted = (jax.value_and_grad(f)(params) for f in (ours, expected))
+    for a, b in zip(*map(jax.tree.leaves, (found, wanted)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("frequent", [(1, 1), (0, V), (-1,), tuple(range(V))])
+def test_frequent_symbols_are_some_of_all(frequent):
+    with pytest.raises(
+        InputError, match=rf"frequent: expected fewer than {V} distinct"
+    ):
+        made(jt.gru(4), frequent=frequent)

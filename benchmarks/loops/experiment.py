@@ -14,6 +14,7 @@ import jaxtext as jt
 from charlm.batches import build_batches, fit
 from charlm.build import build_trainer
 from charlm.parse import parse
+from charlm.texts import frequent_symbols
 
 
 class Training(NamedTuple):
@@ -42,7 +43,9 @@ def training(flags: Sequence[str]) -> Training:
     corpus = jt.text.load(config.corpus, limit=config.characters)
     text, _ = jt.text.split(corpus.ids, config.val_fraction)
     batches = build_batches(config, text, fit(config, len(text)))
-    trainer = build_trainer(config, len(corpus.vocabulary), batches.batch_size)
+    vocab_size = len(corpus.vocabulary)
+    frequent = frequent_symbols(config, text, vocab_size)
+    trainer = build_trainer(config, vocab_size, batches.batch_size, frequent=frequent)
     return Training(
         trainer.parallel,
         trainer.create(jax.random.key(config.seed)),

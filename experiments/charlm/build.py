@@ -50,6 +50,8 @@ def build_trainer(
     vocab_size: int,
     batch_size: int,
     devices: Sequence[Device] | None = None,
+    *,
+    frequent: tuple[int, ...] = (),
 ) -> Trainer:
     """Builds what a configuration trains with.
 
@@ -58,6 +60,7 @@ def build_trainer(
       vocab_size: How many symbols there are.
       batch_size: Rows of a batch, which for a short text are fewer than configured.
       devices: Default: all that there are.
+      frequent: As for `build_model`.
 
     Raises:
       InputError: If the batch does not divide between the devices.
@@ -67,6 +70,7 @@ def build_trainer(
         vocab_size,
         backend=config.backend,
         remat=config.remat,
+        frequent=frequent,
     )
     optimizer = build_optimizer(config)
     parallel = jt.training.data_parallel(
@@ -96,8 +100,18 @@ def build_model(
     *,
     backend: BackendName = "auto",
     remat: int | Literal["gates"] | None = None,
+    frequent: tuple[int, ...] = (),
 ) -> jt.LanguageModel:
-    """Builds the model of a configuration: layers of the cell, noise around each."""
+    """Builds the model of a configuration: layers of the cell, noise around each.
+
+    Args:
+      identity: The configuration.
+      vocab_size: How many symbols there are.
+      backend: How to run the cells.
+      remat: What to recompute in the backward pass.
+      frequent: The ids of the symbols that ``--frequent`` counts, which depend on the
+        text.
+    """
     # A run that is older than an option does not have it.
     of = dataclasses.asdict(Config()) | identity
     dtype = jnp.dtype(of["dtype"])
@@ -121,6 +135,7 @@ def build_model(
         of["embedding"],
         of["tied"],
         of["weight_drop"],
+        frequent,
     )
 
 
@@ -143,7 +158,9 @@ def restore(
       InputError: If the run has no good checkpoint.
     """
     model = build_model(
-        about["identity"], len(Vocabulary.from_json(about["vocabulary"]))
+        about["identity"],
+        len(Vocabulary.from_json(about["vocabulary"])),
+        frequent=tuple(about.get("frequent", ())),
     )
     variables = jax.eval_shape(
         model.init, jax.random.key(0), model.initial_state((1,)), np.zeros((1, 1), int)

@@ -176,6 +176,9 @@ class Model:
     """Give each symbol a vector of this width. Default: the cell reads one-hot rows."""
     tied: bool = option(False, check=_tied_width)
     """Predict by products with the embedding, which is then as wide as a layer."""
+    frequent: Count | None = None
+    """Adaptive softmax (Grave et al. 2017): predict one of this many most frequent
+    symbols, or that another follows, and then which. For thousands of symbols."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type to compute in. Parameters are float32 in either case."""
     backend: Literal["auto", "scan", "fused", "mosaic", "mosaic_gpu", "cudnn"] = option(

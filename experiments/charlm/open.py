@@ -16,7 +16,7 @@ from charlm.planning import make_plan
 from charlm.remembered import remember
 from charlm.result import Result, finished_result
 from charlm.run import Clock, Run
-from charlm.texts import divide, read_corpus
+from charlm.texts import divide, frequent_symbols, read_corpus
 from common.flags import flag
 from common.rules import fields_without
 from common.screen import Screen
@@ -63,7 +63,13 @@ def open_run(
         own["fitted"] = fitted and fitted._asdict()
         read = batches.build_batches(config, train, fitted)
         vocab_size = len(corpus.vocabulary)
-        trainer = build.build_trainer(config, vocab_size, read.batch_size, devices)
+        trainer = build.build_trainer(
+            config,
+            vocab_size,
+            read.batch_size,
+            devices,
+            frequent=frequent_symbols(config, train, vocab_size),
+        )
     _say_batch(config, len(train), fitted, len(devices), display)
     check_shared(workdir)
     with contextlib.ExitStack() as held:

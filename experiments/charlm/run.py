@@ -98,6 +98,7 @@ class Run:
             "identity": self.identity,
             "corpus": {"name": self.corpus.name, "sha256": self.corpus.sha256},
             "vocabulary": self.corpus.vocabulary.to_json(),
+            "frequent": list(self.model.frequent),
             "plan": {"steps": self.plan.steps, "minutes": self.config.minutes},
             "seconds": self.seconds(),
             **self.progress.about(),

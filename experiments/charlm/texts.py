@@ -6,6 +6,7 @@ from functools import partial
 import jaxtext as jt
 from charlm.config import Config
 from common.screen import Screen
+from jaxtext.errors import InputError
 from jaxtext.runs.interrupt import Request
 from jaxtext.text import cache
 from jaxtext.text.encoded import encode
@@ -57,6 +58,24 @@ def divide(
         validation = encode(sources, corpus.vocabulary, progress=progress)
     display.stop()
     return corpus.ids, validation.ids, validation.sha256
+
+
+def frequent_symbols(
+    config: Config, text: jt.text.Ids, vocab_size: int
+) -> tuple[int, ...]:
+    """The symbols that ``--frequent`` counts, from the text to train on.
+
+    Raises:
+      InputError: If the vocabulary has no more symbols than that.
+    """
+    if config.frequent is None:
+        return ()
+    if config.frequent >= vocab_size:
+        raise InputError(
+            f"--frequent: expected fewer than the {vocab_size} distinct symbols of the "
+            f"corpus, got {config.frequent}"
+        )
+    return jt.text.most_frequent(text, vocab_size, config.frequent)
 
 
 def _reading(

@@ -13,6 +13,7 @@ import jaxtext as jt
 from charlm.build import build_model, build_trainer
 from charlm.config import Config
 from charlm.identity import identity
+from jaxtext.errors import InputError
 from jaxtext.text.batches import Batch
 from jaxtext.types import Device, Params
 
@@ -88,9 +89,15 @@ def compile_step(config: Config, vocab_size: int, devices: Sequence[Device]) -> 
     """Compiles the step that ``char_gen.py`` would train with, without an array.
 
     Raises:
-      InputError: If the batch does not divide between the devices.
+      InputError: If the batch does not divide between the devices, or the work depends
+        on the text.
       DoesNotFitError: If it takes more memory than a chip has.
     """
+    if config.frequent:
+        raise InputError(
+            "--frequent: how much a step computes depends on the text, which this "
+            "script does not read; leave it out"
+        )
     begin = time.monotonic()
     trainer = build_trainer(config, vocab_size, config.batch_size, devices)
     state = jax.eval_shape(trainer.create, jax.random.key(0))

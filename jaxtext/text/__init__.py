@@ -8,6 +8,7 @@ batch is passed to a training step.
   the text, and the ids are cached.
 - `Vocabulary` maps characters or bytes to ids and back.
 - `FileArray` is an array that stays in its file; `Ids` is that or a NumPy array.
+- `most_frequent` finds the symbols that a text has most often, for an adaptive softmax.
 - `split` divides a text into training and validation, and `fit` finds batch sizes that
   a short text allows.
 - `Streams` and `Windows` make the batches, of type `Batch`. A batch is a pure function
@@ -34,6 +35,7 @@ from jaxtext.text.batches import Batch, Streams, Windows, fit, split
 from jaxtext.text.corpus import Corpus, load
 from jaxtext.text.documents import pad_documents
 from jaxtext.text.file_array import FileArray, Ids
+from jaxtext.text.frequent import most_frequent
 from jaxtext.text.vocabulary import Vocabulary
 
 __all__ = [
@@ -46,6 +48,7 @@ __all__ = [
     "Windows",
     "fit",
     "load",
+    "most_frequent",
     "pad_documents",
     "split",
 ]

@@ -13,7 +13,6 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from jaxtext.errors import InputError
 from jaxtext.model import LanguageModel
@@ -177,7 +176,7 @@ def evaluate_dynamic(
 
 def _batch_loss(params, model, state, batch):
     """The mean loss of a batch, and the state after it."""
-    state, _, losses = read(model, params, state, batch)
+    state, losses = read(model, params, state, batch)
     total = jnp.sum(losses, where=valid_targets(batch))
     return total / count_targets(batch), state
 
@@ -191,8 +190,8 @@ def _add_squares(model, params, squares, state, batch):
 def _segment_loss(params, model, state, inputs, targets, counts):
     """The objective of a segment; the state after it, and the sum of valid losses."""
     inputs, targets = inputs.astype(jnp.int32), targets.astype(jnp.int32)
-    state, logits = model.apply({"params": params}, state, inputs)
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
+    variables = {"params": params}
+    state, losses = model.apply(variables, state, inputs, targets, method="losses")
     total = jnp.sum(losses, where=counts)
     # This is the mean, except in a last segment that is shorter than the others. No
     # segment follows that one, so its gradient has no effect.

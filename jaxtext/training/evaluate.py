@@ -130,5 +130,5 @@ def evaluate_batches(
 def _sum_losses(model, params, batch):
     """The sum of a batch's losses, and the number of its valid targets."""
     state = model.initial_state(batch.inputs.shape[:1])
-    _, _, losses = read(model, params, state, batch)
+    _, losses = read(model, params, state, batch)
     return jnp.sum(losses, where=valid_targets(batch)), count_targets(batch)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxtext.kernels.cross_entropy import of_logits
 from jaxtext.model import LanguageModel
 from jaxtext.text.batches import Batch
 from jaxtext.types import Array, Key, Params, State
@@ -59,7 +60,7 @@ def count_targets(batch: Batch) -> int | Array:
 
 def read(
     model: LanguageModel, params: Params, carry: State, batch: Batch, **noise: Any
-) -> tuple[State, Array, Array]:
+) -> tuple[State, Array]:
     """Reads a batch and compares the predictions with its targets.
 
     Args:
@@ -70,12 +71,24 @@ def read(
       **noise: ``streams`` and ``rngs``, as for `jaxtext.LanguageModel`.
 
     Returns:
-      The recurrent state after the batch, the logits ``[B, P, V]``, and the losses
-      ``[B, P]``, ``-log p`` of each target. In the padding the losses mean nothing.
+      The recurrent state after the batch, and the losses ``[B, P]``, ``-log p`` of each
+      target. In the padding the losses mean nothing.
     """
-    targets, valid = batch.targets.astype(jnp.int32), valid_targets(batch)
-    if valid is not None:  # padding may hold integers that are not symbols
-        targets = jnp.where(valid, targets, 0)
+    return model.apply(
+        {"params": params},
+        carry,
+        batch.inputs.astype(jnp.int32),
+        _symbols(batch),
+        lengths=batch.lengths,
+        resets=batch.resets,
+        method="losses",
+        **noise,
+    )
+
+
+def _read_smoothed(model, params, carry, batch, smoothing, **noise):
+    """The same with the mean of the losses of all symbols, ``[B, P]``, mixed in."""
+    targets = _symbols(batch)
     carry, logits = model.apply(
         {"params": params},
         carry,
@@ -85,8 +98,15 @@ def read(
         last=targets.shape[1],
         **noise,
     )
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
-    return carry, logits, losses
+    losses, _ = of_logits(logits, targets)
+    uniform = -jax.nn.log_softmax(logits).mean(-1)
+    return carry, losses, (1 - smoothing) * losses + smoothing * uniform
+
+
+def _symbols(batch):
+    """The targets; padding may hold integers that are not symbols."""
+    targets, valid = batch.targets.astype(jnp.int32), valid_targets(batch)
+    return targets if valid is None else jnp.where(valid, targets, 0)
 
 
 def make_objective(
@@ -121,13 +141,16 @@ def make_objective(
 
     def sums(params, carry, key, batch, streams):
         noise = {"streams": streams, "rngs": {"dropout": key}}
-        carry, logits, losses = read(model, params, carry, batch, **noise)
-        valid = valid_targets(batch)
-        total = objective = jnp.sum(losses, where=valid)
         if label_smoothing:
-            uniform = -jax.nn.log_softmax(logits).mean(-1)
-            smoothed = (1 - label_smoothing) * losses + label_smoothing * uniform
-            objective = jnp.sum(smoothed, where=valid)
+            carry, losses, smoothed = _read_smoothed(
+                model, params, carry, batch, label_smoothing, **noise
+            )
+        else:
+            carry, losses = read(model, params, carry, batch, **noise)
+            smoothed = losses
+        valid = valid_targets(batch)
+        total = jnp.sum(losses, where=valid)
+        objective = jnp.sum(smoothed, where=valid)
         return objective, (Losses(objective, total), carry)
 
     def mean(of_slice, zero, carry, batch):

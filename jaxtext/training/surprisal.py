@@ -7,9 +7,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from jaxtext.errors import InputError
+from jaxtext.kernels.cross_entropy import of_logits
 from jaxtext.model import LanguageModel
 from jaxtext.quantities import count
 from jaxtext.text.file_array import Ids, as_ids, windows
@@ -181,8 +181,12 @@ def in_windows(ids: Ids, window: int, rows: int) -> Iterator[Part]:
 @partial(jax.jit, static_argnums=(0, 5))
 def _read(model, params, state, inputs, targets, likeliest):
     inputs, targets = inputs.astype(jnp.int32), targets.astype(jnp.int32)
-    state, logits = model.apply({"params": params}, state, inputs)
-    nats = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
-    # With likeliest=0, XLA removes this.
+    variables = {"params": params}
+    if not likeliest:
+        state, nats = model.apply(variables, state, inputs, targets, method="losses")
+        none = jnp.zeros((*targets.shape, 0))
+        return state, (nats, none.astype(jnp.int32), none)
+    state, logits = model.apply(variables, state, inputs)
+    nats, _ = of_logits(logits, targets)
     probabilities, ids = jax.lax.top_k(jax.nn.softmax(logits), likeliest)
     return state, (nats, ids, probabilities)

@@ -543,6 +543,38 @@ def test_some_skipped_steps_are_counted_and_no_more(corpus, tmp_path, capsys):
     assert last_json(capsys)["skipped_steps"] == 6
 
 
+def test_an_adaptive_softmax_goes_on_is_evaluated_and_writes(corpus, tmp_path, capsys):
+    flags = [
+        *("--corpus", corpus, "--frequent", 5, "--tied", "--eval-protocol", "cold-256"),
+        *("--schedule", "constant", "--warmup-steps", 0, *SMALL),
+    ]
+    assert gen(*flags, "--workdir", tmp_path / "whole", "--steps", 20) == 0
+    whole = last_json(capsys)
+    for steps in (10, 20):
+        assert gen(*flags, "--workdir", tmp_path / "parts", "--steps", steps) == 0
+    parts = last_json(capsys)
+    assert parts["resumed_from_step"] == 10
+    assert parts["parameters_sha256"] == whole["parameters_sha256"]
+
+    workdir = ["--workdir", str(tmp_path / "parts")]
+    about = checkpoint.read_about(tmp_path / "parts", warn=print).about
+    vocabulary = jt.text.Vocabulary.from_json(about["vocabulary"])
+    assert set(vocabulary.decode(about["frequent"])) == set(" aoeh")
+    assert evaluate.main([*workdir, "--protocol", "cold-256"]) == 0
+    found = last_json(capsys)["nats_per_char"]
+    assert found == pytest.approx(parts["val_nats_per_char"], abs=1e-5)
+    assert sample.main([*workdir, "--length", "7", "--prompt", "the"]) == 0
+    assert len(capsys.readouterr().out.rstrip("\n")) <= 7
+
+
+def test_frequent_symbols_are_fewer_than_there_are(corpus, tmp_path, capsys):
+    distinct = len(set(TEXT))
+    flags = "--corpus", corpus, "--workdir", tmp_path / "run", "--frequent", distinct
+    assert gen(*flags) == 2
+    assert f"expected fewer than the {distinct} distinct" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def restored_params(workdir, name, step):
     with ocp.StandardCheckpointer() as checkpointer:
         path = workdir / "checkpoints" / name / str(step) / "params"

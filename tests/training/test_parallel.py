@@ -15,9 +15,10 @@ CELLS = {"rnn": jt.rnn, "lstm": jt.lstm, "gru": jt.gru}
 B, T, V = 8, 6, 7
 
 
-def losses(cell, devices, steps=50, slices=1, strategy="pmap", **options):
+def losses(cell, devices, steps=50, slices=1, strategy="pmap", frequent=(), **options):
     """Losses of `steps` steps, and the last state."""
-    model = jt.LanguageModel(jt.stack(CELLS[cell](6), jt.dropout(0.3)), V)
+    layers = jt.stack(CELLS[cell](6), jt.dropout(0.3))
+    model = jt.LanguageModel(layers, V, frequent=frequent)
     optimizer = optax.adam(1e-2)
     ids = np.random.default_rng(0).integers(0, V, 2000).astype(np.uint8)
     streams = jt.text.Streams(ids, B, T)
@@ -80,6 +81,18 @@ def test_eight_devices_average_and_smooth_as_one(strategy):
     plain, *_ = losses("lstm", jax.local_devices()[:1], steps=20, average_decay=0.9)
     assert plain[0] == one[0]  # before the first update
     assert plain[1:] != one[1:]
+
+
+@pytest.mark.everyday("strategy")
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_devices_and_slices_share_an_adaptive_softmax(strategy):
+    options = {"steps": 20, "frequent": (3, 1)}
+    one, *_ = losses("lstm", jax.local_devices()[:1], **options)
+    four = jax.local_devices()[:4]
+    divided, *_ = losses("lstm", four, slices=2, strategy=strategy, **options)
+    np.testing.assert_allclose(divided, one, rtol=1e-5)
+    plain, *_ = losses("lstm", jax.local_devices()[:1], steps=20)
+    assert not np.allclose(plain, one, rtol=1e-5)
 
 
 @pytest.mark.everyday("strategy", "devices")
