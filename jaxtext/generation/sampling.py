@@ -27,7 +27,7 @@ def generate(
     *,
     key: Key,
     temperature: float = 1.0,
-    chunk: int = 64,
+    chunk: int = 128,
 ) -> Iterator[np.ndarray]:
     """Samples continuations of prompts, and yields them piece by piece.
 
