@@ -1,6 +1,7 @@
 """The way from a cell to the kernels: batch axes made one, parameters by name."""
 
 import math
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -11,7 +12,7 @@ from jaxtext.kernels.gates import Gates, Operands, Passes, Recurrence, Weights
 from jaxtext.kernels.mosaic import MOSAIC
 from jaxtext.kernels.mosaic_gpu import MOSAIC_GPU
 from jaxtext.kernels.recurrence import recurrence
-from jaxtext.types import Activation, Backend, DType
+from jaxtext.types import Activation, Array, Backend, DType, Params
 
 
 def backends(
@@ -24,12 +25,33 @@ def backends(
     `gates` has. `more` are further backends that only these gates have.
     """
     known = {"fused": FUSED, "mosaic": MOSAIC, "mosaic_gpu": MOSAIC_GPU, **more}
+    made_of = partial(_plain, gates)
     return tuple(
-        _backend(name, known[name], gates, dtype, activation) for name in known
+        backend(name, passes, gates, dtype, activation, made_of)
+        for name, passes in known.items()
     )
 
 
-def _backend(name, passes: Passes, gates: Gates, dtype, activation) -> Backend:
+def backend(
+    name: str,
+    passes: Passes,
+    gates: Gates,
+    dtype: DType,
+    activation: Activation,
+    made_of: Callable[[Params, Array], tuple[Weights, Array]],
+) -> Backend:
+    """One backend of a cell whose step is `gates` between two products.
+
+    Args:
+      name: What it is called.
+      passes: How it takes the sequence.
+      gates: The step.
+      dtype: The type of the products.
+      activation: That of the cell.
+      made_of: ``(params, xs) -> (weights, xs)``, what the recurrence is taken over;
+        `xs` are ``[T, B, D]``, or symbols ``[T, B]``.
+    """
+
     def lacks(target, params, state, xs, masks):
         if activation is not jnp.tanh:
             return "its derivative is written for activation=jnp.tanh"
@@ -50,11 +72,23 @@ def _backend(name, passes: Passes, gates: Gates, dtype, activation) -> Backend:
         ys = ys.reshape(ys.shape[0], *batch_shape, ys.shape[-1])
         return jax.tree.unflatten(jax.tree.structure(state), leaves), ys
 
-    operands_of = partial(_operands, gates)
+    operands_of = partial(_operands, made_of)
     return Backend(name, sequence, lacks, passes.divisible, gates.name)
 
 
-def _operands(gates, params, state, xs, masks):
+def _plain(gates, params, xs):
+    """The weights by name; biases of zero, whose gradient nobody asks for, if none."""
+    names = "kernel", "recurrent_kernel", "bias", "recurrent_bias"
+    weights = Weights(*map(params.get, names))
+    if weights.bias is None:
+        hidden, width = weights.recurrent_kernel.shape
+        zeros = jnp.zeros_like(weights.kernel, shape=(width,))
+        inner = zeros[:hidden] if gates.differ else None
+        weights = weights._replace(bias=zeros, inner=inner)
+    return weights, xs
+
+
+def _operands(made_of, params, state, xs, masks):
     """What `recurrence` takes, all batch axes made one."""
     leaves = jax.tree.leaves(state)  # c before h
     batch_shape = leaves[0].shape[:-1]
@@ -64,16 +98,11 @@ def _operands(gates, params, state, xs, masks):
         """[T, B…, …] -> [T, B, …]"""
         return x.reshape(x.shape[0], batch, *x.shape[1 + len(batch_shape) :])
 
-    weights = Weights(**{"bias": None, **params})
-    if weights.bias is None:  # zeros, whose gradient nobody asks for
-        width = weights.kernel.shape[-1]
-        zeros = jnp.zeros_like(weights.kernel, shape=(width,))
-        inner = zeros[: leaves[-1].shape[-1]] if gates.differ else None
-        weights = weights._replace(bias=zeros, recurrent_bias=inner)
+    weights, xs = made_of(params, flat(xs))
     return Operands(
         weights,
         tuple(x.reshape(batch, x.shape[-1]) for x in leaves),
-        flat(xs),
+        xs,
         None if masks.resets is None else flat(masks.resets),
         None if masks.valid is None else flat(masks.valid),
     )

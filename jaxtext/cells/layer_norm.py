@@ -7,8 +7,10 @@ import jax
 import jax.numpy as jnp
 
 from jaxtext.cells.affine import embed
+from jaxtext.cells.backends import backend
 from jaxtext.checks import decided
-from jaxtext.kernels import one_product
+from jaxtext.kernels.fused import FUSED
+from jaxtext.kernels.gates import Gates, Weights
 from jaxtext.kernels.products import along, is_symbols, product, rows
 from jaxtext.types import Array, Cell, DType, Params, State
 
@@ -56,9 +58,14 @@ def of_product(x: Array, kernel: Array, function: Callable[[Array], Array]) -> A
     Returns:
       ``[…, F]``.
     """
-    if is_symbols(x) and decided(lambda: x.size > len(kernel), otherwise=True):
+    if is_table_worthwhile(x, kernel):
         return rows(function(kernel), x)
     return function(product(x, kernel))
+
+
+def is_table_worthwhile(x: Array, kernel: Array) -> bool:
+    """Whether `x` are symbols, and more of them than there are in all."""
+    return is_symbols(x) and decided(lambda: x.size > len(kernel), otherwise=True)
 
 
 def normalised(
@@ -69,7 +76,8 @@ def normalised(
     dtype: DType,
     param_dtype: DType,
     *,
-    own: tuple[str, ...],
+    by_hand: Gates,
+    made_of: Callable[[Params, Array], tuple[Weights, Array]],
     gates: Callable[[Params, Array, Array, State], dict[str, Array]] | None = None,
 ) -> Cell:
     """A cell around one recurrent product, made of a plain one and its normalisation.
@@ -85,7 +93,9 @@ def normalised(
       core: ``(params, z, u, state) -> state``: the step without its products.
       dtype: The type of the products.
       param_dtype: The type of the parameters.
-      own: The names of those parameters that `core` reads.
+      by_hand: `core` as kernels know it, with its derivative.
+      made_of: ``(params, xs) -> (weights, xs)``, what a recurrence of `by_hand` is
+        taken over.
       gates: ``(params, z, u, state) -> dict``: the gates in `core`, if there are any.
 
     Returns:
@@ -115,7 +125,7 @@ def normalised(
     return plain._replace(
         init=init,
         step=step,
-        backends=(one_product.backend(core, inputs, own, dtype),),
+        backends=(backend("fused", FUSED, by_hand, dtype, jnp.tanh, made_of),),
         embed=embed,
         gates=gates and named,
     )

@@ -3,9 +3,15 @@
 import jax.numpy as jnp
 
 from jaxtext.cells.gru import gru
-from jaxtext.cells.layer_norm import layer_norm, normalised, of_product
+from jaxtext.cells.layer_norm import (
+    is_table_worthwhile,
+    layer_norm,
+    normalised,
+    of_product,
+)
 from jaxtext.constructor import constructor
-from jaxtext.kernels.gates import activations
+from jaxtext.kernels.gates import Weights, activations
+from jaxtext.kernels.layer_norm import LAYER_NORM_GRU, centred
 from jaxtext.kernels.products import along
 from jaxtext.types import Cell, DType
 
@@ -61,12 +67,28 @@ def layer_norm_gru(
     def both(z, scale):
         return list(map(layer_norm, apart(z), apart(scale)))
 
-    def inputs(params, x):
+    def normal(params):
         def of_row(z):
             z = jnp.concatenate(both(z, params["input_scale"]), axis=-1)
             return z + along(params["bias"], z).astype(norm_dtype)
 
-        return of_product(x, params["kernel"].astype(dtype), of_row)
+        return of_row
+
+    def inputs(params, x):
+        return of_product(x, params["kernel"].astype(dtype), normal(params))
+
+    def centre(kernel):
+        return jnp.concatenate(list(map(centred, apart(kernel))), axis=-1)
+
+    def made_of(params, xs):
+        kernel, recurrent_kernel = params["kernel"], params["recurrent_kernel"]
+        inner = params["recurrent_scale"], params["recurrent_bias"]
+        if is_table_worthwhile(xs, kernel):
+            kernel, input_norm = normal(params)(kernel.astype(dtype)), None
+        else:
+            kernel = centre(kernel)
+            input_norm = params["input_scale"], params["bias"]
+        return Weights(kernel, centre(recurrent_kernel), None, inner, input_norm), xs
 
     def gates(params, z, u, state):
         del state
@@ -81,7 +103,14 @@ def layer_norm_gru(
         return ((1 - z) * n + z * state).astype(dtype)
 
     scales = {"input_scale": (3 * hidden, 1.0), "recurrent_scale": (3 * hidden, 1.0)}
-    own = "recurrent_scale", "recurrent_bias"
     return normalised(
-        plain, scales, inputs, core, dtype, param_dtype, own=own, gates=gates
+        plain,
+        scales,
+        inputs,
+        core,
+        dtype,
+        param_dtype,
+        by_hand=LAYER_NORM_GRU,
+        made_of=made_of,
+        gates=gates,
     )

@@ -2,10 +2,16 @@
 
 import jax.numpy as jnp
 
-from jaxtext.cells.layer_norm import layer_norm, normalised, of_product
+from jaxtext.cells.layer_norm import (
+    is_table_worthwhile,
+    layer_norm,
+    normalised,
+    of_product,
+)
 from jaxtext.cells.lstm import LSTMState, lstm
 from jaxtext.constructor import constructor
-from jaxtext.kernels.gates import activations
+from jaxtext.kernels.gates import Weights, activations
+from jaxtext.kernels.layer_norm import LAYER_NORM_LSTM, centred
 from jaxtext.kernels.products import along
 from jaxtext.types import Cell, DType
 
@@ -54,12 +60,26 @@ def layer_norm_lstm(
     plain = lstm(hidden, dtype=dtype, param_dtype=param_dtype)
     cell_dtype = jnp.promote_types(dtype, jnp.float32)
 
-    def inputs(params, x):
+    def normal(params):
         def of_row(z):
             z = layer_norm(z, params["input_scale"])
             return z + along(params["bias"], z).astype(cell_dtype)
 
-        return of_product(x, params["kernel"].astype(dtype), of_row)
+        return of_row
+
+    def inputs(params, x):
+        return of_product(x, params["kernel"].astype(dtype), normal(params))
+
+    def made_of(params, xs):
+        kernel, recurrent_kernel = params["kernel"], params["recurrent_kernel"]
+        cell = params["cell_scale"], params["cell_bias"]
+        inner = params["recurrent_scale"], cell
+        if is_table_worthwhile(xs, kernel):
+            kernel, input_norm = normal(params)(kernel.astype(dtype)), None
+        else:
+            kernel = centred(kernel)
+            input_norm = params["input_scale"], params["bias"]
+        return Weights(kernel, centred(recurrent_kernel), None, inner, input_norm), xs
 
     def gates(params, z, u, state):
         del state
@@ -79,7 +99,14 @@ def layer_norm_lstm(
         "cell_scale": (hidden, 1.0),
         "cell_bias": (hidden, 0.0),
     }
-    own = "recurrent_scale", "cell_scale", "cell_bias"
     return normalised(
-        plain, extra, inputs, core, dtype, param_dtype, own=own, gates=gates
+        plain,
+        extra,
+        inputs,
+        core,
+        dtype,
+        param_dtype,
+        by_hand=LAYER_NORM_LSTM,
+        made_of=made_of,
+        gates=gates,
     )

@@ -5,6 +5,8 @@ import jax.numpy as jnp
 from jaxtext.cells.layer_norm import layer_norm, normalised
 from jaxtext.cells.rnn import rnn
 from jaxtext.constructor import constructor
+from jaxtext.kernels.gates import Weights
+from jaxtext.kernels.layer_norm import LAYER_NORM_RNN, centred
 from jaxtext.kernels.products import along, product
 from jaxtext.types import Cell, DType
 
@@ -55,5 +57,19 @@ def layer_norm_rnn(
         total += along(params["bias"], total).astype(norm_dtype)
         return jnp.tanh(total).astype(dtype)
 
-    extra, own = {"scale": (hidden, 1.0)}, ("scale", "bias")
-    return normalised(plain, extra, inputs, core, dtype, param_dtype, own=own)
+    def made_of(params, xs):
+        kernel = centred(params["kernel"]).astype(dtype)
+        recurrent = centred(params["recurrent_kernel"])
+        inner = params["scale"], params["bias"]
+        return Weights(kernel, recurrent, None, inner), xs
+
+    return normalised(
+        plain,
+        {"scale": (hidden, 1.0)},
+        inputs,
+        core,
+        dtype,
+        param_dtype,
+        by_hand=LAYER_NORM_RNN,
+        made_of=made_of,
+    )

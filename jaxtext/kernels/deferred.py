@@ -93,7 +93,7 @@ def gates_again(
     z = product(xs, weights.kernel)
     z = (z + along(weights.bias, z)).astype(wide)
     u = jnp.matmul(h_tm1, weights.recurrent_kernel, preferred_element_type=wide)
-    bias = weights.recurrent_bias
+    bias = weights.inner
     bias = None if bias is None else bias.astype(wide)
     state = (*before, h_tm1.astype(wide))
     _, gates = what.gates.forward(z, u, bias, state, activations)

@@ -24,33 +24,60 @@ class Gates(NamedTuple):
 
     Attributes:
       name: Of the network, such as ``"lstm"``.
-      forward: ``(z, u, recurrent_bias, state, activate) -> (state, saved)``; `z` and
-        `u` are ``[B, G H]``, or tuples of ``G`` arrays ``[B, H]``, and `saved` is a
-        tuple of ``[B, H]`` arrays. `activate` is `activations`, or `gate_by_gate`.
-      backward: ``(dstate, saved, state) -> (dpre, dstate)``, where `state` is the one
-        before the step; `dpre` is ``(dz,)``, or ``(dz, du)`` where they differ, each a
-        tuple of ``G`` arrays ``[B, H]``; the last `dstate` lacks what comes through
-        ``u``.
-      saved: How many arrays `forward` saves.
+      forward: ``(z, u, inner, state, activate) -> (state, saved)``; `z` and `u` are
+        ``[B, G H]``, or tuples of ``G`` arrays ``[B, H]``, and `saved` is a tuple of
+        ``[B, H]`` arrays, and after them ``[B, 1]``. `activate` is `activations`, or
+        `gate_by_gate`.
+      backward: ``(dstate, saved, state, inner) -> (dpre, dstate, dinner)``, where
+        `state` is the one before the step; `dpre` is ``(dz,)``, or ``(dz, du)`` where
+        they differ, each a tuple of ``G`` arrays ``[B, H]``; `dstate` lacks for ``h``
+        what comes through ``u``; `dinner` is not yet summed over the batch.
+      saved: How many arrays ``[B, H]`` `forward` saves.
       differ: Whether ``du`` is not ``dz``; then they are not in the last gate alone.
       reads_h: Whether `backward` reads the values of the state's ``h``.
+      normed: What it consists of, if ``u`` is normalised before anything else.
     """
 
     name: str
     forward: Callable[..., tuple[Arrays, Arrays]]
-    backward: Callable[..., tuple[tuple[Arrays, ...], Arrays]]
+    backward: Callable[..., tuple[tuple[Arrays, ...], Arrays, Any]]
     saved: int
     differ: bool = False
     reads_h: bool = False
+    normed: Any = None
+
+
+class Normed(NamedTuple):
+    """A step whose recurrent part is normalised first, and what is done then.
+
+    Attributes:
+      gates: The step with ``α ⊙ û`` in place of ``u``. Its `inner` is the second of
+        the whole step's, which are ``(α, inner)``.
+      groups: How many gates are normalised together.
+    """
+
+    gates: Gates
+    groups: tuple[int, ...]
 
 
 class Weights(NamedTuple):
-    """``kernel [D, G H]``, ``recurrent_kernel [H, G H]``, ``bias [G H]``."""
+    """What the pre-activations are made of.
+
+    Attributes:
+      kernel: ``[D, G H]``.
+      recurrent_kernel: ``[H, G H]``.
+      bias: ``[G H]``; ``None`` if there is none, and ``W`` is of its type already.
+      inner: Small weights within the step, any tree of vectors of size ``H`` or
+        ``G H``; the GRU's is the bias of the last gate's recurrent part.
+      normal: ``(α, b)``, each ``[G H]``, if ``x W`` is normalised as ``u`` is:
+        ``z = α ⊙ LN(x W) + b``. There is no other bias then.
+    """
 
     kernel: Any
     recurrent_kernel: Any
     bias: Any
-    recurrent_bias: Any = None  # [H], inside the last gate
+    inner: Any = None
+    normal: Any = None
 
 
 class Operands(NamedTuple):
@@ -146,6 +173,13 @@ def gate_by_gate(z: Array | Arrays, sigmoid: tuple[bool, ...]) -> list[Array]:
     return list(map(of_gate, z, sigmoid))
 
 
+def parts(x: Array | Arrays, hidden: int) -> Arrays:
+    """Gates side by side, one by one."""
+    if isinstance(x, tuple):
+        return x
+    return tuple(jnp.split(x, x.shape[-1] // hidden, axis=-1))
+
+
 def last_apart(z: Array | Arrays, hidden: int) -> tuple[Any, Array]:
     """The pre-activations of all gates but the last, and those of the last."""
     if isinstance(z, tuple):
@@ -154,6 +188,19 @@ def last_apart(z: Array | Arrays, hidden: int) -> tuple[Any, Array]:
     return rest, last
 
 
+def as_rows(inner: Any) -> Any:
+    """Vectors as rows ``[1, F]``."""
+    return jax.tree.map(lambda vector: vector[None], inner)
+
+
 def cast(weights: Weights, dtype: DType) -> Weights:
-    """The weights in the type of the products."""
-    return jax.tree.map(lambda w: jnp.asarray(w, dtype), weights)
+    """The weights in the type of the products.
+
+    Those within the step stay as they are, and so does a table of pre-activations.
+    """
+    kernel, recurrent_kernel, bias, *small = weights
+    recurrent_kernel = jnp.asarray(recurrent_kernel, dtype)
+    if bias is not None or weights.normal is not None:
+        kernel = jnp.asarray(kernel, dtype)
+    bias = None if bias is None else jnp.asarray(bias, dtype)
+    return Weights(kernel, recurrent_kernel, bias, *small)

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 from jaxtext.kernels.gates import Gates
 
 
-def _forward(z, u, recurrent_bias, state, activate):
-    del recurrent_bias
+def _forward(z, u, inner, state, activate):
+    del inner
     c_tm1, h_tm1 = state
     z = jax.tree.map(lambda z, u: (z + u).astype(c_tm1.dtype), z, u)
     i, f, g, o = activate(z, (True, True, False, True))
@@ -16,7 +16,8 @@ def _forward(z, u, recurrent_bias, state, activate):
     return (c, h), (i, f, g, o)
 
 
-def _backward(dstate, saved, state):
+def _backward(dstate, saved, state, inner):
+    del inner
     dc, dh = dstate
     i, f, g, o = saved
     c_tm1, h_tm1 = state
@@ -29,7 +30,7 @@ def _backward(dstate, saved, state):
         dc * i * (1 - g * g),
         dh * tanh_c * o * (1 - o),
     )
-    return (dz,), (dc * f, jnp.zeros_like(h_tm1))
+    return (dz,), (dc * f, jnp.zeros_like(h_tm1)), None
 
 
 LSTM = Gates("lstm", _forward, _backward, saved=4)

@@ -77,8 +77,8 @@ def pad_weights(weights: Weights, hidden: int) -> Weights:
     own = weights.recurrent_kernel.shape[0]
     gates = weights.bias.shape[0] // max(1, own)
     kernel, recurrent, bias = (pad_gates(w, gates, hidden) for w in weights[:3])
-    inner = weights.recurrent_bias
-    inner = None if inner is None else pad(inner, 0, hidden)
+    inner = weights.inner
+    inner = None if inner is None else pad(inner.astype(recurrent.dtype), 0, hidden)
     return Weights(kernel, pad(recurrent, 0, hidden), bias, inner)
 
 
@@ -87,7 +87,7 @@ def unpad_gradients(gradients: Weights, weights: Weights) -> Weights:
     hidden = weights.recurrent_kernel.shape[0]
     gates = weights.bias.shape[0] // hidden
     kernel, recurrent, bias = (unpad_gates(g, gates, hidden) for g in gradients[:3])
-    inner = gradients.recurrent_bias
+    inner = gradients.inner
     inner = None if inner is None else inner[:hidden]
     found = Weights(kernel, recurrent[:hidden], bias, inner)
     return jax.tree.map(lambda g, w: g.astype(w.dtype), found, weights)

@@ -11,7 +11,14 @@ from jax.test_util import check_grads
 import jaxtext as jt
 from jaxtext.kernels.fused import backward, forward
 
-CELLS = {"rnn": jt.rnn, "lstm": jt.lstm, "gru": jt.gru}
+CELLS = {
+    "rnn": jt.rnn,
+    "lstm": jt.lstm,
+    "gru": jt.gru,
+    "layer_norm_rnn": jt.layer_norm_rnn,
+    "layer_norm_lstm": jt.layer_norm_lstm,
+    "layer_norm_gru": jt.layer_norm_gru,
+}
 LENGTHS = np.array([4, 0, 7])
 RESETS = np.arange(7) % 3 == np.arange(3)[:, None]
 OPTIONS = {

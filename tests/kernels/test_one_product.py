@@ -7,12 +7,24 @@ import numpy as np
 import pytest
 
 import jaxtext as jt
+from jaxtext.kernels import one_product
 
 H, D = 5, 3
+
+
+def _core(params, z, u, state):
+    del state
+    return jnp.tanh(z + u + params["bias"])
+
+
+def _inputs(params, xs):
+    return xs @ params["kernel"]
+
+
 CELLS = {
-    "rnn": jt.layer_norm_rnn(H),
-    "lstm": jt.layer_norm_lstm(H),
-    "gru": jt.layer_norm_gru(H),
+    "rnn": jt.rnn(H)._replace(
+        backends=(one_product.backend(_core, _inputs, ("bias",), jnp.float32),)
+    )
 }
 
 

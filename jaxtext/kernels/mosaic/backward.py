@@ -113,7 +113,7 @@ def _kernel(
             like = dafter[-1]
             h = jnp.zeros_like(like) if h_tm1 is None else h_tm1[i, :, own].astype(wide)
             kept = tuple(gate[i, :, own].astype(wide) for gate in saved)
-            dpre, dbefore = gates.backward(dafter, kept, (*state, h))
+            dpre, dbefore, _ = gates.backward(dafter, kept, (*state, h), None)
             dz, drecurrent = list(dpre[0]), list(dpre[-1])
             for gate, value in enumerate(dz):
                 out.dz[i, :, columns(gate)] = value.astype(out.dz.dtype)

@@ -65,7 +65,7 @@ def _run(what: Recurrence, operands: Padded, recorded: bool) -> Written:
     hidden, dtype, wide = grid.tiles.hidden, grid.sizes.dtype, grid.sizes.wide
     z = product(operands.xs, weights.kernel)
     z += along(weights.bias, z)
-    inner = weights.recurrent_bias
+    inner = weights.inner
     inner = None if inner is None else inner[None]
     memories = operands.start[:-1]
     saved = what.gates.saved if recorded and what.keep else 0

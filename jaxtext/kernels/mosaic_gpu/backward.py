@@ -126,7 +126,7 @@ def _kernel(gates, team: Team, read: Read, found: Found) -> None:
             through = cleared(after_resets, through)
             dstate = (*dstate[:-1], dstate[-1] + through)
             dafter = into_step(valid, dstate, dy)
-            dpre, dbefore = gates(dafter, kept, (*state, h))
+            dpre, dbefore, _ = gates(dafter, kept, (*state, h), None)
             dslices = list(dpre[0])
             if len(dpre) > 1:
                 dslices.append(dpre[-1][-1])

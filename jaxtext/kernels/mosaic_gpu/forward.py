@@ -80,7 +80,7 @@ def _run(what: Recurrence, operands: Padded, recorded: bool) -> Written:
     weights, (sizes, tiles) = operands.weights, operands.plan
     z = product(operands.xs, weights.kernel)
     z += along(weights.bias, z)
-    inner = weights.recurrent_bias
+    inner = weights.inner
     if inner is not None:  # for each row, as the kernel adds it
         inner = jnp.broadcast_to(inner[None], (tiles.rows, tiles.hidden))
     gates = jnp.split(weights.recurrent_kernel, sizes.gates, axis=-1)
