@@ -9,7 +9,7 @@ from jax.extend.core import jaxprs_in_params
 from jax.test_util import check_grads
 
 import jaxtext as jt
-from jaxtext.kernels.fused import backward, forward
+from jaxtext.kernels.fused import backward, chunks, forward
 
 CELLS = {"rnn": jt.rnn, "lstm": jt.lstm, "gru": jt.gru}
 LENGTHS = np.array([4, 0, 7])
@@ -114,15 +114,14 @@ def test_bfloat16_keeps_its_types_and_is_near(name, param_dtype):
     contracts.assert_near(run("fused"), run("scan"))
 
 
-@pytest.mark.everyday("name", "hoisted", "steps")
+@pytest.mark.everyday("name", "at_once", "steps")
 @pytest.mark.parametrize("steps", [1, 3, 7])
-@pytest.mark.parametrize("hoisted", [False, True])
+@pytest.mark.parametrize("at_once", [False, True])
 @pytest.mark.parametrize("name", CELLS)
-def test_neither_chunks_nor_hoisting_change_anything(
-    name, hoisted, steps, float64, monkeypatch
-):
-    monkeypatch.setattr(forward, "_is_hoisted", lambda *_: hoisted)
-    monkeypatch.setattr(backward, "_chunk_length", lambda *_: steps)
+def test_chunks_change_nothing(name, at_once, steps, float64, monkeypatch):
+    monkeypatch.setattr(forward, "_is_at_once", lambda *_: at_once)
+    for module in (forward, backward):
+        monkeypatch.setattr(module, "chunk_length", lambda *_: steps)
     cell, params, state, xs = make(name)
     found, expected = (
         jax.jit(
@@ -149,7 +148,7 @@ def test_no_loop_over_steps_sums_weight_gradients(backend):
     params, state, xs = contracts.make(cell)
     program = jax.make_jaxpr(jax.grad(scalar(cell, backend=backend)))
     loops = list(scans(program(params, state, xs).jaxpr))
-    assert len(loops) == (3 if backend == "fused" else 2)  # over chunks, over steps
+    assert len(loops) == (4 if backend == "fused" else 2)  # over chunks, over steps
     from_loops = {v.aval.shape for v in loops[-1].outvars}
     weights = {leaf.shape for leaf in jax.tree.leaves(params)}
     assert bool(weights & from_loops) == (backend == "scan")
@@ -174,4 +173,4 @@ def test_nothing_to_walk(name):
     [(7, 0, 1), (50, 30, 50), (100, 30, 25), (101, 30, 30)],
 )
 def test_chunks_divide_the_sequence_where_they_can(length, most, chunk):
-    assert backward._chunk_length(length, most) == chunk
+    assert chunks.chunk_length(length, most) == chunk

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxtext.checks import decided
+from jaxtext.kernels.fused.chunks import chunk_length, most_steps
 from jaxtext.kernels.gates import (
     Arrays,
     Operands,
@@ -16,8 +17,6 @@ from jaxtext.kernels.gates import (
 from jaxtext.kernels.masks import cleared, kept, stepped
 from jaxtext.kernels.products import along, is_symbols, product
 from jaxtext.types import Array
-
-MIB = 2**20
 
 
 def forward(
@@ -48,54 +47,74 @@ def record(
 def _run(what, operands, tape) -> Any:
     weights, state, xs, resets, valid = operands
     weights = cast(weights, what.dtype)
-    at_once = product(xs, weights.kernel) if _is_hoisted(xs, weights.kernel) else None
+    length, h = xs.shape[0], state[-1]
+    most = most_steps(weights, h.shape[0], what.dtype)
+    steps = chunk_length(length, most)
+    at_once = not is_symbols(xs) and _is_at_once(steps, most)
 
-    def body(carry, inputs):
-        state, tape, of_input = carry
-        t, x, reset, valid = inputs
-        state = cleared(reset, state)
-        if at_once is None:
-            z = product(x, weights.kernel)
-        else:
-            # The next step's row is taken out here, by itself: within the gates' loop
-            # it would keep XLA from vectorising that.
-            z = of_input
-            following = jnp.minimum(t + 1, at_once.shape[0] - 1)
-            of_input = jax.lax.dynamic_index_in_dim(at_once, following, keepdims=False)
-        z += along(weights.bias, z)
-        u = state[-1] @ weights.recurrent_kernel
-        after, gates = what.gates.forward(
-            z, u, weights.recurrent_bias, state, activations
-        )
-        if tape is not None:
-            recorded = (*state, *gates) if what.keep else state
-            for slot, array in enumerate(recorded):
-                array = array.astype(tape.dtype)[None, None]
-                tape = jax.lax.dynamic_update_slice(tape, array, (t, slot, 0, 0))
-        y = kept(valid, after[-1])
-        return (stepped(valid, after, state), tape, of_input), y
+    def chunk(carry, start, steps):
+        """`steps` steps, after the product that they all share if it is `at_once`."""
+        fed = jax.lax.dynamic_slice_in_dim(xs, start, steps)
+        if at_once:
+            fed = product(fed, weights.kernel)
+        # Gates that take `z` and `u` apart slice `z`. XLA does not vectorise a slice of
+        # a slice, so each step's row is taken out in the step before, by itself.
+        apart = at_once and what.gates.differ
 
-    carry = state, tape, None if at_once is None else at_once[0]
-    steps = jnp.arange(xs.shape[0]), xs if at_once is None else None, resets, valid
-    (state, tape, _), ys = jax.lax.scan(body, carry, steps)
+        def body(carry, inputs):
+            state, ys, tape, z = carry
+            i, x_or_z = inputs
+            t = start + i
+            state = cleared(_at(resets, t), state)
+            if apart:
+                following = _at(fed, jnp.minimum(i + 1, steps - 1))
+            else:
+                z = x_or_z if at_once else product(x_or_z, weights.kernel)
+                following = None
+            z += along(weights.bias, z)
+            u = state[-1] @ weights.recurrent_kernel
+            after, gates = what.gates.forward(
+                z, u, weights.recurrent_bias, state, activations
+            )
+            if tape is not None:
+                recorded = (*state, *gates) if what.keep else state
+                for slot, array in enumerate(recorded):
+                    array = array.astype(tape.dtype)[None, None]
+                    tape = jax.lax.dynamic_update_slice(tape, array, (t, slot, 0, 0))
+            y = kept(_at(valid, t), after[-1])
+            ys = jax.lax.dynamic_update_slice(ys, y[None], (t, 0, 0))
+            return (stepped(_at(valid, t), after, state), ys, tape, following), None
+
+        inputs = jnp.arange(steps), None if apart else fed
+        carry, _ = jax.lax.scan(body, (*carry, fed[0] if apart else None), inputs)
+        return carry[:3]
+
+    if not at_once:
+        steps = length
+    full, rest = divmod(length, steps)
+    carry = state, jnp.zeros_like(h, shape=(length, *h.shape)), tape
+    carry, _ = jax.lax.scan(
+        lambda carry, start: (chunk(carry, start, steps), None),
+        carry,
+        steps * jnp.arange(full),
+    )
+    if rest:
+        carry = chunk(carry, length - rest, rest)
+    state, ys, tape = carry
     return (state, ys), tape
 
 
-def _is_hoisted(xs, kernel):
-    """Whether the input product is taken before the loop, for all steps at once.
+def _is_at_once(steps, most):
+    """Whether a chunk's input product is taken before its steps.
 
-    One large product beats many small ones, unless these are large themselves: then
-    what it writes costs more than it saves. Measured (``docs/kernels.md``): it pays
-    where a step's product is short of rows or the kernel does not stay in the cache,
-    and where what it writes does.
+    One product with many rows is faster than one for each step: XLA gives it both
+    threads and reads the weights once. This pays where what it writes stays in the
+    cache. Measured (``docs/kernels.md``).
     """
-    if is_symbols(xs):
-        return False
-    length, batch, _ = xs.shape
-    itemsize = kernel.dtype.itemsize
-    written = length * batch * kernel.shape[1] * itemsize
-    return (
-        decided(lambda: batch < 8, otherwise=False)
-        or decided(lambda: kernel.size * itemsize >= 8 * MIB, otherwise=False)
-        or decided(lambda: written <= 4 * MIB, otherwise=False)
-    )
+    return decided(lambda: 1 < steps <= 2 * most, otherwise=False)
+
+
+def _at(array, t):
+    if array is None:
+        return None
+    return jax.lax.dynamic_index_in_dim(array, t, keepdims=False)
