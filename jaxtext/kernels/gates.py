@@ -154,6 +154,8 @@ def activations(z: Array, sigmoid: tuple[bool, ...]) -> list[Array]:
     hidden = z.shape[-1] // len(sigmoid)
     scale = np.repeat(np.where(sigmoid, 0.5, 1.0), hidden)
     offset = np.repeat(np.where(sigmoid, 0.5, 0.0), hidden)
+    if all(sigmoid):  # an array of one number is slower: XLA keeps it out of the loop
+        scale = offset = np.array([0.5])
     scale, offset = scale.astype(z.dtype), offset.astype(z.dtype)
     scale, offset = (x.reshape((1,) * (z.ndim - 1) + x.shape) for x in (scale, offset))
     return jnp.split(jnp.tanh(z * scale) * scale + offset, len(sigmoid), axis=-1)

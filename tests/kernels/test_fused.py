@@ -9,7 +9,7 @@ from jax.extend.core import jaxprs_in_params
 from jax.test_util import check_grads
 
 import jaxtext as jt
-from jaxtext.kernels.fused import backward, forward
+from jaxtext.kernels.fused import backward, chunks, forward
 
 CELLS = {
     "rnn": jt.rnn,
@@ -121,20 +121,24 @@ def test_bfloat16_keeps_its_types_and_is_near(name, param_dtype):
     contracts.assert_near(run("fused"), run("scan"))
 
 
-@pytest.mark.everyday("name", "hoisted", "steps")
+@pytest.mark.everyday("name", "at_once", "steps")
 @pytest.mark.parametrize("steps", [1, 3, 7])
-@pytest.mark.parametrize("hoisted", [False, True])
+@pytest.mark.parametrize("at_once", [False, True])
 @pytest.mark.parametrize("name", CELLS)
-def test_neither_chunks_nor_hoisting_change_anything(
-    name, hoisted, steps, float64, monkeypatch
-):
-    monkeypatch.setattr(forward, "_is_hoisted", lambda *_: hoisted)
-    monkeypatch.setattr(backward, "_chunk_length", lambda *_: steps)
+def test_chunks_change_nothing(name, at_once, steps, float64, monkeypatch):
+    monkeypatch.setattr(forward, "_is_at_once", lambda *_: at_once)
+    for module in (forward, backward):
+        monkeypatch.setattr(module, "chunk_length", lambda *_: steps)
     cell, params, state, xs = make(name)
     found, expected = (
         jax.jit(
             jax.grad(scalar(cell, backend=backend, **OPTIONS["everything"]), (0, 1, 2))
         )(params, state, xs)
+        for backend in ("fused", "scan")
+    )
+    contracts.assert_close(found, expected, 1e-10)
+    found, expected = (
+        jt.unroll(cell, params, state, xs, backend=backend, **OPTIONS["everything"])
         for backend in ("fused", "scan")
     )
     contracts.assert_close(found, expected, 1e-10)
@@ -181,4 +185,4 @@ def test_nothing_to_walk(name):
     [(7, 0, 1), (50, 30, 50), (100, 30, 25), (101, 30, 30)],
 )
 def test_chunks_divide_the_sequence_where_they_can(length, most, chunk):
-    assert backward._chunk_length(length, most) == chunk
+    assert chunks.chunk_length(length, most) == chunk

@@ -12,7 +12,7 @@ from jaxtext.kernels.fused import backward
 def test_a_constant_that_is_changed_counts(steps, monkeypatch):
     asked = []
     monkeypatch.setattr(
-        backward, "_chunk_length", lambda *_: asked.append(steps) or steps
+        backward, "chunk_length", lambda *_: asked.append(steps) or steps
     )
     cell = jt.lstm(4)
     params, state, xs = contracts.make(cell)

@@ -6,8 +6,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxtext.checks import decided
 from jaxtext.kernels.fused import forward
+from jaxtext.kernels.fused.chunks import chunk_length, most_steps
 from jaxtext.kernels.gates import (
     Arrays,
     Operands,
@@ -21,10 +21,6 @@ from jaxtext.kernels.layer_norm import normalise_backward, rescaled
 from jaxtext.kernels.masks import into_step, out_of_step
 from jaxtext.kernels.products import along, outer, product, product_gradients
 from jaxtext.types import Array
-
-# Of gradients `dz` that should still be in the cache when read; up to twice as much
-# where that saves a chunk.
-CHUNK_BYTES = 3 * 2**20
 
 
 def backward(
@@ -145,10 +141,7 @@ def backward(
 
     dsmall = jax.tree.map(by_row, (weights.inner, weights.normal))
     dweights = jax.tree.map(zero, weights._replace(inner=None, normal=None))
-    of_weights = (w.kernel.size + w.recurrent_kernel.size) * total.itemsize
-    of_step = batch * width * jnp.dtype(what.dtype).itemsize
-    most = max(CHUNK_BYTES, of_weights) // max(1, of_step)
-    steps = _chunk_length(length, most)
+    steps = chunk_length(length, most_steps(w, batch, what.dtype))
     full, rest = divmod(length, steps)
     carry, tail = (dstate, dsmall, dweights, room(rest)), None
     if rest:
@@ -164,22 +157,6 @@ def backward(
         return dweights, dstate, None
     dxs = dxs.reshape(full * steps, *xs.shape[1:])
     return dweights, dstate, dxs if tail is None else jnp.concatenate([dxs, tail])
-
-
-def _chunk_length(length, most):
-    """Steps in a chunk: at most about `most`, and a divisor of `length` if one is near.
-
-    All of them where the length is symbolic, since chunks have to be counted.
-
-    Example:
-      >>> _chunk_length(50, 30), _chunk_length(100, 30), _chunk_length(101, 30)
-      (50, 25, 30)
-    """
-    if decided(lambda: length <= 2 * most, otherwise=True):
-        return length
-    most = max(1, most)
-    divisor = max(n for n in range(1, most + 1) if length % n == 0)
-    return divisor if 2 * divisor >= most else most
 
 
 def _normed(normed, dafter, of_both, z, before, small, pre, i):

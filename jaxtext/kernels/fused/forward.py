@@ -1,11 +1,13 @@
 """The forward pass of a recurrence, and the tape that its backward pass reads."""
 
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jaxtext.checks import decided
+from jaxtext.kernels.fused.chunks import chunk_length, most_steps
 from jaxtext.kernels.gates import (
     Arrays,
     Gates,
@@ -19,8 +21,6 @@ from jaxtext.kernels.layer_norm import normalise, rescaled
 from jaxtext.kernels.masks import cleared, kept, stepped
 from jaxtext.kernels.products import along, is_symbols, product
 from jaxtext.types import Array
-
-MIB = 2**20
 
 
 def forward(
@@ -53,35 +53,62 @@ def _run(what, operands, tape) -> Any:
     weights, state, xs, resets, valid = operands
     weights = cast(weights, what.dtype)
     small = as_rows((weights.inner, weights.normal))
-    at_once = product(xs, weights.kernel) if _is_hoisted(xs, weights.kernel) else None
+    length, h = xs.shape[0], state[-1]
+    most = most_steps(weights, h.shape[0], what.dtype)
+    steps = chunk_length(length, most)
+    at_once = not is_symbols(xs) and _is_at_once(steps, most)
+    if tape is not None:
+        # What is recorded takes the chunk's place in the cache: measured with gradient,
+        # several chunks won at H 128 and lost at H 256.
+        at_once = at_once and decided(lambda: steps == length, otherwise=False)
 
-    def body(carry, inputs):
-        state, tape, of_input = carry
-        t, x, reset, valid = inputs
-        state = cleared(reset, state)
-        if at_once is None:
-            z = product(x, weights.kernel)
-        else:
-            # The next step's row is taken out here, by itself: within the gates' loop
-            # it would keep XLA from vectorising that.
-            z = of_input
-            following = jnp.minimum(t + 1, at_once.shape[0] - 1)
-            of_input = jax.lax.dynamic_index_in_dim(at_once, following, keepdims=False)
-        z = z if weights.bias is None else z + along(weights.bias, z)
-        u = state[-1] @ weights.recurrent_kernel
-        after, gates, beside = step(what.gates, z, u, small, state)
-        if tape is not None:
-            recorded = (*state, *gates) if what.keep else state
-            for slot, array in enumerate(recorded):
-                array = array.astype(tape.dtype)[None, None]
-                tape = jax.lax.dynamic_update_slice(tape, array, (t, slot, 0, 0))
-        y = kept(valid, after[-1])
-        beside = beside if tape is not None and what.keep else ()
-        return (stepped(valid, after, state), tape, of_input), (y, beside)
+    def chunk(carry, start, steps):
+        """`steps` steps, after the product that they all share if it is `at_once`."""
+        fed = jax.lax.dynamic_slice_in_dim(xs, start, steps)
+        if at_once:
+            fed = product(fed, weights.kernel)
+        # Gates that take `z` and `u` apart slice `z`. XLA does not vectorise a slice of
+        # a slice, so each step's row is taken out in the step before, by itself.
+        apart = at_once and what.gates.differ
 
-    carry = state, tape, None if at_once is None else at_once[0]
-    steps = jnp.arange(xs.shape[0]), xs if at_once is None else None, resets, valid
-    (state, tape, _), (ys, beside) = jax.lax.scan(body, carry, steps)
+        def body(carry, inputs):
+            state, ys, tape, z = carry
+            i, x_or_z = inputs
+            t = start + i
+            state = cleared(_at(resets, t), state)
+            if apart:
+                following = _at(fed, jnp.minimum(i + 1, steps - 1))
+            else:
+                z = x_or_z if at_once else product(x_or_z, weights.kernel)
+                following = None
+            z = z if weights.bias is None else z + along(weights.bias, z)
+            u = state[-1] @ weights.recurrent_kernel
+            after, gates, beside = step(what.gates, z, u, small, state)
+            if tape is not None:
+                recorded = (*state, *gates) if what.keep else state
+                for slot, array in enumerate(recorded):
+                    array = array.astype(tape.dtype)[None, None]
+                    tape = jax.lax.dynamic_update_slice(tape, array, (t, slot, 0, 0))
+            y = kept(_at(valid, t), after[-1])
+            ys = jax.lax.dynamic_update_slice(ys, y[None], (t, 0, 0))
+            beside = beside if tape is not None and what.keep else ()
+            return (stepped(_at(valid, t), after, state), ys, tape, following), beside
+
+        inputs = jnp.arange(steps), None if apart else fed
+        carry = *carry, fed[0] if apart else None
+        carry, beside = jax.lax.scan(body, carry, inputs)
+        return carry[:3], beside
+
+    carry = state, jnp.zeros_like(h, shape=(length, *h.shape)), tape
+    if not at_once or steps == length:
+        carry, beside = chunk(carry, 0, length)
+    else:  # and nothing is recorded
+        full, rest = divmod(length, steps)
+        body, starts = partial(chunk, steps=steps), steps * jnp.arange(full)
+        carry, beside = jax.lax.scan(body, carry, starts)
+        if rest:
+            carry, _ = chunk(carry, length - rest, rest)
+    state, ys, tape = carry
     return (state, ys), (tape, beside)
 
 
@@ -118,21 +145,17 @@ def step(
     return after, (), (of_u, of_z)
 
 
-def _is_hoisted(xs, kernel):
-    """Whether the input product is taken before the loop, for all steps at once.
+def _is_at_once(steps, most):
+    """Whether a chunk's input product is taken before its steps.
 
-    One large product beats many small ones, unless these are large themselves: then
-    what it writes costs more than it saves. Measured (``docs/kernels.md``): it pays
-    where a step's product is short of rows or the kernel does not stay in the cache,
-    and where what it writes does.
+    One product with many rows is faster than one for each step: XLA gives it both
+    threads and reads the weights once. This pays where what it writes stays in the
+    cache. Measured (``docs/kernels.md``).
     """
-    if is_symbols(xs):
-        return False
-    length, batch, _ = xs.shape
-    itemsize = kernel.dtype.itemsize
-    written = length * batch * kernel.shape[1] * itemsize
-    return (
-        decided(lambda: batch < 8, otherwise=False)
-        or decided(lambda: kernel.size * itemsize >= 8 * MIB, otherwise=False)
-        or decided(lambda: written <= 4 * MIB, otherwise=False)
-    )
+    return decided(lambda: 1 < steps <= 2 * most, otherwise=False)
+
+
+def _at(array, t):
+    if array is None:
+        return None
+    return jax.lax.dynamic_index_in_dim(array, t, keepdims=False)
