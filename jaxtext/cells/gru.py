@@ -111,9 +111,8 @@ def gru(
         if reset_after:
             xs = multiply((x, params["kernel"]), bias=params.get("bias"), dtype=dtype)
             hs = multiply((h_tm1, params["recurrent_kernel"]), dtype=dtype)
-            (x_rz, x_n), (h_rz, h_n) = (
-                jnp.split(product, [2 * hidden], axis=-1) for product in (xs, hs)
-            )
+            x_rz, x_n = jnp.split(xs, [2 * hidden], axis=-1)
+            h_rz, h_n = jnp.split(hs, [2 * hidden], axis=-1)
             r, z = jnp.split(jax.nn.sigmoid(x_rz + h_rz), 2, axis=-1)
             h_n = biased(params, h_n, dtype, "recurrent_bias")
             n = activation(x_n + r * h_n)

@@ -10,7 +10,7 @@ from jax.test_util import check_grads
 
 import jaxtext as jt
 from jaxtext.kernels import autodiff
-from jaxtext.kernels.autodiff import backward
+from jaxtext.kernels.autodiff import backward, forward
 from jaxtext.kernels.products import multiply
 
 H = 4
@@ -120,10 +120,14 @@ def test_bfloat16_keeps_its_types_and_is_near(name, param_dtype):
     contracts.assert_near(run("fused"), run("scan"))
 
 
-@pytest.mark.everyday("steps", name=("mogrifier",))
+@pytest.mark.everyday("steps hoisted", "name")
 @pytest.mark.parametrize("steps", [1, 3, 7])
+@pytest.mark.parametrize("hoisted", [False, True])
 @pytest.mark.parametrize("name", CELLS)
-def test_chunks_change_nothing(name, steps, float64, monkeypatch):
+def test_neither_chunks_nor_hoisting_change_anything(
+    name, hoisted, steps, float64, monkeypatch
+):
+    monkeypatch.setattr(forward, "_is_hoisted", lambda *_: hoisted)
     monkeypatch.setattr(backward, "_chunk_length", lambda *_: steps)
     cell, params, state, xs = make(name)
 
