@@ -44,6 +44,8 @@ def backward(
         partial(weights_of, what, operands), params, has_aux=True
     )
     leaves, tree = jax.tree.flatten(params)
+    # Here rather than in the loop, where XLA would make them part of the products.
+    transposed = [[w.T for w in kernels] for kernels, _ in weights]
 
     def at(t):
         """What a step reads, and what its gradient does besides."""
@@ -73,7 +75,7 @@ def backward(
             # The gradient by the inputs can wait, too.
             through = [
                 (a.astype(dtype), w)
-                for a, w in zip(lefts, weights[call].kernels, strict=True)
+                for a, w in zip(lefts, transposed[call], strict=True)
                 if a is not x
             ]
             return _given(sums[call], through)
@@ -170,23 +172,26 @@ def _gradients(
 
 
 def _given(total: Array, through: list[tuple[Array, Array]]) -> Array:
-    """A sum of products that is known, whose kernels get their gradient elsewhere."""
+    """A sum of products that is known, whose kernels get their gradient elsewhere.
+
+    `through` has those factors that get theirs here, each with its kernel transposed.
+    """
     return _with_gradient(total, [a for a, _ in through], [w for _, w in through])
 
 
 @jax.custom_vjp
-def _with_gradient(total, lefts, kernels):
-    del lefts, kernels
+def _with_gradient(total, lefts, transposed):
+    del lefts, transposed
     return total
 
 
-def _with_gradient_forward(total, lefts, kernels):
+def _with_gradient_forward(total, lefts, transposed):
     del lefts
-    return total, kernels
+    return total, transposed
 
 
-def _with_gradient_backward(kernels, dy):
-    return dy, [dy @ w.T for w in kernels], None
+def _with_gradient_backward(transposed, dy):
+    return dy, [dy @ w for w in transposed], None
 
 
 _with_gradient.defvjp(_with_gradient_forward, _with_gradient_backward)
