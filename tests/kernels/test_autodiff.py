@@ -155,9 +155,7 @@ def test_no_loop_over_steps_sums_weight_gradients(name):
     def sums_weights(backend):
         program = jax.make_jaxpr(jax.grad(scalar(cell, backend=backend)))
         *_, innermost = _scans(program(params, state, xs).jaxpr)
-        carried = {
-            v.aval.shape for v in innermost.outvars[: innermost.params["num_carry"]]
-        }
+        carried = {v.aval.shape for v in innermost.outvars}
         weights = {leaf.shape for leaf in jax.tree.leaves(params) if leaf.ndim == 2}
         return bool(weights & carried)
 
