@@ -172,11 +172,11 @@ def _checked(cell: Cell) -> Cell:
 
 def _checked_step(cell, step):
     @wraps(step)
-    def checked_step(params, state, x, noise=None):
+    def checked_step(params, state, x, noise=None, **how):
         x = inputs("x", x)
         params = fitted_params(cell, params, "x", x)
         batch_shape = x.shape if is_symbols(x) else x.shape[:-1]
-        return step(params, fitted_state(cell, state, batch_shape), x, noise)
+        return step(params, fitted_state(cell, state, batch_shape), x, noise, **how)
 
     return checked_step
 

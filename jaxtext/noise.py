@@ -4,11 +4,14 @@ Like `jaxtext.dropout`, the cells here draw noise for each sequence in an `unrol
 gets a key. Without a key they are deterministic.
 """
 
+from functools import wraps
+
 import jax
 import jax.numpy as jnp
 
 from jaxtext.cells.hidden import hidden_size
 from jaxtext.constructor import constructor
+from jaxtext.kernels import autodiff
 from jaxtext.keys import typed_key
 from jaxtext.quantities import fraction
 from jaxtext.types import Cell, Key, Noise, Params, State
@@ -73,9 +76,10 @@ def recurrent_dropout(cell: Cell, rate: float) -> Cell:
         h = jnp.where(keep, state.h / (1 - rate), 0)
         return state._replace(h=h), Noise(inner, noise.per_step)
 
-    def step(params, state, x, noise=None):
+    @wraps(inner_step)
+    def step(params, state, x, noise=None, **how):
         state, noise = dropped(state, noise)
-        return inner_step(params, state, x, noise)
+        return inner_step(params, state, x, noise, **how)
 
     def gates(params, state, x, noise=None):
         assert cell.gates is not None  # or this one does not name them either
@@ -83,7 +87,10 @@ def recurrent_dropout(cell: Cell, rate: float) -> Cell:
         return cell.gates(params, state, x, noise)
 
     return cell._replace(
-        step=step, noise=noise, backends=(), gates=cell.gates and gates
+        step=step,
+        noise=noise,
+        backends=autodiff.backends(step, cell.initial_state),
+        gates=cell.gates and gates,
     )
 
 
@@ -162,9 +169,10 @@ def zoneout(cell: Cell, rate: float | State) -> Cell:
         assert cell.gates is not None  # or this one does not name them either
         return cell.gates(params, state, x, apart(noise)[1])
 
-    def step(params, state, x, noise=None):
+    @wraps(inner_step)
+    def step(params, state, x, noise=None, **how):
         keep, inner = apart(noise)
-        after, y = inner_step(params, state, x, inner)
+        after, y = inner_step(params, state, x, inner, **how)
         if keep is None:
             state = jax.tree.map(
                 lambda r, old, new: r * old + (1 - r) * new, rates, state, after
@@ -174,7 +182,10 @@ def zoneout(cell: Cell, rate: float | State) -> Cell:
         return state, getattr(state, "h", state).astype(y.dtype)
 
     return cell._replace(
-        step=step, noise=noise, backends=(), gates=cell.gates and gates
+        step=step,
+        noise=noise,
+        backends=autodiff.backends(step, cell.initial_state),
+        gates=cell.gates and gates,
     )
 
 

@@ -123,7 +123,7 @@ def unroll(
       backend: How each cell runs over the sequence. All backends compute the same
         function. ``"auto"`` takes the fastest one by the evidence for the device;
         `explain_backend` says which, and why. ``"scan"`` goes step by step. ``"fused"``
-        has a hand-derived backward pass. ``"mosaic"`` has kernels for TPU,
+        has a backward pass of its own. ``"mosaic"`` has kernels for TPU,
         ``"mosaic_gpu"`` for Hopper GPUs, and ``"cudnn"`` is NVIDIA's own (`lstm`).
         ``"parallel"`` takes all steps at once (`min_gru`, `min_lstm`). A cell that does
         not have the backend raises an error. Forward mode (``jax.jvp``, ``jax.jacfwd``,
@@ -251,7 +251,7 @@ def explain_backend(
 
     Example:
       >>> import jaxtext as jt
-      >>> cell = jt.stack(jt.gru(256), jt.gru(256, reset_after=False))
+      >>> cell = jt.stack(jt.gru(256), jt.min_gru(256))
       >>> params = jax.eval_shape(lambda: cell.init(jax.random.key(0), 65))
       >>> state = jax.eval_shape(lambda: cell.initial_state((8,)))
       >>> ids = jax.ShapeDtypeStruct((8, 100), jnp.int32)

@@ -74,7 +74,20 @@ BACKENDS = dict.fromkeys(CELLS, ("scan",)) | {
     "lstm": ("scan", "fused", *KERNELS, "cudnn"),
     **dict.fromkeys(("min_gru", "min_lstm"), ("scan", "parallel")),
     **dict.fromkeys(
-        ("layer_norm_rnn", "layer_norm_lstm", "layer_norm_gru"), ("scan", "fused")
+        (
+            "gru, reset before",
+            "layer_norm_rnn",
+            "layer_norm_lstm",
+            "layer_norm_gru",
+            "coupled_lstm",
+            "peephole_lstm",
+            "projected_lstm",
+            "minimal_gated_unit",
+            "mogrifier",
+            "zoneout",
+            "recurrent_dropout",
+        ),
+        ("scan", "fused"),
     ),
     **dict.fromkeys(("one wide", "stack", "without biases"), ("fused",)),
     **dict.fromkeys(WHOLE_ONLY, ("fused",)),

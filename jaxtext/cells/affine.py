@@ -1,12 +1,14 @@
 """The products that every cell is made of, and how their weights start."""
 
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
 from jax.nn import initializers
 
-from jaxtext.kernels.products import along, product
+from jaxtext.kernels.products import Multiply, along, multiply, product
 from jaxtext.types import Array, DType, Key, Params, Shape
 
 Initializer: TypeAlias = initializers.Initializer
@@ -41,7 +43,13 @@ def input_product(x: Array, kernel: Array, dtype: DType) -> Array:
     return product(x, jnp.asarray(kernel, dtype))
 
 
-def affine(params: Params, x: Array, h_tm1: Array, dtype: DType) -> Array:
+def affine(
+    params: Params,
+    x: Array,
+    h_tm1: Array,
+    dtype: DType,
+    multiply: Multiply = multiply,
+) -> Array:
     """``x_t W + h_tm1 U + b``, what all gates of a cell have in common.
 
     Args:
@@ -50,13 +58,33 @@ def affine(params: Params, x: Array, h_tm1: Array, dtype: DType) -> Array:
       x: ``[B, D]`` floating point, or ``[B]`` integers in ``[0, D)``.
       h_tm1: ``[B, H]`` of `dtype`.
       dtype: The type to compute in.
+      multiply: What multiplies, see `jaxtext.kernels.autodiff`.
 
     Returns:
       ``[B, F]`` of `dtype`.
     """
-    z = input_product(x, params["kernel"], dtype)
-    z += h_tm1 @ params["recurrent_kernel"].astype(dtype)
-    return biased(params, z, dtype)
+    return multiply(
+        (x, params["kernel"]),
+        (h_tm1, params["recurrent_kernel"]),
+        bias=params.get("bias"),
+        dtype=dtype,
+    )
+
+
+def gates_apart(params: Params, widths: Sequence[int]) -> list[dict[str, Array]]:
+    """The parameters of neighbouring gates, for those that see another state.
+
+    Args:
+      params: As of `affine`.
+      widths: How many of the ``F`` columns each has, from the first on.
+
+    Returns:
+      The columns of ``kernel``, ``recurrent_kernel`` and ``bias`` of each.
+    """
+    ends = list(accumulate(widths))[:-1]
+    names = [n for n in ("kernel", "recurrent_kernel", "bias") if n in params]
+    parts = [jnp.split(params[name], ends, axis=-1) for name in names]
+    return [dict(zip(names, part, strict=True)) for part in zip(*parts, strict=True)]
 
 
 def biased(params: Params, z: Array, dtype: DType, name: str = "bias") -> Array:

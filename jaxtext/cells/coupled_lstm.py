@@ -6,6 +6,8 @@ import jax.numpy as jnp
 from jaxtext.cells.affine import affine, embed, weights
 from jaxtext.cells.lstm import LSTMState, lstm
 from jaxtext.constructor import constructor
+from jaxtext.kernels import autodiff
+from jaxtext.kernels.products import Multiply, multiply
 from jaxtext.types import Cell, DType
 
 
@@ -58,14 +60,14 @@ def coupled_lstm(
         params = weights(key, input_size, hidden, 3, param_dtype)
         return {**params, "bias": bias.reshape(-1)}
 
-    def gates(params, state, x, noise=None):
+    def gates(params, state, x, noise=None, multiply: Multiply = multiply):
         del noise
-        z = affine(params, x, state.h, dtype)
+        z = affine(params, x, state.h, dtype, multiply)
         i, g, o = jnp.split(z.astype(cell_dtype), 3, axis=-1)
         return {"i": jax.nn.sigmoid(i), "g": jnp.tanh(g), "o": jax.nn.sigmoid(o)}
 
-    def step(params, state, x, noise=None):
-        i, g, o = gates(params, state, x, noise).values()
+    def step(params, state, x, noise=None, multiply: Multiply = multiply):
+        i, g, o = gates(params, state, x, noise, multiply).values()
         c = (1 - i) * state.c + i * g
         h = (o * jnp.tanh(c)).astype(dtype)
         return LSTMState(c, h), h
@@ -74,6 +76,7 @@ def coupled_lstm(
         init,
         plain.initial_state,
         step,
+        backends=autodiff.backends(step, plain.initial_state),
         embed=embed,
         gates=gates,
         output_size=hidden,

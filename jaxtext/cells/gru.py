@@ -8,15 +8,18 @@ from jaxtext.cells.affine import (
     ORTHOGONAL,
     ZEROS,
     Initializer,
+    affine,
     biased,
     biases,
     embed,
-    input_product,
+    gates_apart,
     weights,
 )
 from jaxtext.cells.backends import backends
 from jaxtext.constructor import constructor
+from jaxtext.kernels import autodiff
 from jaxtext.kernels.gru import GRU
+from jaxtext.kernels.products import Multiply, multiply
 from jaxtext.types import Activation, Array, Cell, DType
 
 
@@ -102,26 +105,27 @@ def gru(
     def initial_state(batch_shape) -> Array:
         return jnp.zeros((*batch_shape, hidden), dtype)
 
-    def gates(params, state, x, noise=None):
+    def gates(params, state, x, noise=None, multiply: Multiply = multiply):
         del noise
         h_tm1 = state
-        xs = biased(params, input_product(x, params["kernel"], dtype), dtype)
-        x_rz, x_n = jnp.split(xs, [2 * hidden], axis=-1)
-        u = params["recurrent_kernel"].astype(dtype)
         if reset_after:
-            h_rz, h_n = jnp.split(h_tm1 @ u, [2 * hidden], axis=-1)
+            xs = multiply((x, params["kernel"]), bias=params.get("bias"), dtype=dtype)
+            hs = multiply((h_tm1, params["recurrent_kernel"]), dtype=dtype)
+            x_rz, x_n = jnp.split(xs, [2 * hidden], axis=-1)
+            h_rz, h_n = jnp.split(hs, [2 * hidden], axis=-1)
             r, z = jnp.split(jax.nn.sigmoid(x_rz + h_rz), 2, axis=-1)
             h_n = biased(params, h_n, dtype, "recurrent_bias")
             n = activation(x_n + r * h_n)
         else:
-            u_rz, u_n = jnp.split(u, [2 * hidden], axis=-1)
-            r, z = jnp.split(jax.nn.sigmoid(x_rz + h_tm1 @ u_rz), 2, axis=-1)
-            n = activation(x_n + (r * h_tm1) @ u_n)
+            of_rz, of_n = gates_apart(params, (2 * hidden, hidden))
+            rz = jax.nn.sigmoid(affine(of_rz, x, h_tm1, dtype, multiply))
+            r, z = jnp.split(rz, 2, axis=-1)
+            n = activation(affine(of_n, x, r * h_tm1, dtype, multiply))
         return {"r": r, "z": z, "n": n}
 
-    def step(params, state, x, noise=None):
+    def step(params, state, x, noise=None, multiply: Multiply = multiply):
         h_tm1 = state
-        _, z, n = gates(params, state, x, noise).values()
+        _, z, n = gates(params, state, x, noise, multiply).values()
         h = (1 - z) * n + z * h_tm1
         return h, h
 
@@ -129,7 +133,11 @@ def gru(
         init,
         initial_state,
         step,
-        backends=backends(GRU, dtype, activation) if reset_after else (),
+        backends=(
+            backends(GRU, dtype, activation)
+            if reset_after
+            else autodiff.backends(step, initial_state)
+        ),
         embed=embed,
         gates=gates,
         output_size=hidden,

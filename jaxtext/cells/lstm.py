@@ -19,6 +19,7 @@ from jaxtext.constructor import constructor
 from jaxtext.errors import InputError
 from jaxtext.kernels.cudnn import CUDNN
 from jaxtext.kernels.lstm import LSTM
+from jaxtext.kernels.products import Multiply, multiply
 from jaxtext.types import Activation, Array, Cell, DType, Params
 
 
@@ -138,12 +139,12 @@ def lstm(
         shape = (*batch_shape, hidden)
         return LSTMState(jnp.zeros(shape, cell_dtype), jnp.zeros(shape, dtype))
 
-    def gates(params, state, x, noise=None):
+    def gates(params, state, x, noise=None, multiply: Multiply = multiply):
         del noise
-        return lstm_gates(params, state, x, dtype, activation)
+        return lstm_gates(params, state, x, dtype, activation, multiply)
 
-    def step(params, state, x, noise=None):
-        i, f, g, o = gates(params, state, x, noise).values()
+    def step(params, state, x, noise=None, multiply: Multiply = multiply):
+        i, f, g, o = gates(params, state, x, noise, multiply).values()
         c = f * state.c + i * g
         h = (o * activation(c)).astype(dtype)
         return LSTMState(c, h), h
@@ -166,10 +167,11 @@ def lstm_gates(
     x: Array,
     dtype: DType,
     activation: Activation = jnp.tanh,
+    multiply: Multiply = multiply,
 ) -> dict[str, Array]:
     """``i, f, g, o`` of one step, in the type of the cell state."""
     cell_dtype = jnp.promote_types(dtype, jnp.float32)
-    z = affine(params, x, state.h, dtype)
+    z = affine(params, x, state.h, dtype, multiply)
     i, f, g, o = jnp.split(z.astype(cell_dtype), 4, axis=-1)
     return {
         "i": jax.nn.sigmoid(i),

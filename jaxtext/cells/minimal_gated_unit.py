@@ -3,8 +3,10 @@
 import jax
 import jax.numpy as jnp
 
-from jaxtext.cells.affine import biased, embed, input_product, weights
+from jaxtext.cells.affine import affine, embed, gates_apart, weights
 from jaxtext.constructor import constructor
+from jaxtext.kernels import autodiff
+from jaxtext.kernels.products import Multiply, multiply
 from jaxtext.types import Array, Cell, DType
 
 
@@ -52,16 +54,14 @@ def minimal_gated_unit(
     def initial_state(batch_shape) -> Array:
         return jnp.zeros((*batch_shape, hidden), dtype)
 
-    def gates(params, state, x, noise=None):
+    def gates(params, state, x, noise=None, multiply: Multiply = multiply):
         del noise
-        xs = biased(params, input_product(x, params["kernel"], dtype), dtype)
-        x_f, x_n = jnp.split(xs, 2, axis=-1)
-        u_f, u_n = jnp.split(params["recurrent_kernel"].astype(dtype), 2, axis=-1)
-        f = jax.nn.sigmoid(x_f + state @ u_f)
-        return {"f": f, "n": jnp.tanh(x_n + (f * state) @ u_n)}
+        of_f, of_n = gates_apart(params, (hidden, hidden))
+        f = jax.nn.sigmoid(affine(of_f, x, state, dtype, multiply))
+        return {"f": f, "n": jnp.tanh(affine(of_n, x, f * state, dtype, multiply))}
 
-    def step(params, state, x, noise=None):
-        f, n = gates(params, state, x, noise).values()
+    def step(params, state, x, noise=None, multiply: Multiply = multiply):
+        f, n = gates(params, state, x, noise, multiply).values()
         h = (1 - f) * state + f * n
         return h, h
 
@@ -69,6 +69,7 @@ def minimal_gated_unit(
         init,
         initial_state,
         step,
+        backends=autodiff.backends(step, initial_state),
         embed=embed,
         gates=gates,
         output_size=hidden,

@@ -1,12 +1,15 @@
 """The Mogrifier (Melis, Kočiský and Blunsom, 2020): input and state gate each other."""
 
+from functools import wraps
+
 import jax
 import jax.numpy as jnp
 
 from jaxtext.cells.affine import glorot
 from jaxtext.cells.hidden import hidden_size
 from jaxtext.constructor import constructor
-from jaxtext.kernels.products import one_hot
+from jaxtext.kernels import autodiff
+from jaxtext.kernels.products import Multiply, multiply, one_hot
 from jaxtext.parameters import in_a_row, joined, numbered, parts_of
 from jaxtext.types import Cell, DType
 
@@ -69,7 +72,7 @@ def mogrifier(cell: Cell, rounds: int = 5, *, param_dtype: DType = jnp.float32) 
             {"cell": of_cell, "input_gates": in_a_row(qs), "hidden_gates": in_a_row(rs)}
         )
 
-    def gated(params, state, x):
+    def gated(params, state, x, multiply: Multiply = multiply):
         """The parameters of `cell`, and state and input after all rounds."""
         of_cell, *of_gates = parts_of(params, ("cell", "input_gates", "hidden_gates"))
         if not rounds:
@@ -81,13 +84,14 @@ def mogrifier(cell: Cell, rounds: int = 5, *, param_dtype: DType = jnp.float32) 
         x = x.astype(h.dtype)
         for i in range(rounds):
             if i % 2 == 0:
-                x = 2 * jax.nn.sigmoid(h @ qs[i // 2].astype(h.dtype)) * x
+                x = 2 * jax.nn.sigmoid(multiply((h, qs[i // 2]), dtype=h.dtype)) * x
             else:
-                h = 2 * jax.nn.sigmoid(x @ rs[i // 2].astype(h.dtype)) * h
+                h = 2 * jax.nn.sigmoid(multiply((x, rs[i // 2]), dtype=h.dtype)) * h
         return of_cell, state._replace(h=h), x
 
-    def step(params, state, x, noise=None):
-        return inner(*gated(params, state, x), noise)
+    @wraps(inner)
+    def step(params, state, x, noise=None, **how):
+        return inner(*gated(params, state, x, **how), noise, **how)
 
     def gates(params, state, x, noise=None):
         assert cell.gates is not None  # or this one does not name them either
@@ -98,6 +102,7 @@ def mogrifier(cell: Cell, rounds: int = 5, *, param_dtype: DType = jnp.float32) 
         cell.initial_state,
         step,
         cell.noise,
+        backends=autodiff.backends(step, cell.initial_state),
         gates=cell.gates and gates,
         output_size=cell.output_size,
         state_size=cell.state_size,

@@ -6,7 +6,8 @@ import jax.numpy as jnp
 from jaxtext.cells.affine import affine, embed
 from jaxtext.cells.lstm import LSTMState, lstm
 from jaxtext.constructor import constructor
-from jaxtext.kernels.products import along
+from jaxtext.kernels import autodiff
+from jaxtext.kernels.products import Multiply, along, multiply
 from jaxtext.types import Cell, DType
 
 
@@ -60,8 +61,8 @@ def peephole_lstm(
         peephole = jnp.zeros(3 * hidden, param_dtype)
         return {**plain.init(key, input_size), "peephole": peephole}
 
-    def gates_and_c(params, state, x):
-        z = affine(params, x, state.h, dtype)
+    def gates_and_c(params, state, x, multiply):
+        z = affine(params, x, state.h, dtype, multiply)
         i, f, g, o = jnp.split(z.astype(cell_dtype), 4, axis=-1)
         peephole = along(params["peephole"], z).astype(cell_dtype)
         p_i, p_f, p_o = jnp.split(peephole, 3, axis=-1)
@@ -71,13 +72,13 @@ def peephole_lstm(
         c = f * state.c + i * g
         return {"i": i, "f": f, "g": g, "o": jax.nn.sigmoid(o + p_o * c)}, c
 
-    def gates(params, state, x, noise=None):
+    def gates(params, state, x, noise=None, multiply: Multiply = multiply):
         del noise
-        return gates_and_c(params, state, x)[0]
+        return gates_and_c(params, state, x, multiply)[0]
 
-    def step(params, state, x, noise=None):
+    def step(params, state, x, noise=None, multiply: Multiply = multiply):
         del noise
-        named, c = gates_and_c(params, state, x)
+        named, c = gates_and_c(params, state, x, multiply)
         h = (named["o"] * jnp.tanh(c)).astype(dtype)
         return LSTMState(c, h), h
 
@@ -85,6 +86,7 @@ def peephole_lstm(
         init,
         plain.initial_state,
         step,
+        backends=autodiff.backends(step, plain.initial_state),
         embed=embed,
         gates=gates,
         output_size=hidden,

@@ -7,6 +7,8 @@ from jaxtext.cells.affine import embed, glorot
 from jaxtext.cells.lstm import LSTMState, lstm, lstm_gates
 from jaxtext.constructor import constructor
 from jaxtext.errors import InputError
+from jaxtext.kernels import autodiff
+from jaxtext.kernels.products import Multiply, multiply
 from jaxtext.types import Cell, DType
 
 
@@ -75,20 +77,22 @@ def projected_lstm(
         c, h = plain.initial_state(batch_shape)
         return LSTMState(c, h[..., :projection])
 
-    def gates(params, state, x, noise=None):
+    def gates(params, state, x, noise=None, multiply: Multiply = multiply):
         del noise
-        return lstm_gates(params, state, x, dtype)
+        return lstm_gates(params, state, x, dtype, multiply=multiply)
 
-    def step(params, state, x, noise=None):
-        i, f, g, o = gates(params, state, x, noise).values()
+    def step(params, state, x, noise=None, multiply: Multiply = multiply):
+        i, f, g, o = gates(params, state, x, noise, multiply).values()
         c = f * state.c + i * g
-        h = (o * jnp.tanh(c)).astype(dtype) @ params["projection"].astype(dtype)
+        read = (o * jnp.tanh(c)).astype(dtype)
+        h = multiply((read, params["projection"]), dtype=dtype)
         return LSTMState(c, h), h
 
     return Cell(
         init,
         initial_state,
         step,
+        backends=autodiff.backends(step, initial_state),
         embed=embed,
         gates=gates,
         output_size=projection,

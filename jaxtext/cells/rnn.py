@@ -14,6 +14,7 @@ from jaxtext.cells.affine import (
 )
 from jaxtext.cells.backends import backends
 from jaxtext.constructor import constructor
+from jaxtext.kernels.products import Multiply, multiply
 from jaxtext.kernels.rnn import RNN
 from jaxtext.types import Activation, Array, Cell, DType
 
@@ -87,10 +88,10 @@ def rnn(
     def initial_state(batch_shape) -> Array:
         return jnp.zeros((*batch_shape, hidden), dtype)
 
-    def step(params, state, x, noise=None):
+    def step(params, state, x, noise=None, multiply: Multiply = multiply):
         del noise
         h_tm1 = state
-        h = activation(affine(params, x, h_tm1, dtype))
+        h = activation(affine(params, x, h_tm1, dtype, multiply))
         return h, h
 
     return Cell(

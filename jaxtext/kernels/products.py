@@ -1,5 +1,7 @@
 """The input product and its gradients, where integers stand for one-hot rows."""
 
+from typing import Protocol
+
 import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec
@@ -23,6 +25,32 @@ def one_hot(x: Array, width: int, dtype: DType) -> Array:
 def product(x: Array, kernel: Array) -> Array:
     """``x W``, which for symbols is a row of ``W`` each."""
     return rows(kernel, x) if is_symbols(x) else x.astype(kernel.dtype) @ kernel
+
+
+class Multiply(Protocol):
+    """A function that stands for `multiply`."""
+
+    def __call__(
+        self, *factors: tuple[Array, Array], bias: Array | None = None, dtype: DType
+    ) -> Array: ...
+
+
+def multiply(
+    *factors: tuple[Array, Array], bias: Array | None = None, dtype: DType
+) -> Array:
+    """``Σ_j a_j W_j + b``, any number of products that are added up.
+
+    Args:
+      *factors: Pairs of ``a [B, D]``, or symbols ``[B]``, and ``W [D, F]``.
+      bias: ``b [F]``.
+      dtype: The type to compute in.
+
+    Returns:
+      ``[B, F]`` of `dtype`.
+    """
+    first, *others = (product(a, jnp.asarray(w, dtype)) for a, w in factors)
+    total = sum(others, first)
+    return total if bias is None else total + along(bias, total).astype(dtype)
 
 
 def rows(table: Array, ids: Array) -> Array:
