@@ -128,7 +128,7 @@ def test_neither_chunks_nor_hoisting_change_anything(
     name, hoisted, steps, float64, monkeypatch
 ):
     monkeypatch.setattr(forward, "_is_hoisted", lambda *_: hoisted)
-    monkeypatch.setattr(backward, "_chunk_length", lambda *_: steps)
+    monkeypatch.setattr(backward, "chunk_length", lambda *_: steps)
     cell, params, state, xs = make(name)
 
     def gradient(backend):

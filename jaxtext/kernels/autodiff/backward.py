@@ -15,7 +15,7 @@ from jaxtext.kernels.autodiff.forward import (
     step,
     weights_of,
 )
-from jaxtext.kernels.fused.backward import CHUNK_BYTES, _chunk_length
+from jaxtext.kernels.fused.chunks import chunk_length, that_fit
 from jaxtext.kernels.masks import kept, out_of_step
 from jaxtext.kernels.products import is_symbols, outer, product_gradients
 from jaxtext.types import Array, Noise, State
@@ -130,7 +130,7 @@ def backward(
     length = dys.shape[0]
     of_weights = sum(w.size * _total(w).itemsize for w in jax.tree.leaves(weights))
     of_step = sum(x.size * x.dtype.itemsize for x in sums)
-    steps = _chunk_length(length, max(CHUNK_BYTES, of_weights) // max(1, of_step))
+    steps = chunk_length(length, that_fit(of_weights, of_step))
     count, rest = divmod(length, steps)
     dweights = jax.tree.map(lambda w: zero(w, _total(w)), weights)
     carry, tail = (dstate, jax.tree.map(zero, own), dweights), None

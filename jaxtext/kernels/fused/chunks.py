@@ -12,10 +12,7 @@ CHUNK_BYTES = 3 * 2**20
 
 
 def most_steps(weights: Weights, batch: int, dtype: DType) -> int:
-    """About how many steps a chunk should have at most: 0 if one step is too large.
-
-    ``z`` may take as much memory as the weights: with less of it, reading them once for
-    each chunk would take longer than the products.
+    """About how many steps a chunk of a recurrence should have: see `that_fit`.
 
     Args:
       weights: The weights.
@@ -25,6 +22,19 @@ def most_steps(weights: Weights, batch: int, dtype: DType) -> int:
     wide = jnp.promote_types(dtype, jnp.float32)
     of_weights = (weights.kernel.size + weights.recurrent_kernel.size) * wide.itemsize
     of_step = batch * weights.kernel.shape[1] * jnp.dtype(dtype).itemsize
+    return that_fit(of_weights, of_step)
+
+
+def that_fit(of_weights: int, of_step: int) -> int:
+    """About how many steps a chunk should have at most: 0 if one step is too large.
+
+    A chunk may take as much memory as the weights. With less of it, reading them once
+    for each chunk would take longer than the products.
+
+    Args:
+      of_weights: The bytes of the weights, in the type in which gradients are added up.
+      of_step: The bytes of a step's pre-activations.
+    """
     return max(CHUNK_BYTES, of_weights) // max(1, of_step)
 
 
