@@ -77,7 +77,6 @@ BACKENDS = dict.fromkeys(CELLS, ("scan",)) | {
         (
             "gru, reset before",
             "layer_norm_rnn",
-            "layer_norm_lstm",
             "layer_norm_gru",
             "coupled_lstm",
             "peephole_lstm",
@@ -89,6 +88,7 @@ BACKENDS = dict.fromkeys(CELLS, ("scan",)) | {
         ),
         ("scan", "fused"),
     ),
+    "layer_norm_lstm": ("scan", "fused", "mosaic"),
     **dict.fromkeys(("one wide", "stack", "without biases"), ("fused",)),
     **dict.fromkeys(WHOLE_ONLY, ("fused",)),
 }

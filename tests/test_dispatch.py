@@ -30,6 +30,8 @@ def explain(cell, *, batch=128, length=10, width=32, **options):
     [
         (jt.gru(8), "auto", CPU, "fused: measured faster than scan"),
         (jt.gru(8), "auto", V5E, "mosaic: fewer cycles"),
+        (jt.layer_norm_gru(128), "auto", V5E, "mosaic: fewer cycles"),
+        (jt.layer_norm_gru(130), "auto", V5E, "scan: .*H has to be a multiple of 128"),
         (jt.gru(8), "auto", H100, "scan: nothing else has been shown faster on NVIDIA"),
         (jt.lstm(8), "auto", H100, "cudnn: published as about five times as fast"),
         (jt.lstm(8), "auto", MI300, "scan: nothing else .*cudnn: it is for NVIDIA"),

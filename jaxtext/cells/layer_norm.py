@@ -11,6 +11,7 @@ from jaxtext.cells.backends import backend
 from jaxtext.checks import decided
 from jaxtext.kernels.fused import FUSED
 from jaxtext.kernels.gates import Gates, Weights
+from jaxtext.kernels.mosaic import MOSAIC
 from jaxtext.kernels.products import along, is_symbols, product, rows
 from jaxtext.types import Array, Cell, DType, Params, State
 
@@ -99,7 +100,7 @@ def normalised(
       gates: ``(params, z, u, state) -> dict``: the gates in `core`, if there are any.
 
     Returns:
-      A cell with the backend ``"fused"``.
+      A cell with the backends ``"fused"`` and ``"mosaic"``.
     """
 
     def init(key, input_size):
@@ -125,7 +126,10 @@ def normalised(
     return plain._replace(
         init=init,
         step=step,
-        backends=(backend("fused", FUSED, by_hand, dtype, jnp.tanh, made_of),),
+        backends=tuple(
+            backend(name, passes, by_hand, dtype, jnp.tanh, made_of)
+            for name, passes in (("fused", FUSED), ("mosaic", MOSAIC))
+        ),
         embed=embed,
         gates=gates and named,
     )

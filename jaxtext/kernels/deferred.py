@@ -3,9 +3,18 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 
-from jaxtext.kernels.gates import Arrays, Operands, Recurrence, Weights, activations
+from jaxtext.kernels.gates import (
+    Arrays,
+    Operands,
+    Recurrence,
+    Weights,
+    activations,
+    as_rows,
+)
+from jaxtext.kernels.layer_norm import normalise, normalise_backward, rescaled
 from jaxtext.kernels.padding import pad, unpad_gradients
 from jaxtext.kernels.products import (
     along,
@@ -27,13 +36,17 @@ class Gradients(NamedTuple):
 
     Attributes:
       dz: ``[T, B, G H]``, of the pre-activations.
-      du: ``[T, B, H]``, of the last gate's recurrent part, where that is not ``dz``.
+      du: Of the recurrent parts, where they are not ``dz``: ``[T, B, H]`` for the last
+        gate, or ``[T, B, G H]`` for all.
       start: ``[B, H]``, of the state before the first step.
+      inner: ``[N, F]``, of the small weights within the step, to be summed; ``None``:
+        of the one that is added to the last gate's recurrent part, if there is one.
     """
 
     dz: Any
     du: Any
     start: list[Any]
+    inner: Any = None
 
 
 def backward(
@@ -61,26 +74,29 @@ def backward(
     weights, state, xs, *_ = operands
     h_tm1 = before_each(inputs.start[-1], tape.hs, inputs.resets)
     if not what.keep:
-        again = gates_again(what, inputs.weights, inputs.xs, tape.before, h_tm1)
-        tape = tape._replace(gates=again)
+        gates, row_values = saved_again(
+            what, inputs.weights, inputs.xs, tape.before, h_tm1
+        )
+        tape = tape._replace(gates=gates)
+        if row_values:
+            tape = tape._replace(row_values=row_values)
     batch, hidden = inputs.start[-1].shape
     dlast, dys = cotangents
     dlast = [pad(pad(x, 0, batch), 1, hidden) for x in dlast]
     dys = pad(pad(dys, 1, batch), 2, hidden)
-    dz, du, dstart = kernel(what, inputs, tape, h_tm1, (dlast, dys))
-    dweights, dxs = weight_gradients(inputs.weights, inputs.xs, h_tm1, dz, du)
+    found = kernel(what, inputs, tape, h_tm1, (dlast, dys))
+    dweights, dxs = weight_gradients(what, inputs.weights, inputs.xs, h_tm1, found)
     rows, columns = (slice(size) for size in state[-1].shape)
-    dstate = tuple(
-        d[rows, columns].astype(x.dtype) for d, x in zip(dstart, state, strict=True)
-    )
+    starts = zip(found.start, state, strict=True)
+    dstate = tuple(d[rows, columns].astype(x.dtype) for d, x in starts)
     dxs = None if dxs is None else dxs[:, rows].astype(xs.dtype)
     return unpad_gradients(dweights, weights), dstate, dxs
 
 
-def gates_again(
+def saved_again(
     what: Recurrence, weights: Weights, xs: Array, before: list[Array], h_tm1: Array
-) -> list[Array]:
-    """The gates of all steps, as the forward kernel had them.
+) -> tuple[list[Array], list[Array]]:
+    """What the forward kernel would have saved in all steps, gates and values of rows.
 
     Args:
       what: The recurrence.
@@ -90,52 +106,76 @@ def gates_again(
       h_tm1: Likewise ``h``.
     """
     wide = jnp.promote_types(what.dtype, jnp.float32)
-    z = product(xs, weights.kernel)
-    z = (z + along(weights.bias, z)).astype(wide)
+    z = pre_activations(what, weights, xs)
     u = jnp.matmul(h_tm1, weights.recurrent_kernel, preferred_element_type=wide)
-    bias = weights.inner
-    bias = None if bias is None else bias.astype(wide)
+    inner = jax.tree.map(lambda w: along(w.astype(wide), z), weights.inner)
     state = (*before, h_tm1.astype(wide))
-    _, gates = what.gates.forward(z, u, bias, state, activations)
-    return [gate.astype(what.dtype) for gate in gates]
+    _, saved = what.gates.forward(z.astype(wide), u, inner, state, activations)
+    gates, row_values = saved[: what.gates.saved], saved[what.gates.saved :]
+    return [gate.astype(what.dtype) for gate in gates], list(row_values)
+
+
+def pre_activations(what: Recurrence, weights: Weights, xs: Array) -> Array:
+    """What depends only on the inputs, ``z [T, B, G H]`` in the type of the products.
+
+    Args:
+      what: The recurrence.
+      weights: The weights, in the type of the products.
+      xs: The inputs.
+    """
+    z = product(xs, weights.kernel)
+    if weights.normal is not None:
+        of_rows = normalise(z.reshape(-1, z.shape[-1]), what.gates.normed.groups)
+        z = rescaled(of_rows, *as_rows(weights.normal)).reshape(z.shape)
+    z = z.astype(what.dtype)  # a table, and what is normalised, may be wider
+    return z if weights.bias is None else z + along(weights.bias, z)
 
 
 def weight_gradients(
-    weights: Weights, xs: Array, h_tm1: Array, dz: Array, du: Array | None
+    what: Recurrence, weights: Weights, xs: Array, h_tm1: Array, found: Gradients
 ) -> tuple[Weights, Array | None]:
     """Gradients by the weights and by the inputs: large products over all steps.
 
     Args:
+      what: The recurrence.
       weights: The weights, in the type of the products.
       xs: The inputs.
       h_tm1: ``[T, B, H]``, ``h`` before each step.
-      dz: ``[T, B, G H]``, the gradients of the pre-activations.
-      du: ``[T, B, H]``, of the last gate's recurrent part, where that is not ``dz``.
+      found: What the kernel found.
 
     Returns:
       Gradients by the weights, at least float32, and by the inputs; ``None`` for those
       of symbols.
     """
+    dz, du, _, dinner = found
     wide = jnp.promote_types(dz.dtype, jnp.float32)
 
     def rows(array):
         return array.reshape(-1, *array.shape[2:])
 
     h, dz = rows(h_tm1), rows(dz)
+    dproduct, dnormal = dz, None
+    if weights.normal is not None:
+        groups, (scale, _) = what.gates.normed.groups, as_rows(weights.normal)
+        of_rows = normalise(rows(product(xs, weights.kernel)), groups)
+        dproduct, dscale = normalise_backward(dz, of_rows, scale, groups)
+        dproduct = dproduct.astype(dz.dtype)
+        dnormal = dscale.sum(0), dz.sum(0, dtype=wide)
     if is_symbols(xs) and weights.kernel.shape[0] <= _MOST_ONE_HOT:
         hot = one_hot(xs, weights.kernel.shape[0], dz.dtype)
-        dxs, dkernel = None, outer(rows(hot), dz, wide)
+        dxs, dkernel = None, outer(rows(hot), dproduct, wide)
     else:
-        dxs, dkernel = product_gradients(rows(xs), weights.kernel, dz, wide)
-    if du is None:
-        drecurrent, dinner = outer(h, dz, wide), None
-    else:
-        du = rows(du)
-        dz_first = dz[:, : dz.shape[1] - du.shape[1]]
-        parts = [outer(h, part, wide) for part in (dz_first, du)]
-        drecurrent = jnp.concatenate(parts, axis=1)
-        dinner = du.sum(0, dtype=wide)
-    dweights = Weights(dkernel, drecurrent, dz.sum(0, dtype=wide), dinner)
+        dxs, dkernel = product_gradients(rows(xs), weights.kernel, dproduct, wide)
+    du = dz if du is None else rows(du)
+    apart = [du]
+    if du.shape[1] < dz.shape[1]:
+        apart = [dz[:, : dz.shape[1] - du.shape[1]], du]
+    drecurrent = jnp.concatenate([outer(h, part, wide) for part in apart], axis=1)
+    dbias = None if weights.bias is None else dz.sum(0, dtype=wide)
+    if weights.inner is not None and dinner is None:
+        dinner = du
+    dinner = jax.tree.map(lambda d: d.sum(0, dtype=wide), dinner)
+    dweights = Weights(dkernel, drecurrent, dbias, dinner, dnormal)
     return dweights, None if dxs is None else dxs.reshape(*xs.shape)
 
 

@@ -33,6 +33,8 @@ class Gates(NamedTuple):
         they differ, each a tuple of ``G`` arrays ``[B, H]``; `dstate` lacks for ``h``
         what comes through ``u``; `dinner` is not yet summed over the batch.
       saved: How many arrays ``[B, H]`` `forward` saves.
+      row_values: How many arrays ``[B, 1]`` it saves. Where there are any, a step has
+        means over all of ``H``, and cannot be taken for a part of ``H`` alone.
       differ: Whether ``du`` is not ``dz``; then they are not in the last gate alone.
       reads_h: Whether `backward` reads the values of the state's ``h``.
       normed: What it consists of, if ``u`` is normalised before anything else.
@@ -42,6 +44,7 @@ class Gates(NamedTuple):
     forward: Callable[..., tuple[Arrays, Arrays]]
     backward: Callable[..., tuple[tuple[Arrays, ...], Arrays, Any]]
     saved: int
+    row_values: int = 0
     differ: bool = False
     reads_h: bool = False
     normed: Any = None

@@ -230,14 +230,19 @@ def _joined(name: str, gates: Gates, groups: tuple[int, ...]) -> Gates:
         forward,
         backward,
         saved=gates.saved + sum(groups),
+        row_values=gates.row_values + len(groups),
         differ=True,
         reads_h=gates.reads_h,
         normed=Normed(gates, groups),
     )
 
 
-LAYER_NORM_RNN = Gates("layer_norm_rnn", _rnn_forward, _rnn_backward, saved=2)
+LAYER_NORM_RNN = Gates(
+    "layer_norm_rnn", _rnn_forward, _rnn_backward, saved=2, row_values=1
+)
 LAYER_NORM_LSTM = _joined(
-    "layer_norm_lstm", Gates("", _lstm_forward, _lstm_backward, saved=4), (4,)
+    "layer_norm_lstm",
+    Gates("", _lstm_forward, _lstm_backward, saved=4, row_values=2),
+    (4,),
 )
 LAYER_NORM_GRU = _joined("layer_norm_gru", GRU, (2, 1))

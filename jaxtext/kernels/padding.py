@@ -74,20 +74,20 @@ def unpad_gates(array: Array, gates: int, hidden: int) -> Array:
 
 def pad_weights(weights: Weights, hidden: int) -> Weights:
     """Weights for a state of `hidden` units, zero beyond the units of their own."""
-    own = weights.recurrent_kernel.shape[0]
-    gates = weights.bias.shape[0] // max(1, own)
-    kernel, recurrent, bias = (pad_gates(w, gates, hidden) for w in weights[:3])
-    inner = weights.inner
-    inner = None if inner is None else pad(inner.astype(recurrent.dtype), 0, hidden)
-    return Weights(kernel, pad(recurrent, 0, hidden), bias, inner)
+    own = max(1, weights.recurrent_kernel.shape[0])
+    wider = jax.tree.map(lambda w: pad_gates(w, w.shape[-1] // own, hidden), weights)
+    recurrent = pad(wider.recurrent_kernel, 0, hidden)
+    return wider._replace(recurrent_kernel=recurrent)
 
 
 def unpad_gradients(gradients: Weights, weights: Weights) -> Weights:
     """Gradients by padded weights as those by the weights, in their types."""
     hidden = weights.recurrent_kernel.shape[0]
-    gates = weights.bias.shape[0] // hidden
-    kernel, recurrent, bias = (unpad_gates(g, gates, hidden) for g in gradients[:3])
-    inner = gradients.inner
-    inner = None if inner is None else inner[:hidden]
-    found = Weights(kernel, recurrent[:hidden], bias, inner)
-    return jax.tree.map(lambda g, w: g.astype(w.dtype), found, weights)
+    recurrent = gradients.recurrent_kernel[:hidden]
+    gradients = gradients._replace(recurrent_kernel=recurrent)
+
+    def of_own(gradient, weight):
+        gates = weight.shape[-1] // hidden
+        return unpad_gates(gradient, gates, hidden).astype(weight.dtype)
+
+    return jax.tree.map(of_own, gradients, weights)

@@ -14,9 +14,19 @@ import jaxtext as jt
 from jaxtext.kernels import deferred
 from jaxtext.kernels.mosaic import grid, tiles
 
-CELLS = {"rnn": jt.rnn, "lstm": jt.lstm, "gru": jt.gru}
+CELLS = {
+    "rnn": jt.rnn,
+    "lstm": jt.lstm,
+    "gru": jt.gru,
+    "layer_norm_rnn": jt.layer_norm_rnn,
+    "layer_norm_lstm": jt.layer_norm_lstm,
+    "layer_norm_gru": jt.layer_norm_gru,
+}
 # Of the norm of each array.
 TOLERANCE = {"float64": 1e-12, "float32": 3e-6, "bfloat16": 0.02}
+# A deviation that is divided by may be as small as the rounding of few units. The scan
+# in bfloat16, too, is farther from the one in float64 with layer norm.
+FEWEST_NORMALISED, TIMES = 16, 5
 
 
 @pytest.fixture
@@ -41,7 +51,7 @@ def outcome(make_cell, dtype, backend, arrays, options):
     return jax.tree.map(lambda x: np.asarray(x, np.float64), run(*arrays))
 
 
-def assert_near_scan(make_cell, dtype, arrays, **options):
+def assert_near_scan(make_cell, dtype, arrays, times=1, **options):
     """`arrays` are float64, but hold nothing that `dtype` cannot say."""
     expected = outcome(make_cell, "float64", "scan", arrays, options)
     like = make_cell(dtype=dtype, param_dtype=dtype).initial_state(())
@@ -53,7 +63,7 @@ def assert_near_scan(make_cell, dtype, arrays, **options):
     )
     found = outcome(make_cell, dtype, "mosaic", narrow, options)
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
-        assert np.linalg.norm(a - b) <= TOLERANCE[dtype] * max(
+        assert np.linalg.norm(a - b) <= times * TOLERANCE[dtype] * max(
             np.linalg.norm(b), b.size**0.5
         )
 
@@ -90,7 +100,10 @@ def draw(name, sizes, dtype, *, symbols=False):
 )
 @hypothesis.given(data=strategies.data())
 def test_any_size_is_near_the_scan_in_float64(name, dtype, data):
-    sizes = [data.draw(strategies.integers(1, most)) for most in (20, 19, 200)]
+    rounded = name.startswith("layer_norm") and dtype != "float64"
+    fewest = FEWEST_NORMALISED if rounded else 1
+    bounds = (1, 20), (1, 19), (fewest, 200)
+    sizes = [data.draw(strategies.integers(*bound)) for bound in bounds]
     with jax.enable_x64(True):
         make_cell, arrays, masks = draw(name, sizes, dtype)
         options = {key: masks[key] for key in masks if data.draw(strategies.booleans())}
@@ -98,6 +111,7 @@ def test_any_size_is_near_the_scan_in_float64(name, dtype, data):
             make_cell,
             dtype,
             arrays,
+            times=TIMES if rounded else 1,
             reverse=data.draw(strategies.booleans()),
             **options,
         )
@@ -168,3 +182,16 @@ def test_weights_fit_as_a_whole_or_not_at_all():
     small = of(100, 3, 16)
     assert small is not None
     assert (small.batch, small.hidden, small.columns) == (16, 128, 128)
+
+
+def test_a_step_with_means_is_taken_for_all_units_at_once():
+    sizes = tiles.Sizes(100, 128, 1024, 4, 2, 8, jnp.bfloat16)
+    plain = tiles.tiles(sizes, 128 * 2**20)
+    found = tiles.tiles(sizes._replace(row_values=3), 128 * 2**20)
+    assert plain is not None
+    assert found is not None
+    assert (plain.columns, found.columns) == (256, 1024)
+    assert found.steps < plain.steps  # a step takes more room
+    odd = tiles.tiles(sizes._replace(row_values=3, hidden=6), 2**40)
+    assert odd is not None
+    assert odd.hidden == 6

@@ -58,6 +58,14 @@ def test_forward_and_backward_are_one_kernel_each(topology, make_cell, dtype):
     assert kernels(compiled(topology, make_cell(130, dtype=dtype))) == 2
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    "make_cell", [jt.layer_norm_rnn, jt.layer_norm_lstm, jt.layer_norm_gru]
+)
+def test_cells_with_means_over_all_units(make_cell, dtype):
+    assert kernels(compiled("v6e:2x2", make_cell(128, dtype=dtype))) == 2
+
+
 @pytest.mark.parametrize("precision", ["high", "highest", "BF16_BF16_F32_X3"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_precise_products(dtype, precision):

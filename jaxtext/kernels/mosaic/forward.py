@@ -7,12 +7,18 @@ import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
 
-from jaxtext.kernels.gates import Arrays, Operands, Recurrence, gate_by_gate
+from jaxtext.kernels import deferred
+from jaxtext.kernels.gates import (
+    Arrays,
+    Operands,
+    Recurrence,
+    as_rows,
+    gate_by_gate,
+)
 from jaxtext.kernels.masks import cleared, stepped
 from jaxtext.kernels.mosaic.grid import precision
 from jaxtext.kernels.mosaic.operands import masks, padded
 from jaxtext.kernels.padding import Padded
-from jaxtext.kernels.products import along, product
 from jaxtext.types import Array
 
 
@@ -24,12 +30,14 @@ class Written(NamedTuple):
       last: ``[B, H]``, each memory after the last step.
       before: ``[T, B, H]``, each memory before each step; empty unless recorded.
       gates: ``[T, B, H]``, what each step saves; empty unless recorded.
+      row_values: ``[T, B, 1]``, likewise.
     """
 
     hs: Any
     last: list[Any]
     before: list[Any]
     gates: list[Any]
+    row_values: list[Any]
 
 
 def forward(
@@ -63,20 +71,18 @@ def _results(operands: Padded, written: Written):
 def _run(what: Recurrence, operands: Padded, recorded: bool) -> Written:
     grid, weights = operands.plan, operands.weights
     hidden, dtype, wide = grid.tiles.hidden, grid.sizes.dtype, grid.sizes.wide
-    z = product(operands.xs, weights.kernel)
-    z += along(weights.bias, z)
-    inner = weights.inner
-    inner = None if inner is None else inner[None]
-    memories = operands.start[:-1]
-    saved = what.gates.saved if recorded and what.keep else 0
+    z = deferred.pre_activations(what, weights, operands.xs)
+    inner = as_rows(weights.inner)
+    memories, gates = operands.start[:-1], what.gates
+    saves = recorded and what.keep
     tile = grid.tiles.rows, hidden
     return grid.run(
-        partial(_kernel, what.gates.forward, grid),
+        partial(_kernel, gates, grid),
         "recurrence_forward",
         [
             (z, grid.stream(z.shape[-1])),
             (weights.recurrent_kernel, grid.whole(weights.recurrent_kernel)),
-            (inner, grid.whole(inner)),
+            (inner, jax.tree.map(grid.whole, inner)),
             (list(operands.start), [grid.rows(hidden)] * len(operands.start)),
             *masks(operands, grid),
         ],
@@ -84,13 +90,16 @@ def _run(what: Recurrence, operands: Padded, recorded: bool) -> Written:
             hs=grid.stream(hidden, dtype),
             last=[grid.rows(hidden, m.dtype) for m in memories],
             before=[grid.stream(hidden, m.dtype) for m in memories if recorded],
-            gates=[grid.stream(hidden, dtype)] * saved,
+            gates=[grid.stream(hidden, dtype)] * saves * gates.saved,
+            row_values=[grid.stream(1, wide)] * saves * gates.row_values,
         ),
         scratch=[((2, *tile), dtype), *[(tile, wide)] * len(memories)],
     )
 
 
-def _kernel(gates, grid, z, kernel, bias, start, resets, valid, written, hs, *memories):
+def _kernel(
+    gates, grid, z, kernel, inner, start, resets, valid, written, hs, *memories
+):
     """One block of time. ``hs`` holds ``h`` before and after a step, in turn."""
     wide = grid.sizes.wide
     place = pl.program_id(1)
@@ -118,14 +127,17 @@ def _kernel(gates, grid, z, kernel, bias, start, resets, valid, written, hs, *me
             state = *(m[:, own] for m in memories), h_tm1[:, own].astype(wide)
             reset, is_valid = (None if m is None else m[i] for m in (resets, valid))
             state, u = cleared(reset, (state, u))
-            inner = None if bias is None else bias[:, own].astype(wide)
+            small = grid.inner(inner, columns)
             x, u = jnp.concatenate(x, -1), jnp.concatenate(u, -1)
-            after, saved = gates(x, u, inner, state, gate_by_gate)
+            after, saved = gates.forward(x, u, small, state, gate_by_gate)
             after = stepped(is_valid, after, state)
             for out, m in zip(written.before, state, strict=False):
                 out[i, :, own] = m
             for out, gate in zip(written.gates, saved, strict=False):
                 out[i, :, own] = gate.astype(out.dtype)
+            of_rows = saved[gates.saved :]
+            for out, value in zip(written.row_values, of_rows, strict=False):
+                out[i] = value
             for reference, m in zip(memories, after, strict=False):
                 reference[:, own] = m
             h = after[-1].astype(hs.dtype)

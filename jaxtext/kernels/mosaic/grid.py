@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
-from jaxtext.kernels.mosaic.tiles import Sizes, Tiles
+from jaxtext.kernels.mosaic.tiles import SUBLANES, Sizes, Tiles
 from jaxtext.target import target
 from jaxtext.types import Array, DType, Shape
 
@@ -67,6 +67,21 @@ class Grid(NamedTuple):
         for first in range(0, hidden, width):
             yield lambda gate=0, first=first: pl.ds(gate * hidden + first, width)
 
+    def inner(self, inner: Any, columns: Callable[..., Any]) -> Any:
+        """What a part of ``H`` needs of the small weights within a step.
+
+        Args:
+          inner: A pytree of references to rows ``[1, G H]``, of any number of gates.
+          columns: The part, as `columns` has it.
+        """
+
+        def of_row(row):
+            gates = range(row.shape[1] // self.tiles.hidden)
+            apart = [row[:, columns(gate)] for gate in gates]
+            return jnp.concatenate(apart, -1).astype(self.sizes.wide)
+
+        return jax.tree.map(of_row, inner)
+
     def stream(self, width: int, dtype: DType | None = None) -> Part:
         """``[T, B, width]``, of which a block of time of a tile of the batch."""
         spec = pl.BlockSpec(
@@ -80,10 +95,17 @@ class Grid(NamedTuple):
         spec = pl.BlockSpec((self.tiles.rows, width), lambda tile, place: (tile, 0))
         return Part(spec, (self.tiles.batch, width), dtype)
 
-    def whole(self, array: Array | None) -> Part | None:
+    def sums(self, width: int) -> Part:
+        """Sums over time and batch, ``[N, width]``, still to be summed over ``N``.
+
+        A tile of the batch has one register of rows, which stays while time passes.
+        """
+        count = self.tiles.batch // self.tiles.rows
+        spec = pl.BlockSpec((SUBLANES, width), lambda tile, place: (tile, 0))
+        return Part(spec, (count * SUBLANES, width), self.sizes.wide)
+
+    def whole(self, array: Array) -> Part:
         """All of an array that has neither time nor batch."""
-        if array is None:
-            return None
         mode = pl.Buffered(1)  # it never changes: one copy of it will do
         spec = pl.BlockSpec(array.shape, lambda *_: (0, 0), pipeline_mode=mode)
         return Part(spec, array.shape)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtext.kernels import padding
 from jaxtext.kernels.gates import Operands, Recurrence
 from jaxtext.kernels.mosaic.grid import Grid, Part
-from jaxtext.kernels.mosaic.tiles import Sizes, room, tiles
+from jaxtext.kernels.mosaic.tiles import LANES, Sizes, room, tiles
 from jaxtext.kernels.padding import Padded
 from jaxtext.target import target
 from jaxtext.types import Target
@@ -35,6 +35,8 @@ def lacks(
     if device.platform == "tpu" and jax.config.read("jax_enable_x64"):
         return "Mosaic does not compile it with jax_enable_x64"
     sizes = sizes_of(what, operands)
+    if device.platform == "tpu" and sizes.row_values and sizes.hidden % LANES:
+        return f"its means are over whole registers: H has to be a multiple of {LANES}"
     if tiles(sizes, room(device)) is None:
         weighs = sizes.hidden**2 * sizes.gates * jnp.dtype(what.dtype).itemsize
         return (
@@ -60,8 +62,13 @@ def padded(
 def sizes_of(what: Recurrence, operands: Operands) -> Sizes:
     """The sizes of a recurrence, from its arrays or their shapes."""
     batch, hidden = operands.state[-1].shape
-    gates = operands.weights.kernel.shape[1] // hidden
-    saved, dtype = what.gates.saved, what.dtype
     return Sizes(
-        operands.xs.shape[0], batch, hidden, gates, len(operands.state), saved, dtype
+        length=operands.xs.shape[0],
+        batch=batch,
+        hidden=hidden,
+        gates=operands.weights.recurrent_kernel.shape[1] // hidden,
+        states=len(operands.state),
+        saved=what.gates.saved,
+        dtype=what.dtype,
+        row_values=what.gates.row_values,
     )

@@ -6,7 +6,8 @@ import jax.numpy as jnp
 
 from jaxtext.types import DType, Target
 
-LANES = 128  # of a vector register: the unit of the last axis
+# Of a vector register of 32 bits: the units of the last two axes.
+SUBLANES, LANES = 8, 128
 # Of vector memory, on top of what is counted: what the compiler spills there.
 _SPARE = 8 * 2**20
 # Of a core, MiB (`pltpu.get_tpu_info`); for kinds not known here the least of any.
@@ -32,6 +33,8 @@ class Sizes(NamedTuple):
       states: How many arrays the state has.
       saved: How many arrays a step saves for the backward pass.
       dtype: The type of the products.
+      row_values: How many numbers for each row it saves besides. Where there are any,
+        a step is taken for all of ``H`` at once.
     """
 
     length: int
@@ -41,6 +44,7 @@ class Sizes(NamedTuple):
     states: int
     saved: int
     dtype: DType
+    row_values: int = 0
 
     @property
     def wide(self) -> DType:
@@ -92,8 +96,12 @@ def tiles(sizes: Sizes, room: int) -> Tiles | None:
       True
     """
     size, wide = jnp.dtype(sizes.dtype).itemsize, jnp.dtype(sizes.wide).itemsize
-    hidden = _up(sizes.hidden, LANES)
-    columns = 2 * LANES if hidden % (2 * LANES) == 0 else LANES
+    if sizes.row_values:
+        # Padding would be part of the means.
+        columns = hidden = sizes.hidden
+    else:
+        hidden = _up(sizes.hidden, LANES)
+        columns = 2 * LANES if hidden % (2 * LANES) == 0 else LANES
     width = sizes.gates * hidden
     packed = 32 // size if size < 8 else 8  # rows of a register
     whole = _up(max(1, sizes.batch), packed)
@@ -107,8 +115,10 @@ def tiles(sizes: Sizes, room: int) -> Tiles | None:
         fixed = hidden * width * size + rows * of_row + _SPARE
         of_step = (
             (width + sizes.saved * hidden) * size  # pre-activations and gates
+            + (width * size if sizes.row_values else 0)  # gradients of recurrent parts
             + 2 * sizes.states * hidden * wide
-            + 2 * LANES * wide  # the two masks: one number takes a row of lanes
+            # The two masks and the values of rows: one number takes a row of lanes.
+            + (2 + sizes.row_values) * LANES * wide
         )
         step = 2 * rows * of_step  # one block at work, and one on its way
         most = min(sizes.length, _MOST_STEPS, (room - fixed) // step)

@@ -82,7 +82,8 @@ def _run(what: Recurrence, operands: Padded, recorded: bool) -> Written:
     z += along(weights.bias, z)
     inner = weights.inner
     if inner is not None:  # for each row, as the kernel adds it
-        inner = jnp.broadcast_to(inner[None], (tiles.rows, tiles.hidden))
+        inner = inner.astype(what.dtype)[None]
+        inner = jnp.broadcast_to(inner, (tiles.rows, tiles.hidden))
     gates = jnp.split(weights.recurrent_kernel, sizes.gates, axis=-1)
     memories, dtype = operands.start[:-1], jnp.dtype(what.dtype)
     start = (*memories, operands.start[-1].astype(dtype))
