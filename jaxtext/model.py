@@ -261,7 +261,7 @@ class LanguageModel(nn.Module):
         """The columns of symbols in the output layer."""
         if not self.frequent:
             return ids
-        return jnp.asarray(_places(self.frequent, self.vocab_size))[ids]
+        return rows(jnp.asarray(_places(self.frequent, self.vocab_size)), ids)
 
     def _run(self, state, ids, lengths, resets, streams) -> tuple[State, Array]:
         """The state after a text, and the outputs of the cell."""

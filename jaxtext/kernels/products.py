@@ -57,16 +57,16 @@ def rows(table: Array, ids: Array) -> Array:
     """``table[ids]``, divided as `ids` are where arrays say how they are divided.
 
     Args:
-      table: ``[V, F]``.
+      table: ``[V, …]``.
       ids: Integers of any shape.
 
     Returns:
-      ``[…, F]``.
+      The entries of the table, in the shape of `ids`.
     """
     if not jax.sharding.get_abstract_mesh().explicit_axes:
         return table[ids]
     along_rows = jax.typeof(ids).sharding.spec
-    spec = PartitionSpec(*along_rows, jax.typeof(table).sharding.spec[-1])
+    spec = PartitionSpec(*along_rows, *jax.typeof(table).sharding.spec[1:])
     return table.at[ids].get(out_sharding=spec)
 
 
