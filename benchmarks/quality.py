@@ -70,11 +70,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     study = STUDIES[config.study]
     variants = select(study, config.variants)
     done = [
-        (line["flags"], line["trained"]["corpus"], line["seed"]) for line in read(path)
+        (line["variant"], line["trained"]["corpus"], line["seed"])
+        for line in read(path)
     ]
     # Seed by seed: if a study is cut short, it still has all variants.
     for seed, variant in itertools.product(config.seeds or study.seeds, variants):
-        if (_flags(study, variant, seed), Path(config.corpus).stem, seed) in done:
+        if (variant.name, Path(config.corpus).stem, seed) in done:
             continue
         say(f"{config.study}: {variant.name}, seed {seed}")
         try:

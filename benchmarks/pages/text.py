@@ -58,8 +58,9 @@ def _nats(line: Line) -> float:
 
 
 def _lines(name):
-    """The lines of a study, in the order of its variants."""
+    """The lines of a study, in the order of its variants; then those of others."""
     order = [variant.name for variant in STUDIES[name].variants]
     lines = read(RESULTS / f"{name}.jsonl")
     lines = [line for line in lines if line["trained"]["corpus"] == TEXT]
-    return sorted(lines, key=lambda line: order.index(line["variant"]))
+    found = dict.fromkeys([*order, *(line["variant"] for line in lines)])
+    return sorted(lines, key=lambda line: list(found).index(line["variant"]))
