@@ -3,7 +3,6 @@
     python experiments/evaluate.py --workdir runs/stdlib-lstm-1a2b3c4d
     python experiments/evaluate.py --workdir DIR --corpus my.txt --protocol cold-256
     python experiments/evaluate.py --workdir DIR --corpus my.txt --dynamic
-    python experiments/evaluate.py --workdir runs/seed-0 --ensemble runs/seed-1
 
 There are two protocols, whose losses cannot be compared with one another. carried: the
 text is read once, and the model remembers all of it that it can. cold-256: it is read

@@ -4,16 +4,16 @@ Text:     tiny Shakespeare, a million characters; or any text
 Model:    one LSTM (or ``--cell gru``) of 384, with layer norm, on one-hot characters,
           0.7 million parameters
 Training: AdamW at a high rate, variational dropout 0.2, the state begun
-          anew at every twentieth batch, 2 or 3 passes
+          anew at every twentieth batch, 2 to 8 passes
 
 ::
 
     python experiments/char_gen.py --preset cpu-3min --corpus tinyshakespeare --seed 0
 
-Two cores of an Intel Xeon (virtual machine), 180 s from start to end of the process, compilation
-included: 1.466 ± 0.008 nats a character on the last tenth in cold windows of 256, 1.450 ± 0.008 with
-the state carried (mean and standard deviation of five seeds, of an hour when the machine was
-slow; RESULTS.md).
+Two cores of an AMD EPYC (virtual machine), 178 s from start to end of the process, compilation
+included: 1.416 ± 0.001 nats a character on the last tenth in cold windows of 256, 1.398 ± 0.002 with
+the state carried (mean and standard deviation of three seeds, seven passes; RESULTS.md). An
+Intel Xeon in a slow hour read two passes: 1.466 ± 0.008.
 """
 
 VALUES = {
