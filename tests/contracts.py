@@ -171,7 +171,10 @@ def neither_backend_nor_remat_changes_anything(cell, case):
         if remat == 3 and interpreted and case.backend in WITHOUT_CHUNKS:
             continue
         found = gradient(params, state, xs, backend=case.backend, remat=remat)
-        case.assert_close(found, plain, times=10)
+        # Normalisation divides by what is left after rounding, and `fused` rounds the
+        # centred kernel where the scan rounds its product.
+        narrow = case.dtype == "bfloat16" and "layer_norm" in repr(cell)
+        case.assert_close(found, plain, times=50 if narrow else 10)
 
 
 def lengths_are_slices(cell, case):
