@@ -41,7 +41,7 @@ class Case(NamedTuple):
 
     def assert_close(self, a, b, times=1):
         if self.dtype == "bfloat16":
-            assert_near(a, b)
+            assert_near(a, b, 0.03 * max(1, times / 10))
         else:
             assert_close(a, b, times * TOLERANCE[self.dtype])
 
@@ -174,7 +174,7 @@ def neither_backend_nor_remat_changes_anything(cell, case):
         # Normalisation divides by what is left after rounding, and `fused` rounds the
         # centred kernel where the scan rounds its product.
         narrow = case.dtype == "bfloat16" and "layer_norm" in repr(cell)
-        case.assert_close(found, plain, times=50 if narrow else 10)
+        case.assert_close(found, plain, times=100 if narrow else 10)
 
 
 def lengths_are_slices(cell, case):
