@@ -19,20 +19,18 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import tyro
 from contest.jax_cells import JAXTEXT
-from contest.report import Row, workload
+from contest.report import Row, Times, by_workload
 from measuring.graphs import GRAPHS
 from measuring.markdown import markdown
-from measuring.workload import DIRECTIONS, FORWARD_BACKWARD, Workload
+from measuring.workload import DIRECTIONS, FORWARD_BACKWARD
 
 from jaxtext.streams import say, script
 
 SCAN = JAXTEXT + "scan"
-
-Times: TypeAlias = dict[tuple[str, str], Row]  # (library, direction) -> its row
 
 
 @dataclass(frozen=True)
@@ -62,15 +60,6 @@ def read(paths: Sequence[Path]) -> tuple[dict[Path, dict[str, Any]], dict[Path, 
         if "ratios" in result:
             found[file] = result
     return found, left_out
-
-
-def by_workload(rows: Sequence[Row]) -> dict[Workload, Times]:
-    """The rows of each workload."""
-    found: dict[Workload, Times] = {}
-    for row in rows:
-        times = found.setdefault(workload(row), {})
-        times[row["library"], row["direction"]] = row
-    return found
 
 
 def table(rows: Sequence[Row]) -> str:

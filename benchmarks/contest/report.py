@@ -2,9 +2,10 @@
 
 import json
 import math
+import statistics
 from collections.abc import Container, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from measuring.workload import DIRECTIONS, FORWARD, FORWARD_BACKWARD, TORCH, Workload
 from rich.table import Table
@@ -13,6 +14,7 @@ from contest.jax_cells import JAXTEXT
 from jaxtext.errors import InputError
 
 Row = dict[str, Any]  # a library, a workload, a direction, and what was measured
+Times: TypeAlias = dict[tuple[str, str], Row]  # (library, direction) -> its row
 
 
 def workload(row: Row) -> Workload:
@@ -41,6 +43,14 @@ def earlier(
     return rows, found["left_out"]
 
 
+def by_workload(rows: Iterable[Row]) -> dict[Workload, Times]:
+    """The rows of each workload."""
+    found: dict[Workload, Times] = {}
+    for row in rows:
+        found.setdefault(workload(row), {})[row["library"], row["direction"]] = row
+    return found
+
+
 def ours(rows: Iterable[Row]) -> str | None:
     """The entry that the others are compared with.
 
@@ -60,14 +70,15 @@ def ratios(rows: list[Row]) -> dict[str, Any]:
     """
     return {
         direction: {
-            "vs_best_jax": _versus(rows, direction, _is_jax_peer),
+            "vs_best_jax": _versus(rows, direction, is_jax_peer),
             "vs_torch": _versus(rows, direction, lambda name: name == "torch"),
         }
         for direction in reversed(DIRECTIONS)
     }
 
 
-def _is_jax_peer(name):
+def is_jax_peer(name: str) -> bool:
+    """Whether an entry is another library on JAX."""
     return name not in TORCH and not name.startswith(JAXTEXT)
 
 
@@ -82,8 +93,7 @@ def _versus(rows, direction, is_peer):
             if is_peer(row["library"]):
                 best[name] = min(median, best.get(name, math.inf))
     per_shape = {name: best[name] / own[name] for name in own if name in best}
-    logs = [math.log(ratio) for ratio in per_shape.values()]
-    geomean = math.exp(sum(logs) / len(logs)) if logs else None
+    geomean = statistics.geometric_mean(per_shape.values()) if per_shape else None
     return {"geomean": geomean, "per_shape": per_shape}
 
 

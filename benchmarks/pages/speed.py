@@ -1,16 +1,15 @@
 """Tables of speed and memory, from what the scripts of benchmarks/ wrote."""
 
 import json
-import math
-from collections.abc import Iterator
+import statistics
 from pathlib import Path
 from typing import Any
 
-from contest.report import Row, ours, times, workload
+from contest.report import by_workload, is_jax_peer, ours, times
+from measuring.jobs import CHECKOUT
 from measuring.markdown import markdown
-from measuring.workload import TORCH
 
-RESULTS = Path(__file__).parents[1] / "results"
+RESULTS = CHECKOUT / "benchmarks" / "results"
 CELLS = "cpu-2-cores"
 
 
@@ -23,7 +22,10 @@ def cells(direction: str) -> str:
     """Each cell and shape beside the best other JAX library and torch."""
     found = read(CELLS)
     heads = (direction, "jaxtext", "of matmul", "best other in JAX", "torch")
-    rows = [_line(here, direction) for here in _by_workload(found["rows"])]
+    works = by_workload(found["rows"])
+    kinds = list(dict.fromkeys(work.cell for work in works))
+    ordered = sorted(works, key=lambda work: kinds.index(work.cell))
+    rows = [_line(work, works[work], direction) for work in ordered]
     versus = found["ratios"][direction]
     means = (f"{versus[of]['geomean']:.2f}" for of in ("vs_best_jax", "vs_torch"))
     rows.append(["geometric mean", "", "", "", "", *means])
@@ -43,7 +45,7 @@ def means() -> str:
             ratios = found["ratios"][direction][of]["per_shape"]
             for cell in ("lstm", "gru"):
                 values = [x for name, x in ratios.items() if name.split()[0] == cell]
-                line.append(f"{math.exp(sum(map(math.log, values)) / len(values)):.2f}")
+                line.append(f"{statistics.geometric_mean(values):.2f}")
         rows.append(line)
     heads = [
         "LSTM, with gradient",
@@ -85,24 +87,12 @@ def sampling() -> str:
     return markdown((f"cell, H {found['hidden']}", "texts at once", "chars/s"), rows)
 
 
-def _by_workload(rows: list[Row]) -> Iterator[list[Row]]:
-    works = dict.fromkeys(map(workload, rows))
-    kinds = list(dict.fromkeys(work.cell for work in works))
-    for work in sorted(works, key=lambda work: kinds.index(work.cell)):
-        yield [row for row in rows if workload(row) == work]
-
-
-def _line(rows, direction):
-    here = {row["library"]: row for row in rows if row["direction"] == direction}
-    own = here[ours(rows)]
-    in_jax = [
-        row
-        for name, row in here.items()
-        if name not in TORCH and not name.startswith("jaxtext")
-    ]
+def _line(work, found, direction):
+    here = {name: row for (name, way), row in found.items() if way == direction}
+    own = here[ours(here.values())]
+    in_jax = (row for name, row in here.items() if is_jax_peer(name))
     best = min(in_jax, key=lambda row: row["median_ms"])
     torch = here["torch"]
-    work = workload(own)
     return [
         f"{work.cell} {work.batch}x{work.time}x{work.hidden}",
         times(own),

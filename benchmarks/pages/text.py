@@ -1,12 +1,11 @@
 """Tables of text quality, from what ``quality.py`` wrote."""
 
-from pathlib import Path
-
+from measuring.jobs import CHECKOUT
 from measuring.markdown import markdown
 from studies.tables import Line, read, spread, table
 from studies.variants import STUDIES
 
-RESULTS = Path(__file__).parents[2] / "experiments" / "results"
+RESULTS = CHECKOUT / "experiments" / "results"
 TEXT = "tinyshakespeare"
 # Reported by others: model, parameters, hardware and time, nats a character.
 PUBLISHED = (

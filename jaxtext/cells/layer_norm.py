@@ -67,12 +67,39 @@ def of_product(x: Array, kernel: Array, function: Callable[[Array], Array]) -> A
     Returns:
       ``[…, F]``.
     """
-    if is_table_worthwhile(x, kernel):
+    if _is_table_worthwhile(x, kernel):
         return rows(function(kernel), x)
     return function(product(x, kernel))
 
 
-def is_table_worthwhile(x: Array, kernel: Array) -> bool:
+def weights(
+    params: Params,
+    x: Array,
+    dtype: DType,
+    *,
+    function: Callable[[Array], Array],
+    centre: Callable[[Array], Array],
+    inner: Any,
+) -> Weights:
+    """The weights of a recurrence whose two products are normalised, each on its own.
+
+    Args:
+      params: With ``kernel``, ``recurrent_kernel``, ``input_scale`` and ``bias``.
+      x: The inputs; for symbols, the kernel may be a table of what is normalised.
+      dtype: The type of the products.
+      function: As for `of_product`.
+      centre: Subtracts from a kernel the means that its products are to lack.
+      inner: As in `Weights`.
+    """
+    kernel, normal = params["kernel"], None
+    if _is_table_worthwhile(x, kernel):
+        kernel = function(kernel.astype(dtype))
+    else:
+        kernel, normal = centre(kernel), (params["input_scale"], params["bias"])
+    return Weights(kernel, centre(params["recurrent_kernel"]), None, inner, normal)
+
+
+def _is_table_worthwhile(x: Array, kernel: Array) -> bool:
     """Whether `x` are symbols, and more of them than there are in all."""
     return is_symbols(x) and decided(lambda: x.size > len(kernel), otherwise=True)
 

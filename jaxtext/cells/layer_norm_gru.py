@@ -3,14 +3,9 @@
 import jax.numpy as jnp
 
 from jaxtext.cells.gru import gru
-from jaxtext.cells.layer_norm import (
-    is_table_worthwhile,
-    layer_norm,
-    normalised,
-    of_product,
-)
+from jaxtext.cells.layer_norm import layer_norm, normalised, of_product, weights
 from jaxtext.constructor import constructor
-from jaxtext.kernels.gates import Weights, activations
+from jaxtext.kernels.gates import activations
 from jaxtext.kernels.layer_norm import LAYER_NORM_GRU, centred
 from jaxtext.kernels.products import along
 from jaxtext.types import Cell, DType
@@ -81,14 +76,14 @@ def layer_norm_gru(
         return jnp.concatenate(list(map(centred, apart(kernel))), axis=-1)
 
     def made_of(params, xs):
-        kernel, recurrent_kernel = params["kernel"], params["recurrent_kernel"]
-        inner = params["recurrent_scale"], params["recurrent_bias"]
-        if is_table_worthwhile(xs, kernel):
-            kernel, input_norm = normal(params)(kernel.astype(dtype)), None
-        else:
-            kernel = centre(kernel)
-            input_norm = params["input_scale"], params["bias"]
-        return Weights(kernel, centre(recurrent_kernel), None, inner, input_norm), xs
+        return weights(
+            params,
+            xs,
+            dtype,
+            function=normal(params),
+            centre=centre,
+            inner=(params["recurrent_scale"], params["recurrent_bias"]),
+        ), xs
 
     def gates(params, z, u, state):
         del state

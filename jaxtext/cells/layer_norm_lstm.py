@@ -2,15 +2,10 @@
 
 import jax.numpy as jnp
 
-from jaxtext.cells.layer_norm import (
-    is_table_worthwhile,
-    layer_norm,
-    normalised,
-    of_product,
-)
+from jaxtext.cells.layer_norm import layer_norm, normalised, of_product, weights
 from jaxtext.cells.lstm import LSTMState, lstm
 from jaxtext.constructor import constructor
-from jaxtext.kernels.gates import Weights, activations
+from jaxtext.kernels.gates import activations
 from jaxtext.kernels.layer_norm import LAYER_NORM_LSTM, centred
 from jaxtext.kernels.products import along
 from jaxtext.types import Cell, DType
@@ -71,15 +66,15 @@ def layer_norm_lstm(
         return of_product(x, params["kernel"].astype(dtype), normal(params))
 
     def made_of(params, xs):
-        kernel, recurrent_kernel = params["kernel"], params["recurrent_kernel"]
         cell = params["cell_scale"], params["cell_bias"]
-        inner = params["recurrent_scale"], cell
-        if is_table_worthwhile(xs, kernel):
-            kernel, input_norm = normal(params)(kernel.astype(dtype)), None
-        else:
-            kernel = centred(kernel)
-            input_norm = params["input_scale"], params["bias"]
-        return Weights(kernel, centred(recurrent_kernel), None, inner, input_norm), xs
+        return weights(
+            params,
+            xs,
+            dtype,
+            function=normal(params),
+            centre=centred,
+            inner=(params["recurrent_scale"], cell),
+        ), xs
 
     def gates(params, z, u, state):
         del state

@@ -1,11 +1,11 @@
 """The scan whose weight gradients wait has the derivative of the plain one."""
 
 import contracts
+import derivatives
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.extend.core import jaxprs_in_params
 from jax.test_util import check_grads
 
 import jaxtext as jt
@@ -55,11 +55,7 @@ def make(name, symbols=False):
 
 
 def scalar(cell, **options):
-    def loss(params, state, xs):
-        key = jax.random.key(3)
-        return contracts.total(jt.unroll(cell, params, state, xs, key=key, **options))
-
-    return loss
+    return derivatives.scalar(cell, key=jax.random.key(3), **options)
 
 
 @pytest.mark.everyday("options symbols", "name")
@@ -67,14 +63,9 @@ def scalar(cell, **options):
 @pytest.mark.parametrize("options", OPTIONS)
 @pytest.mark.parametrize("name", CELLS)
 def test_it_is_autodiff_of_the_scan(name, options, symbols, float64):
-    cell, params, state, xs = make(name, symbols)
-    argnums = (0, 1) if symbols else (0, 1, 2)
-
-    def gradient(backend):
-        loss = scalar(cell, backend=backend, **OPTIONS[options])
-        return jax.jit(jax.value_and_grad(loss, argnums))(params, state, xs)
-
-    contracts.assert_close(gradient("fused"), gradient("scan"), 1e-10)
+    noise = {"key": jax.random.key(3)}
+    operands = make(name, symbols)
+    derivatives.assert_first("fused", 1e-10, *operands, **noise, **OPTIONS[options])
 
 
 @pytest.mark.everyday(name=("peephole_lstm",))
@@ -92,18 +83,9 @@ def test_second_order(name, float64):
 )
 @pytest.mark.parametrize("name", CELLS)
 def test_second_order_is_that_of_the_scan(name, options, symbols, float64):
-    cell, params, state, xs = make(name, symbols)
-    argnums = (0, 1) if symbols else (0, 1, 2)
-
-    def second(backend):
-        loss = scalar(cell, backend=backend, **OPTIONS[options])
-
-        def of_gradient(*operands):
-            return contracts.total(jax.grad(loss, argnums)(*operands))
-
-        return jax.jit(jax.grad(of_gradient, argnums))(params, state, xs)
-
-    contracts.assert_close(second("fused"), second("scan"), 1e-9)
+    noise = {"key": jax.random.key(3)}
+    operands = make(name, symbols)
+    derivatives.assert_second("fused", 1e-9, *operands, **noise, **OPTIONS[options])
 
 
 @pytest.mark.everyday("name", "param_dtype")
@@ -138,15 +120,6 @@ def test_neither_chunks_nor_hoisting_change_anything(
     contracts.assert_close(gradient("fused"), gradient("scan"), 1e-10)
 
 
-def _scans(jaxpr):
-    """Every scan of a program, also within the functions that it calls."""
-    for equation in jaxpr.eqns:
-        if equation.primitive.name == "scan":
-            yield equation
-        for inner in jaxprs_in_params(equation.params):
-            yield from _scans(inner)
-
-
 @pytest.mark.parametrize("name", CELLS)
 def test_no_loop_over_steps_sums_weight_gradients(name):
     cell = CELLS[name]()
@@ -154,7 +127,7 @@ def test_no_loop_over_steps_sums_weight_gradients(name):
 
     def sums_weights(backend):
         program = jax.make_jaxpr(jax.grad(scalar(cell, backend=backend)))
-        *_, innermost = _scans(program(params, state, xs).jaxpr)
+        *_, innermost = derivatives.scans(program(params, state, xs).jaxpr)
         carried = {v.aval.shape for v in innermost.outvars}
         weights = {leaf.shape for leaf in jax.tree.leaves(params) if leaf.ndim == 2}
         return bool(weights & carried)

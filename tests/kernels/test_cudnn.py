@@ -7,10 +7,12 @@ operands, its own reference. That the call is made is read off the traced progra
 from functools import partial
 
 import contracts
+import derivatives
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from derivatives import scalar
 from jax.experimental import rnn
 from jax.extend.core import jaxprs_in_params
 
@@ -62,28 +64,11 @@ def make(symbols=False):
     return cell, *contracts.make(cell, symbols=symbols)
 
 
-def scalar(cell, **options):
-    def loss(params, state, xs):
-        return contracts.total(jt.unroll(cell, params, state, xs, **options))
-
-    return loss
-
-
 @pytest.mark.everyday("options", "symbols", options=EVERYDAY)
 @pytest.mark.parametrize("symbols", [False, True], ids=["floats", "symbols"])
 @pytest.mark.parametrize("options", OPTIONS)
 def test_cudnn_is_autodiff(options, symbols, float64):
-    cell, params, state, xs = make(symbols)
-    argnums = (0, 1) if symbols else (0, 1, 2)
-    found, expected = (
-        jax.jit(
-            jax.value_and_grad(
-                scalar(cell, backend=backend, **OPTIONS[options]), argnums
-            )
-        )(params, state, xs)
-        for backend in ("cudnn", "scan")
-    )
-    contracts.assert_close(found, expected, 1e-12)
+    derivatives.assert_first("cudnn", 1e-12, *make(symbols), **OPTIONS[options])
 
 
 def test_weights_are_where_unpacking_finds_them():
@@ -132,17 +117,7 @@ def test_weights_of_their_own_for_each_of_a_vmap(float64):
 
 
 def test_second_order_is_that_of_the_scan(float64):
-    cell, params, state, xs = make()
-
-    def second(backend):
-        loss = scalar(cell, backend=backend, **OPTIONS["chunks"])
-
-        def of_gradient(*operands):
-            return contracts.total(jax.grad(loss, (0, 1, 2))(*operands))
-
-        return jax.jit(jax.grad(of_gradient, (0, 1, 2)))(params, state, xs)
-
-    contracts.assert_close(second("cudnn"), second("scan"), 1e-9)
+    derivatives.assert_second("cudnn", 1e-9, *make(), **OPTIONS["chunks"])
 
 
 @pytest.mark.parametrize("param_dtype", [jnp.float32, jnp.bfloat16])

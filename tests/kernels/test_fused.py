@@ -1,11 +1,12 @@
 """The hand-derived backward pass is the derivative of the step, in float64."""
 
 import contracts
+import derivatives
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.extend.core import jaxprs_in_params
+from derivatives import scalar, scans
 from jax.test_util import check_grads
 
 import jaxtext as jt
@@ -43,29 +44,12 @@ def make(name, symbols=False, batch=(3,)):
     return cell, params, state, xs
 
 
-def scalar(cell, **options):
-    def loss(params, state, xs):
-        return contracts.total(jt.unroll(cell, params, state, xs, **options))
-
-    return loss
-
-
 @pytest.mark.everyday("options symbols", "name")
 @pytest.mark.parametrize("symbols", [False, True], ids=["floats", "symbols"])
 @pytest.mark.parametrize("options", OPTIONS)
 @pytest.mark.parametrize("name", CELLS)
 def test_fused_is_autodiff(name, options, symbols, float64):
-    cell, params, state, xs = make(name, symbols)
-    argnums = (0, 1) if symbols else (0, 1, 2)
-    found, expected = (
-        jax.jit(
-            jax.value_and_grad(
-                scalar(cell, backend=backend, **OPTIONS[options]), argnums
-            )
-        )(params, state, xs)
-        for backend in ("fused", "scan")
-    )
-    contracts.assert_close(found, expected, 1e-10)
+    derivatives.assert_first("fused", 1e-10, *make(name, symbols), **OPTIONS[options])
 
 
 @pytest.mark.everyday(name=("gru",))
@@ -83,18 +67,7 @@ def test_second_order(name, float64):
 )
 @pytest.mark.parametrize("name", CELLS)
 def test_second_order_is_that_of_the_scan(name, options, symbols, float64):
-    cell, params, state, xs = make(name, symbols)
-    argnums = (0, 1) if symbols else (0, 1, 2)
-
-    def second(backend):
-        loss = scalar(cell, backend=backend, **OPTIONS[options])
-
-        def of_gradient(*operands):
-            return contracts.total(jax.grad(loss, argnums)(*operands))
-
-        return jax.jit(jax.grad(of_gradient, argnums))(params, state, xs)
-
-    contracts.assert_close(second("fused"), second("scan"), 1e-9)
+    derivatives.assert_second("fused", 1e-9, *make(name, symbols), **OPTIONS[options])
 
 
 def test_forward_mode_is_refused_and_scan_serves_it():
@@ -142,15 +115,6 @@ def test_chunks_change_nothing(name, at_once, steps, float64, monkeypatch):
         for backend in ("fused", "scan")
     )
     contracts.assert_close(found, expected, 1e-10)
-
-
-def scans(jaxpr):
-    """Every scan of a program, also within the functions that it calls."""
-    for equation in jaxpr.eqns:
-        if equation.primitive.name == "scan":
-            yield equation
-        for inner in jaxprs_in_params(equation.params):
-            yield from scans(inner)
 
 
 @pytest.mark.parametrize("backend", ["fused", "scan"])
