@@ -1,11 +1,18 @@
 """Tables of text quality, from what ``quality.py`` wrote."""
 
+import json
+
 from measuring.jobs import CHECKOUT
 from measuring.markdown import markdown
 from studies.tables import Line, read, spread, table
 from studies.variants import STUDIES
 
 RESULTS = CHECKOUT / "experiments" / "results"
+# Written by transformers.py: what the file is about, and the windows to report.
+TRANSFORMERS = {
+    "transformer-torch.json": ("nanoGPT's CPU configuration in PyTorch", "cold-64"),
+    "transformer-flax.json": ("a Transformer in Flax", "cold-256"),
+}
 TEXT = "tinyshakespeare"
 # Reported by others: model, parameters, hardware and time, nats a character.
 PUBLISHED = (
@@ -39,8 +46,21 @@ def best() -> str:
             )
     return markdown(
         ("model", "parameters", "hardware, time", "nats a character"),
-        [*rows, *PUBLISHED],
+        [*rows, *_transformers(), *PUBLISHED],
     )
+
+
+def _transformers():
+    """What Transformers reached in the minutes of cpu-3min, on the same machine."""
+    for file, (name, protocol) in TRANSFORMERS.items():
+        run = json.loads((CHECKOUT / "benchmarks" / "results" / file).read_text())
+        windows = "" if protocol == "cold-256" else f", windows of {protocol[5:]}"
+        yield (
+            f"{name}, one seed{windows}",
+            f"{run['parameters'] / 1e6:.1f} M",
+            f"{run['hardware']['cores']} CPU cores, {run['minutes']:.0f} min",
+            f"{run['nats_per_char'][protocol]:.3f}",
+        )
 
 
 def _time(lines):

@@ -11,8 +11,8 @@ Training: AdamW at a high rate, variational dropout 0.2, the state begun
     python experiments/char_gen.py --preset cpu-3min --corpus tinyshakespeare --seed 0
 
 Two cores of an AMD EPYC (virtual machine), 178 s from start to end of the process, compilation
-included: 1.416 ± 0.001 nats a character on the last tenth in cold windows of 256, 1.398 ± 0.002 with
-the state carried (mean and standard deviation of three seeds, seven passes; RESULTS.md). An
+included: 1.415 ± 0.002 nats a character on the last tenth in cold windows of 256, 1.397 ± 0.002 with
+the state carried (mean and standard deviation of five seeds, eight passes; RESULTS.md). An
 Intel Xeon in a slow hour read two passes: 1.466 ± 0.008.
 """
 
