@@ -50,6 +50,7 @@ def _or_none(check):
 # How arguments of these names are checked, in every constructor.
 _NORMAL = {
     "hidden": count,
+    "heads": count,
     "projection": count,
     "rounds": partial(count, least=0),
     "chrono": _or_none(partial(count, least=3)),

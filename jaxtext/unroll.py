@@ -17,7 +17,7 @@ from jaxtext.checks import flags, inputs, integers
 from jaxtext.dispatch import STEP_BY_STEP, choose
 from jaxtext.errors import InputError
 from jaxtext.expected import a_cell, fitted_params, fitted_state
-from jaxtext.kernels.masks import kept, select
+from jaxtext.kernels.masks import kept
 from jaxtext.kernels.products import is_symbols
 from jaxtext.keys import folded, of_each, typed_key
 from jaxtext.quantities import count, shown
@@ -45,6 +45,7 @@ def unroll(
     *,
     key: Key | None = None,
     lengths: Array | None = None,
+    mask: Array | None = None,
     resets: Array | None = None,
     reverse: bool = False,
     time_major: bool = False,
@@ -63,6 +64,7 @@ def unroll(
     *,
     key: Key | None = None,
     lengths: Array | None = None,
+    mask: Array | None = None,
     resets: Array | None = None,
     reverse: bool = False,
     time_major: bool = False,
@@ -80,6 +82,7 @@ def unroll(
     *,
     key: Key | None = None,
     lengths: Array | None = None,
+    mask: Array | None = None,
     resets: Array | None = None,
     reverse: bool = False,
     time_major: bool = False,
@@ -112,6 +115,10 @@ def unroll(
       lengths: ``[B]`` integers: how many steps of each sequence are valid. Outputs
         after them are zero, and the state stays that of the last valid step; length 0
         returns the state given. The values in the padding have no effect, NaN included.
+      mask: ``[B, T]`` flags, booleans or numbers: false, or zero, at steps to leave
+        out. There the output is zero and the state is kept, as in padding, but these
+        steps may be anywhere. A step has to be inside `lengths` as well. A reset at a
+        step that is left out still resets.
       resets: ``[B, T]`` flags, booleans or numbers: true, or not zero, where a new
         segment starts. The state goes back to ``cell.initial_state`` before that step.
         Under `reverse` the walk leaves a segment by its first step, so the state goes
@@ -184,7 +191,9 @@ def unroll(
         backend = STEP_BY_STEP
     if not (remat is None or remat == "gates"):
         remat = count("remat", remat, or_else="None, 'gates'")
-    operands = _operands(cell, params, state, xs, key, lengths, resets, time_major)
+    operands = _operands(
+        cell, params, state, xs, key, lengths, mask, resets, time_major
+    )
     how = cell, backend, remat, bool(reverse), bool(time_major), emit
     try:
         run = _compiled(*how)
@@ -219,6 +228,7 @@ def explain_backend(
     xs: Array | jax.ShapeDtypeStruct,
     *,
     lengths: Array | jax.ShapeDtypeStruct | None = None,
+    mask: Array | jax.ShapeDtypeStruct | None = None,
     resets: Array | jax.ShapeDtypeStruct | None = None,
     time_major: bool = False,
     backend: BackendName = "auto",
@@ -235,6 +245,7 @@ def explain_backend(
       state: As for `unroll`.
       xs: As for `unroll`.
       lengths: As for `unroll`.
+      mask: As for `unroll`.
       resets: As for `unroll`.
       time_major: As for `unroll`.
       backend: As for `unroll`.
@@ -272,12 +283,12 @@ def explain_backend(
         reasons.append(choice.reason)
         return over_time(cell, params, state, xs, masks, noise, backend=STEP_BY_STEP)
 
-    def walk(params, state, xs, lengths, resets):
-        operands = params, state, xs, None, lengths, resets
+    def walk(params, state, xs, lengths, mask, resets):
+        operands = params, state, xs, None, lengths, mask, resets
         operands = _operands(cell, *operands, time_major)
         return _walked(noting, cell, *operands, reverse=False, time_major=time_major)
 
-    jax.eval_shape(walk, params, state, xs, lengths, resets)
+    jax.eval_shape(walk, params, state, xs, lengths, mask, resets)
     return reasons
 
 
@@ -293,7 +304,7 @@ def _check_backend(cell, backend):
         raise InputError(f"backend: expected {', '.join(known)}, got {backend!r}")
 
 
-def _operands(cell, params, state, xs, key, lengths, resets, time_major):
+def _operands(cell, params, state, xs, key, lengths, mask, resets, time_major):
     """The arrays that a caller gave, as all that follows expects them."""
     xs = inputs("xs", xs)
     symbols = is_symbols(xs)
@@ -307,6 +318,9 @@ def _operands(cell, params, state, xs, key, lengths, resets, time_major):
     if lengths is not None:
         lengths = integers("lengths", lengths)
         _check_shape("lengths", lengths, batch_shape)
+    if mask is not None:
+        mask = flags("mask", mask)
+        _check_shape("mask", mask, over_time)
     if resets is not None:
         resets = flags("resets", resets)
         _check_shape("resets", resets, over_time)
@@ -324,7 +338,7 @@ def _operands(cell, params, state, xs, key, lengths, resets, time_major):
         of = f"integer xs {xs.shape} are symbols and have no axis D" if symbols else ""
         of = of or f"xs {xs.shape} have the batch axes {batch_shape}"
         raise InputError(f"{error} ({of})") from None
-    return params, state, xs, key, lengths, resets
+    return params, state, xs, key, lengths, mask, resets
 
 
 def _check_shape(name, array, shape):
@@ -340,6 +354,7 @@ def _walked(
     xs,
     key,
     lengths,
+    mask,
     resets,
     *,
     reverse,
@@ -350,37 +365,33 @@ def _walked(
     symbols = is_symbols(xs)
     if not time_major:
         xs = jnp.moveaxis(xs, xs.ndim - (1 if symbols else 2), 0)
-        resets = None if resets is None else jnp.moveaxis(resets, -1, 0)
+        mask, resets = (
+            None if flags is None else jnp.moveaxis(flags, -1, 0)
+            for flags in (mask, resets)
+        )
     length, *batch = xs.shape if symbols else xs.shape[:-1]
     batch_shape = tuple(batch)
 
-    valid, before = None, state
+    valid = mask
     if lengths is not None:
         steps = jnp.arange(length).reshape(length, *(1 for _ in batch_shape))
-        valid = steps < lengths[None]
-        # The gradient through a step that is masked out is 0 times its slope, and
-        # that is NaN where the padding, or the state of a sequence without any steps,
-        # is not finite: no mask after it would help.
-        xs = kept(valid, xs)
-        state = select(lengths > 0, state, cell.initial_state(batch_shape))
-        resets = None if resets is None else resets & valid
+        inside = steps < lengths[None]
+        valid = inside if mask is None else inside & mask
+        resets = None if resets is None else resets & inside
+    # The gradient through a step that is masked out is 0 times its slope, and that is
+    # NaN where its input is not finite: no mask after it would help.
+    xs = kept(valid, xs)
     if resets is not None:
         resets = jnp.concatenate([resets, jnp.zeros((1, *batch_shape), bool)])
 
-    params, state, xs = _varying_alike((params, state, xs), (resets, key))
+    params, state, xs = _varying_alike((params, state, xs), (valid, resets, key))
     noise = _draw_noise(cell, key, 1 if symbols else xs.shape[-1], batch_shape, length)
     walk = partial(backwards, walk) if reverse else walk
     state, ys = walk(cell, params, state, xs, Masks(resets, valid), noise)
     state, seen = apart(state)
-    if lengths is not None:
-        state = select(lengths > 0, state, before)
     found = ys
     if emit is not None:
         states, gates = _each_step(cell, seen)
-        if lengths is not None:
-            # Of a sequence without steps, the state is the one that is given.
-            some = jnp.broadcast_to(lengths > 0, (length, *batch_shape))
-            states = select(some, states, _at_each_step(before, length))
         each = emit
         for _ in (length, *batch_shape):
             each = jax.vmap(each)
@@ -410,18 +421,14 @@ def _each_step(cell, seen):
     return of_each("states"), of_each("gates")
 
 
-def _at_each_step(state, length):
-    return jax.tree.map(lambda x: jnp.broadcast_to(x, (length, *x.shape)), state)
-
-
-def _in_any_mesh(walk, time_major, params, state, xs, key, lengths, resets):
+def _in_any_mesh(walk, time_major, params, state, xs, key, lengths, mask, resets):
     """Takes `walk` where the types of arrays say how they are divided, and elsewhere.
 
     With explicit axes a loop would have to be told the division of all that it carries
     or writes into; within, XLA finds it. Batches come out divided as they are in `xs`,
     and the other axes of a state as they came in.
     """
-    operands = params, state, xs, key, lengths, resets
+    operands = params, state, xs, key, lengths, mask, resets
     axes = jax.sharding.get_abstract_mesh().explicit_axes
     if not axes:
         return walk(*operands)

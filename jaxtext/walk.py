@@ -66,13 +66,14 @@ def over_time(
         return cell.sequence(walk, params, state, xs, masks, noise)
     before, last = before_steps(masks)
     chosen = choose(cell, params, state, xs, before, backend).backend
+    given, state = state, _where_read(cell, before, state)
     if chosen is None or watch:
         walk = partial(step_by_step, again=remat is not None, watch=watch)
         state, ys = walk(cell, params, state, xs, before, noise)
     else:
         keep = remat is None
         state, ys = chosen.sequence(params, state, xs, before, noise, keep)
-    return _after_last(cell, last, state), ys
+    return _after_last(cell, last, _where_unread(before, given, state)), ys
 
 
 def backwards(
@@ -198,6 +199,52 @@ def before_steps(masks: Masks) -> tuple[Masks, Array | None]:
     if resets is None:
         return masks, None
     return masks._replace(resets=resets[:-1]), resets[-1]
+
+
+def _where_read(cell, masks, state):
+    """The state where a step reads it, and the initial one elsewhere.
+
+    The gradient through a step that is masked out is 0 times its slope. That is NaN if
+    the state is not finite, and no mask after it would help.
+    """
+    if masks.valid is None:
+        return state
+    read, _ = _reads(masks)
+    return select(read, state, cell.initial_state(read.shape))
+
+
+def _where_unread(masks, given, state):
+    """The state that was given where neither a step nor a reset has changed it."""
+    if masks.valid is None:
+        return state
+    read, first_reset = _reads(masks)
+    length = len(masks.valid)
+    state, seen = apart(state)
+    state = select(read | (first_reset < length), state, given)
+    if isinstance(seen, Seen):
+        steps = jax.lax.broadcasted_iota(jnp.int32, masks.valid.shape, 0)
+        states = jax.tree.map(lambda x: jnp.broadcast_to(x, (length, *x.shape)), given)
+        changed = read | (first_reset <= steps)
+        seen = seen._replace(states=select(changed, seen.states, states))
+    return _together(state, seen)
+
+
+def _reads(masks):
+    """Whether a step reads the state before a reset clears it; and the first reset.
+
+    Both are ``[B]``. The first reset is ``T`` where there is none.
+    """
+    first_step, first_reset = (
+        _first(jnp.zeros_like(masks.valid) if flags is None else flags)
+        for flags in (masks.valid, masks.resets)
+    )
+    return first_step < first_reset, first_reset
+
+
+def _first(flags):
+    """The index of the first flag along the first axis that is true, or its length."""
+    steps = jax.lax.broadcasted_iota(jnp.int32, flags.shape, 0)
+    return jnp.min(jnp.where(flags, steps, len(flags)), axis=0, initial=len(flags))
 
 
 def _after_last(cell, reset, state):

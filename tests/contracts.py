@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxtext as jt
+from jaxtext.kernels.masks import select
 from jaxtext.target import target
 
 B, T, D = 3, 7, 5
@@ -35,6 +36,13 @@ class Case(NamedTuple):
     def lengths(self):
         """Some of the steps, none, and all."""
         return np.array([(self.length + 1) // 2, 0, self.length][: self.batch])
+
+    def mask(self):
+        """Some of the steps, anywhere; none; and all but the last."""
+        mask = np.arange(self.length) % 3 != 1 - np.arange(3)[:, None]
+        mask[1] = False
+        mask[2] = np.arange(self.length) != self.length - 1
+        return mask[: self.batch]
 
     def resets(self):
         return np.arange(self.length) % 3 == np.arange(self.batch)[:, None]
@@ -161,7 +169,8 @@ def neither_backend_nor_remat_changes_anything(cell, case):
         return total(
             jt.unroll(
                 cell, params, state, xs, key=jax.random.key(5), lengths=case.lengths(),
-                resets=case.resets(), remat=remat, reverse=True, backend=backend,
+                mask=case.mask()[::-1], resets=case.resets(), remat=remat,
+                reverse=True, backend=backend,
             )
         )  # fmt: skip
 
@@ -200,17 +209,55 @@ def lengths_may_be_traced(cell, case):
         case.assert_close(jax.jit(run)(lengths), run(lengths))
 
 
+def masked_steps_are_left_out(cell, case):
+    """Anywhere, also where `lengths` leaves steps out as well."""
+    params, state, xs = make(cell, case)
+    inside = np.arange(case.length) < case.lengths()[:, None]
+    for lengths, mask in ((None, case.mask()), (case.lengths(), case.mask()[::-1])):
+        taken = mask if lengths is None else mask & inside
+        for reverse in (False, True):
+            final, ys = case.unroll(
+                cell, params, state, xs, mask=mask, lengths=lengths, reverse=reverse
+            )
+            for b, own in enumerate(taken):
+                start = jax.tree.map(lambda s, b=b: s[b], state)
+                alone = case.unroll(cell, params, start, xs[b, own], reverse=reverse)
+                here = jax.tree.map(lambda s, b=b: s[b], final)
+                case.assert_close((here, ys[b, own]), alone)
+                assert not ys[b, ~own].any()
+
+
+def a_reset_at_a_masked_step_resets(cell, case):
+    params, state, xs = make(cell, case)
+    mask, resets = case.mask(), case.resets()
+    fresh = cell.initial_state((case.batch,))
+    now, expected = state, []
+    for t in range(case.length):
+        now = select(jnp.asarray(resets[:, t]), fresh, now)
+        after, y = case.unroll(cell, params, now, xs[:, t : t + 1])
+        now = select(jnp.asarray(mask[:, t]), after, now)
+        expected.append(jnp.where(mask[:, t, None], y[:, 0], 0))
+    found = case.unroll(cell, params, state, xs, mask=mask, resets=resets)
+    case.assert_close(found, (now, jnp.stack(expected, 1)))
+
+
 def nan_in_padding_never_leaks(cell, case):
     params, state, xs = make(cell, case)
-    lengths = case.lengths()
-    padding = (np.arange(case.length) >= lengths[:, None])[..., None]
+    inside = np.arange(case.length) < case.lengths()[:, None]
+    for taken, masks in (
+        (inside, {"lengths": case.lengths()}),
+        (case.mask(), {"mask": case.mask()}),
+    ):
 
-    def loss(params, state, xs):
-        return total(case.unroll(cell, params, state, xs, lengths=lengths))
+        @jax.jit
+        @partial(jax.value_and_grad, argnums=(0, 1, 2))
+        def gradient(params, state, xs, masks=masks):
+            return total(case.unroll(cell, params, state, xs, **masks))
 
-    gradient = jax.jit(jax.value_and_grad(loss, argnums=(0, 1, 2)))
-    clean = gradient(params, state, jnp.where(padding, 0, xs))
-    case.assert_close(gradient(params, state, jnp.where(padding, jnp.nan, xs)), clean)
+        padding = ~taken[..., None]
+        clean = gradient(params, state, jnp.where(padding, 0, xs))
+        dirty = gradient(params, state, jnp.where(padding, jnp.nan, xs))
+        case.assert_close(dirty, clean)
 
 
 def resets_are_separate_sequences(cell, case):
@@ -292,6 +339,7 @@ FOR_EVERY_CELL = [
     any_number_of_batch_axes,
     lengths_are_slices,
     lengths_may_be_traced,
+    masked_steps_are_left_out,
     nan_in_padding_never_leaks,
     reverse_is_the_sequence_reversed,
     time_major_is_transposed,
@@ -303,5 +351,6 @@ FOR_EVERY_CELL = [
 FOR_EVERY_CELL_THAT_STEPS = [
     unroll_is_repeated_step,
     two_chunks_are_one,
+    a_reset_at_a_masked_step_resets,
     resets_are_separate_sequences,
 ]

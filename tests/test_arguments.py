@@ -77,14 +77,16 @@ FLAGS += [
 @pytest.mark.everyday("backend", "lengths", "flags")
 @pytest.mark.parametrize("lengths", [None, [3, 4]])
 @pytest.mark.parametrize(("name", "backend", "flags"), FLAGS)
-def test_whatever_is_not_zero_resets(name, backend, lengths, flags):
+def test_whatever_is_not_zero_is_true(name, backend, lengths, flags):
     cell, params, state, xs = made(name)
-    resets = np.array([[0, 2, 0, 255], [0, 0, 128, 0]])
-    options = {"lengths": lengths, "backend": backend}
-    expected = run(cell, params, state, xs, resets=resets != 0, **options)
-    given = resets.tolist() if flags is list else resets.astype(flags)
-    found = run(cell, params, state, xs, resets=given, **options)
-    contracts.assert_close(found, expected)
+    numbers = np.array([[0, 2, 0, 255], [0, 0, 128, 0]])
+    given = numbers.tolist() if flags is list else numbers.astype(flags)
+
+    def masked(flags):
+        masks = {"resets": flags, "mask": flags[::-1], "lengths": lengths}
+        return run(cell, params, state, xs, backend=backend, **masks)
+
+    contracts.assert_close(masked(given), masked(numbers != 0))
 
 
 @pytest.mark.everyday("name", "symbols", name=KINDS)
@@ -153,12 +155,16 @@ def test_paths_may_be_strings(tmp_path):
 @pytest.mark.everyday(name=("min_gru", *KINDS))
 @pytest.mark.parametrize("name", CELLS)
 def test_what_is_not_finite_and_cut_off_reaches_no_gradient(name):
-    """By a reset before the first step, or by a sequence that has no steps."""
+    """By a reset before the first step that counts, or because there is none."""
     cell, params, state, xs = made(name)
     poisoned = jax.tree.map(lambda x: x.at[0].set(jnp.nan), state)
     zeroed = jax.tree.map(lambda x: x.at[0].set(0), state)
     backends = [b for n, b in MEETINGS if n == name]
-    for masks in ({"resets": jnp.zeros((2, 4), bool).at[0, 0].set(True)},
+    begins = jnp.zeros((2, 4), bool).at[0, 0].set(True)
+    mask = jnp.ones((2, 4), bool).at[0, :2].set(False)
+    for masks in ({"resets": begins},
+                  {"resets": jnp.roll(begins, 1, axis=1), "mask": mask},
+                  {"mask": mask.at[0].set(False)},
                   {"lengths": jnp.array([0, 4])}):  # fmt: skip
         for backend in backends:
             if "resets" in masks and cell.step is None:

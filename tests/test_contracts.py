@@ -24,6 +24,7 @@ CELLS = {
     "lstm": lambda **t: jt.lstm(H, **t),
     "gru": lambda **t: jt.gru(H, **t),
     "gru, reset before": lambda **t: jt.gru(H, reset_after=False, **t),
+    "heads": lambda **t: jt.lstm(H, heads=2, **t),
     "one wide": lambda **t: jt.lstm(1, **t),
     "layer_norm_rnn": lambda **t: jt.layer_norm_rnn(H, **t),
     "layer_norm_lstm": lambda **t: jt.layer_norm_lstm(H, **t),
@@ -89,6 +90,7 @@ BACKENDS = dict.fromkeys(CELLS, ("scan",)) | {
         ("scan", "fused"),
     ),
     "layer_norm_lstm": ("scan", "fused", "mosaic"),
+    "heads": ("scan", "fused", "mosaic"),
     **dict.fromkeys(("one wide", "stack", "without biases"), ("fused",)),
     **dict.fromkeys(WHOLE_ONLY, ("fused",)),
 }

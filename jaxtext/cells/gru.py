@@ -16,6 +16,7 @@ from jaxtext.cells.affine import (
     weights,
 )
 from jaxtext.cells.backends import backends
+from jaxtext.cells.heads import in_heads
 from jaxtext.constructor import constructor
 from jaxtext.kernels import autodiff
 from jaxtext.kernels.gru import GRU
@@ -24,9 +25,11 @@ from jaxtext.types import Activation, Array, Cell, DType
 
 
 @constructor
+@in_heads
 def gru(
     hidden: int,
     *,
+    heads: int = 1,
     reset_after: bool = True,
     dtype: DType = jnp.float32,
     param_dtype: DType = jnp.float32,
@@ -53,6 +56,11 @@ def gru(
 
     Args:
       hidden: ``H``, the width of state and output.
+      heads: ``N``, how many heads the recurrence has; it has to divide `hidden`. Each
+        reads the whole input and its own ``H / N`` units of the state, so ``U`` is
+        block-diagonal and takes ``1 / N`` of the work. Parameters have an axis ``N``
+        in front: ``recurrent_kernel [N, H/N, 3H/N]``, and each block is drawn as a
+        cell of its own.
       reset_after: Whether the reset gate acts after the recurrent product (cuDNN's
         form, and that of torch and Keras; one product a step) or before it (the
         paper's form; a second product waits for the first).
@@ -84,6 +92,7 @@ def gru(
       statistical machine translation", 2014, equations 5 to 8 (their ``z`` keeps, as
       here).
     """
+    del heads  # `in_heads` makes them of what follows
 
     def init(key, input_size):
         params = weights(

@@ -15,6 +15,7 @@ from jaxtext.cells.affine import (
     weights,
 )
 from jaxtext.cells.backends import backends
+from jaxtext.cells.heads import in_heads
 from jaxtext.constructor import constructor
 from jaxtext.errors import InputError
 from jaxtext.kernels.cudnn import CUDNN
@@ -36,9 +37,11 @@ class LSTMState(NamedTuple):
 
 
 @constructor
+@in_heads
 def lstm(
     hidden: int,
     *,
+    heads: int = 1,
     dtype: DType = jnp.float32,
     param_dtype: DType = jnp.float32,
     chrono: int | None = None,
@@ -65,6 +68,11 @@ def lstm(
 
     Args:
       hidden: ``H``, the width of both states and of the output.
+      heads: ``N``, how many heads the recurrence has; it has to divide `hidden`. Each
+        reads the whole input and its own ``H / N`` units of the state, so ``U`` is
+        block-diagonal and takes ``1 / N`` of the work. Parameters have an axis ``N``
+        in front: ``recurrent_kernel [N, H/N, 4H/N]``, and each block is drawn as a
+        cell of its own.
       dtype: The type to compute in, and that of ``h`` and output; ``c`` is
         ``promote_types(dtype, float32)``, as it adds up small terms over many steps.
       param_dtype: The type of the parameters.
@@ -105,6 +113,7 @@ def lstm(
       recurrent network architectures", 2015. `chrono`: Tallec and Ollivier, "Can
       recurrent neural networks warp time?", 2018, equation 16.
     """
+    del heads  # `in_heads` makes them of what follows
     if chrono is not None and (bias_init is not None or not use_bias):
         raise InputError(
             "chrono: it says how biases start; leave out bias_init and use_bias=False"

@@ -13,6 +13,7 @@ from jaxtext.cells.affine import (
     weights,
 )
 from jaxtext.cells.backends import backends
+from jaxtext.cells.heads import in_heads
 from jaxtext.constructor import constructor
 from jaxtext.kernels.products import Multiply, multiply
 from jaxtext.kernels.rnn import RNN
@@ -20,9 +21,11 @@ from jaxtext.types import Activation, Array, Cell, DType
 
 
 @constructor
+@in_heads
 def rnn(
     hidden: int,
     *,
+    heads: int = 1,
     dtype: DType = jnp.float32,
     param_dtype: DType = jnp.float32,
     use_bias: bool = True,
@@ -44,6 +47,11 @@ def rnn(
 
     Args:
       hidden: ``H``, the width of state and output.
+      heads: ``N``, how many heads the recurrence has; it has to divide `hidden`. Each
+        reads the whole input and its own ``H / N`` units of the state, so ``U`` is
+        block-diagonal and takes ``1 / N`` of the work. Parameters have an axis ``N``
+        in front: ``recurrent_kernel [N, H/N, H/N]``, and each block is drawn as a
+        cell of its own.
       dtype: The type to compute in, and that of state and output.
       param_dtype: The type of the parameters.
       use_bias: Whether there are biases.
@@ -70,6 +78,7 @@ def rnn(
     References:
       Elman, "Finding structure in time", 1990.
     """
+    del heads  # `in_heads` makes them of what follows
 
     def init(key, input_size):
         params = weights(

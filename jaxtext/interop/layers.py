@@ -174,7 +174,7 @@ def _read_layer(params, state, width) -> Layer | None:
     names = {"kernel", "recurrent_kernel", "bias"}
     if not isinstance(params, Mapping) or set(params) - {"recurrent_bias"} != names:
         return None
-    if len(params["kernel"]) != width:
+    if len(params["kernel"]) != width or params["kernel"].ndim != 2:  # heads
         return None
     hidden, gates = params["recurrent_kernel"].shape
     kinds: dict[tuple[int, bool], Kind] = {
