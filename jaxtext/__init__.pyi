@@ -23,6 +23,8 @@ from .cells import (
     min_lstm,
     minimal_gated_unit,
     mogrifier,
+    para_gru,
+    para_lstm,
     peephole_lstm,
     projected_lstm,
     rnn,
@@ -53,6 +55,8 @@ __all__ = [  # noqa: RUF022 (grouped by kind)
     "minimal_gated_unit",
     "min_gru",
     "min_lstm",
+    "para_gru",
+    "para_lstm",
     # Cells made of cells.
     "stack",
     "residual",

@@ -30,7 +30,7 @@ State: TypeAlias = Any  # a pytree of arrays, each with the batch axes first
 Activation: TypeAlias = Callable[[Array], Array]  # elementwise
 # What `jaxtext.unroll` takes as `backend`.
 BackendName: TypeAlias = Literal[
-    "auto", "scan", "fused", "mosaic", "mosaic_gpu", "cudnn", "parallel"
+    "auto", "scan", "fused", "mosaic", "mosaic_gpu", "cudnn", "parallel", "newton"
 ]
 
 

@@ -34,6 +34,8 @@ CELLS = {
     "projected_lstm": lambda **t: jt.projected_lstm(H, 3, **t),
     "min_gru": lambda **t: jt.min_gru(H, **t),
     "min_lstm": lambda **t: jt.min_lstm(H, **t),
+    "para_gru": lambda **t: jt.para_gru(H, **t),
+    "para_lstm": lambda **t: jt.para_lstm(H, **t),
     "minimal_gated_unit": lambda **t: jt.minimal_gated_unit(H, **t),
     "mogrifier": lambda dtype, param_dtype: jt.mogrifier(
         jt.lstm(H, dtype=dtype, param_dtype=param_dtype), 3, param_dtype=param_dtype
@@ -74,6 +76,7 @@ BACKENDS = dict.fromkeys(CELLS, ("scan",)) | {
     "gru": ("scan", "fused", *KERNELS),
     "lstm": ("scan", "fused", *KERNELS, "cudnn"),
     **dict.fromkeys(("min_gru", "min_lstm"), ("scan", "parallel")),
+    **dict.fromkeys(("para_gru", "para_lstm"), ("scan", "fused", "newton")),
     **dict.fromkeys(
         (
             "gru, reset before",

@@ -59,6 +59,8 @@ EQUATIONS = {
     "layer_norm_gru": lambda r, z, n, state: (1 - z) * n + z * state,
     "minimal_gated_unit": lambda f, n, state: (1 - f) * state + f * n,
     "min_gru": lambda z, n, state: (1 - z) * state + z * n,
+    "para_gru": lambda r, z, n, state: (1 - z) * n + z * state,
+    "para_lstm": lambda f, g, o, state: f * state.c + (1 - f) * g,
     "min_lstm": lambda f, i, n, state: (f * state + i * n) / (f + i),
 }
 

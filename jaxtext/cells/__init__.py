@@ -10,6 +10,8 @@ from jaxtext.cells.min_gru import min_gru
 from jaxtext.cells.min_lstm import min_lstm
 from jaxtext.cells.minimal_gated_unit import minimal_gated_unit
 from jaxtext.cells.mogrifier import mogrifier
+from jaxtext.cells.para_gru import para_gru
+from jaxtext.cells.para_lstm import para_lstm
 from jaxtext.cells.peephole_lstm import peephole_lstm
 from jaxtext.cells.projected_lstm import projected_lstm
 from jaxtext.cells.rnn import rnn
@@ -26,6 +28,8 @@ __all__ = [
     "min_lstm",
     "minimal_gated_unit",
     "mogrifier",
+    "para_gru",
+    "para_lstm",
     "peephole_lstm",
     "projected_lstm",
     "rnn",

@@ -162,6 +162,16 @@ def glorot(key: Key, input_size: int, hidden: int, gates: int, dtype: DType) -> 
     return gate_by_gate(GLOROT, key, (input_size, hidden), gates, dtype)
 
 
+def diagonal(key: Key, hidden: int, gates: int, dtype: DType) -> Array:
+    """``[gates * H]``, the diagonals of recurrent matrices, uniform in ``[-1, 1)``.
+
+    The eigenvalues of such a matrix are its entries: none is above one.
+    """
+    # A key of its own: `biases` has 3.
+    key = jax.random.fold_in(key, 4)
+    return jax.random.uniform(key, (gates * hidden,), minval=-1).astype(dtype)
+
+
 def gate_by_gate(
     draw: Initializer, key: Key, shape: Shape, gates: int, dtype: DType
 ) -> Array:

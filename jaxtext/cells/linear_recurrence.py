@@ -1,12 +1,11 @@
 """Cells whose state is a linear function of the one before, known from the input."""
 
 from collections.abc import Callable
-from functools import partial
 
-import jax
 import jax.numpy as jnp
 
 from jaxtext.cells.affine import biased, embed, glorot, input_product
+from jaxtext.kernels.affine_scan import affine_scan
 from jaxtext.kernels.masks import kept
 from jaxtext.types import Array, Backend, Cell, DType, Masks
 
@@ -96,10 +95,8 @@ def linear_recurrence(
 def linear_scan(a: Array, b: Array, h_0: Array, masks: Masks) -> tuple[Array, Array]:
     """All of ``h_t = a_t ⊙ h_tm1 + b_t``, in a number of rounds logarithmic in ``T``.
 
-    Two steps in a row are again such a step: ``(a, b)`` and then ``(a', b')`` is
-    ``(a' ⊙ a, a' ⊙ b + b')``, and that is associative. What happens to the state is
-    one as well: a step in padding is ``(1, 0)``, and a step after a reset to zero is
-    ``(0, b)``.
+    What happens to the state is such a step too: one in padding is ``(1, 0)``, and one
+    after a reset to zero is ``(0, b)``.
 
     Args:
       a: ``[T, B, H]``.
@@ -115,29 +112,12 @@ def linear_scan(a: Array, b: Array, h_0: Array, masks: Masks) -> tuple[Array, Ar
       >>> final, hs = linear_scan(a, b, jnp.array([2.0]), Masks())
       >>> hs.ravel().tolist()
       [2.0, 2.0, 2.0]
-
-    References:
-      Blelloch, "Prefix sums and their applications", 1990, section 1.4.
     """
     if masks.valid is not None:
         a = jnp.where(masks.valid[..., None], a, 1)
         b = jnp.where(masks.valid[..., None], b, 0)
     # A reset is no product with zero, which would let NaN through.
     resets = None if masks.resets is None else masks.resets[..., None]
-
-    def after(first, second):
-        (a, b, cut), (a_2, b_2, cut_2) = first, second
-        both = a_2 * a, a_2 * b + b_2
-        if cut is None:
-            return *both, None
-        after_cut = jax.tree.map(partial(jnp.where, cut_2), (a_2, b_2), both)
-        return *after_cut, cut | cut_2
-
-    from_h_0, from_bs, cut = jax.lax.associative_scan(after, (a, b, resets))
-    seen = h_0[None]
-    if cut is not None:
-        # Before the product, whose gradient would be zero times what was cut off.
-        seen = jnp.where(cut, 0, seen)
-    hs = from_h_0 * seen + from_bs
+    (hs,) = affine_scan(((a,),), (b,), (h_0,), resets)
     final = jnp.concatenate([h_0[None], hs])[-1]  # `h_0` if there is no step
     return final, hs

@@ -134,6 +134,24 @@ def min_lstm(p, h, x):
     return h, h
 
 
+def para_gru(p, h, x):
+    z = gates(x @ p["kernel"] + p["bias"], "r z n")
+    a = gates(p["recurrent_diagonal"], "r z n")
+    r, keep = σ(z["r"] + a["r"] * h), σ(z["z"] + a["z"] * h)
+    h = (1 - keep) * np.tanh(z["n"] + a["n"] * r * h) + keep * h
+    return h, h
+
+
+def para_lstm(p, state, x):
+    c, h = state
+    z = gates(x @ p["kernel"] + p["bias"], "f g o")
+    a, peep = gates(p["recurrent_diagonal"], "f g o"), gates(p["peephole"], "f o")
+    f = σ(z["f"] + a["f"] * h + peep["f"] * c)
+    c = f * c + (1 - f) * np.tanh(z["g"] + a["g"] * h)
+    h = σ(z["o"] + a["o"] * h + peep["o"] * c) * np.tanh(c)
+    return (c, h), h
+
+
 def minimal_gated_unit(p, h, x):
     W, U = gates(p["kernel"], "f n"), gates(p["recurrent_kernel"], "f n")
     b = gates(p["bias"], "f n")
@@ -182,6 +200,8 @@ CELLS = {
     ),
     "min_gru": (lambda **dtypes: jt.min_gru(H, **dtypes), min_gru),
     "min_lstm": (lambda **dtypes: jt.min_lstm(H, **dtypes), min_lstm),
+    "para_gru": (lambda **dtypes: jt.para_gru(H, **dtypes), para_gru),
+    "para_lstm": (lambda **dtypes: jt.para_lstm(H, **dtypes), para_lstm),
     "minimal_gated_unit": (
         lambda **dtypes: jt.minimal_gated_unit(H, **dtypes),
         minimal_gated_unit,
