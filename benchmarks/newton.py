@@ -70,7 +70,8 @@ def measure(config: Config) -> dict[str, Any]:
         say(f"{name}, {batch} x {length}: {rows[-1]['median_ms']}")
     trained = []
     if config.corpus is not None:
-        trained = [row for name in config.cells for row in count_trained(config, name)]
+        for name in config.cells:
+            trained += count_trained(config, name, config.corpus)
     return {
         "rows": rows,
         "trained": trained,
@@ -90,7 +91,7 @@ def measure_size(config: Config, name: str, length: int, batch: int) -> dict[str
         if direction == "gradient":
             run = jax.grad(lambda params, xs, run=run: jnp.sum(run(params, xs) ** 2))
         compiled = jax.jit(run).lower(params, xs).compile()
-        programs[f"{backend}, {direction}"] = partial(compiled, params, xs)
+        programs[f"{backend}, {direction}"] = partial(_finished, compiled, params, xs)
     times = in_turns(programs, visit_seconds=0.1, rounds=20, seconds=config.seconds)
     count, worst = converge(cell, params, cell.initial_state((batch,)), xs)
     return {
@@ -103,19 +104,20 @@ def measure_size(config: Config, name: str, length: int, batch: int) -> dict[str
     }
 
 
-def count_trained(config: Config, name: str) -> list[dict[str, Any]]:
+def count_trained(config: Config, name: str, corpus: str) -> list[dict[str, Any]]:
     """Counts iterations on a text by a layer that was trained on it."""
-    corpus = jt.text.load([config.corpus])
-    text, rest = jt.text.split(corpus.ids, 0.1)
+    read = jt.text.load([corpus])
+    text, rest = jt.text.split(read.ids, 0.1)
     cell = CELLS[name](config.hidden)
-    model = jt.LanguageModel(cell, vocab_size=len(corpus.vocabulary))
+    model = jt.LanguageModel(cell, vocab_size=len(read.vocabulary))
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-2))
     state = jt.training.create_state(model, optimizer, jax.random.key(0), 16)
     step = jax.jit(jt.training.make_train_step(model, optimizer), donate_argnums=0)
     streams = jt.text.Streams(text, 16, 64)
+    loss = float("nan")
     for k in range(config.train_steps):
         state, metrics = step(state, streams.batch(seed=0, k=k))
-    loss = float(metrics.loss)
+        loss = float(metrics.loss)
     say(f"{name}: {loss:.3f} nats a character after {config.train_steps} steps")
     params = state.params["recurrent"]
     rows = []
@@ -142,6 +144,10 @@ def table(result: dict[str, Any]) -> str:
     for way in DIRECTIONS:
         heads += [f"{way}: scan, ms", "newton, ms", "ratio"]
     return markdown([*heads, "iterations"], rows)
+
+
+def _finished(program, *arguments):
+    return jax.block_until_ready(program(*arguments))
 
 
 def _outputs(cell, backend, params, xs):

@@ -132,8 +132,9 @@ def unroll(
         `explain_backend` says which, and why. ``"scan"`` goes step by step. ``"fused"``
         has a backward pass of its own. ``"mosaic"`` has kernels for TPU,
         ``"mosaic_gpu"`` for Hopper GPUs, and ``"cudnn"`` is NVIDIA's own (`lstm`).
-        ``"parallel"`` takes all steps at once (`min_gru`, `min_lstm`). A cell that does
-        not have the backend raises an error. Forward mode (``jax.jvp``, ``jax.jacfwd``,
+        ``"parallel"`` takes all steps at once (`min_gru`, `min_lstm`), and so does
+        ``"newton"`` (`para_gru`, `para_lstm`). A cell that does not have the backend
+        raises an error. Forward mode (``jax.jvp``, ``jax.jacfwd``,
         ``jax.hessian``) needs ``"scan"``. ``"cudnn"`` and ``"mosaic_gpu"`` run the
         batch axes of `xs` at once, but an axis of ``jax.vmap`` one after another.
       remat: What to compute again in the backward pass instead of keeping it.

@@ -92,7 +92,9 @@ def converge(
       >>> int(count) < 8, float(worst) < 1e-5
       (True, True)
     """
-    (what,) = (way.sequence.args[0] for way in cell.backends if way.name == "newton")
+    sequence: Any
+    (sequence,) = (way.sequence for way in cell.backends if way.name == "newton")
+    (what,) = sequence.args
     _, worst, count = iterate(*_system(what, params, state, xs, Masks()))
     return count, worst
 

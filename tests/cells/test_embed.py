@@ -20,6 +20,8 @@ CELLS = {
     "projected_lstm": jt.projected_lstm(H, 2),
     "minimal_gated_unit": jt.minimal_gated_unit(H),
     "min_gru": jt.min_gru(H),
+    "para_gru": jt.para_gru(H),
+    "para_lstm": jt.para_lstm(H),
     "min_lstm": jt.min_lstm(H),
     "zoneout": jt.zoneout(jt.lstm(H), jt.LSTMState(c=0.5, h=0.1)),
     "recurrent_dropout": jt.recurrent_dropout(jt.lstm(H), 0.5),
