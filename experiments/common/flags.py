@@ -103,6 +103,30 @@ def build(kind: type[C], words: Typed, defaults: Mapping[str, Any] = {}) -> C:
     return kind(**values)
 
 
+def with_bare(kind: type[Any], argv: Sequence[str], name: str) -> list[str]:
+    """The words of a command line in which one value may stand without its flag.
+
+    Args:
+      kind: A dataclass, with a flag for each field.
+      argv: The words.
+      name: The field whose value it is. It takes one.
+
+    Returns:
+      The words, with the flag before the first value that no flag before it takes.
+    """
+    words, room, placed = [], 0.0, False
+    for word in argv:
+        if not _is_value(word):
+            room = _room(kind, word)
+        elif room:
+            room -= 1
+        elif not placed:
+            words.append(flag(name))
+            placed = True
+        words.append(word)
+    return words
+
+
 def check_value(kind: type[Any], name: str, value: Any) -> None:
     """Raises `InputError` unless the flag of a field can have a value.
 
@@ -257,6 +281,19 @@ def _flags(kind):
     names = [field.name for field in dataclasses.fields(kind)]
     turned_off = {no: name for name in names if (no := off(kind, name))}
     return {flag(name): name for name in names}, turned_off
+
+
+def _room(kind, word):
+    """How many values a flag takes after it; of an unknown one, any number."""
+    typed, equals, _ = word.partition("=")
+    on, turned_off = _flags(kind)
+    name = on.get(typed.replace("_", "-"))
+    if name is None:
+        return 0 if typed in turned_off else float("inf")
+    if _hints(kind)[name] is bool:
+        return 0
+    several = value_of(_hints(kind)[name]).several
+    return float("inf") if several else 1 - bool(equals)
 
 
 def _is_value(word):
