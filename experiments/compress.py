@@ -6,16 +6,16 @@
 
 An arithmetic coder spends -log2 p bits on a character that the model gave the
 probability p. So the file has the size that evaluate.py --protocol carried reports in
-bits, and a header of some 700 bytes. --dynamic compresses by dynamic evaluation.
+bits, and a header of 500 bytes. --dynamic compresses by dynamic evaluation.
 
 Any file comes back to the byte. What the run's vocabulary lacks is kept apart and
 compressed by LZMA: a binary file needs a run over bytes (--vocab bytes) to be smaller.
 
-It is a proof and no archive. To decompress, the model has to compute the same
-probabilities to the last bit. That needs the same run, the same versions of jaxtext,
-JAX and others, and the same kind of device and processor. The file knows them. They are
-checked before the work, and a SHA-256 of the original at its end; a file that is not
-right is never written.
+Do not keep your only copy so. To decompress, the model has to compute the same
+probabilities to the last bit. That needs the same run, the same versions of jaxtext and
+JAX, and the same kind of device and processor. The file knows them. They are checked
+before the work, and a SHA-256 of the original at its end. A file that is not right is
+never written.
 
 The result goes to standard error, and is printed as one JSON object if standard output
 is not a terminal.
@@ -29,18 +29,18 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jaxtext as jt
 from charlm.build import restore
 from charlm.checkpoints import Which, described
-from common.flags import build, typed, with_bare
+from common.flags import build, typed
 from common.rules import Needs, check, option
 from common.screen import Screen, print_result, screen
 from common.script import script
-from common.values import Count, NotNegative, Positive
+from common.values import Count, Directory, NotNegative, Positive
 from evaluation import text as texts
 from evaluation.measure import gradient_statistics
 from jaxtext.compression import Learning
@@ -70,9 +70,9 @@ def _one_stream(config):
 class Config:
     """What to compress or to bring back, and with which run."""
 
-    workdir: Path
+    workdir: Directory
     """Directory of the run, as char_gen.py printed it."""
-    file: Path
+    file: Path = field(metadata={"bare": True})
     """The file to compress, or to decompress. The flag itself may be left out."""
     decompress: bool = False
     """Bring back the original of FILE."""
@@ -102,8 +102,7 @@ class Config:
 @script
 def main(argv: Sequence[str] | None = None) -> int:
     """Compresses or decompresses, prints the result, and returns the exit status."""
-    argv = sys.argv[1:] if argv is None else argv
-    words = typed(Config, with_bare(Config, argv, "file"), __doc__)
+    words = typed(Config, argv, __doc__)
     config = build(Config, words)
     check(config, words)
     with screen() as display:

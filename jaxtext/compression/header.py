@@ -97,7 +97,7 @@ def take_apart(file: bytes) -> Parts:
     if (found := fields.pop("format")) != FORMAT:
         raise InputError(
             f"expected a compressed file of format {FORMAT}, got {found}; use the "
-            f"version of jaxtext that wrote it"
+            "version of jaxtext that wrote it"
         )
     header = Header(**fields)
     code = begin + length
