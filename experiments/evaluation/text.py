@@ -32,6 +32,7 @@ class Text:
       part: Which part of it is evaluated.
       ids: That part.
       train: What the run was trained on, if the text is its own; else empty.
+      validation: What the run kept of it for validation; else empty.
     """
 
     corpus: jt.text.Corpus
@@ -39,6 +40,7 @@ class Text:
     part: Part
     ids: Ids
     train: Ids
+    validation: Ids
 
 
 def read(
@@ -89,7 +91,7 @@ def read(
             "use --part all, or a text that it has not seen"
         )
     ids = validation if part == "validation" else corpus.ids
-    return Text(corpus, own, part, ids, train)
+    return Text(corpus, own, part, ids, train, validation)
 
 
 def say_what_is_read(text: Text, about: dict[str, Any], display: Screen) -> None:
