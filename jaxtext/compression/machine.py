@@ -73,9 +73,9 @@ def probe(
       learning: As for `Reader`. At least two updates are probed.
     """
     reader, digest = Reader(model, params, streams, learning), hashlib.sha256()
-    steps = _PROBED if learning is None else 2 * learning.rule.segment + 2
+    updates = 0 if learning is None else 2 * learning.rule.segment
     rows = np.arange(streams)
-    for step in range(max(_PROBED, steps)):
+    for step in range(_PROBED + updates):
         reader.read((7919 * step + 104_729 * rows) % model.vocab_size)
         digest.update(reader.probabilities().tobytes())
     return digest.hexdigest()

@@ -49,8 +49,7 @@ def separate(data: bytes, vocabulary: Vocabulary) -> Separated:
     # A byte that is not UTF-8 becomes one surrogate, and a surrogate that byte again.
     text = data.decode("utf-8", "surrogateescape")
     points = code_points(text, "surrogatepass")
-    known = np.isin(points, code_points(vocabulary.characters, "surrogatepass"))
-    known &= (points < _SURROGATES[0]) | (points >= _SURROGATES[1])
+    known = np.isin(points, code_points(vocabulary.characters))
     ids = vocabulary.encode_points(points[known])
     return Separated(ids, b"" if known.all() else _pack(points, known))
 
@@ -68,7 +67,7 @@ def join(parts: Separated, vocabulary: Vocabulary) -> bytes:
     text = vocabulary.to_bytes(parts.ids)
     if not parts.rest:
         return text
-    sizes = _sizes(code_points(vocabulary.characters, "surrogatepass"))[parts.ids]
+    sizes = _sizes(code_points(vocabulary.characters))[parts.ids]
     ends = np.concatenate([[0], np.cumsum(sizes)])  # in bytes, after each symbol
     pieces, begin = [], 0
     for before, unknown in _unpack(parts.rest):

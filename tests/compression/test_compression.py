@@ -57,6 +57,7 @@ FILES = st.one_of(
 @hypothesis.example(data=b"a")
 @hypothesis.example(data=b"\xff")
 @hypothesis.example(data=b"\xef\xbb\xbfthe")
+@hypothesis.example(data=b"a\xffe\xfe\xc3h\xff\xe2\x82\xacs\xff")
 @hypothesis.example(data="\U0001f600".encode()[:3] + b"\xed\xa0\x80")
 @hypothesis.example(data=TEXT.encode())
 def test_any_file_comes_back(kind, streams, data):
@@ -217,14 +218,15 @@ def test_another_rule_is_refused(made):
     assert said.startswith("learning: expected the rule None")
 
 
-def test_other_statistics_are_refused():
+def test_other_statistics_are_refused_before_the_work(monkeypatch):
     model, params, vocabulary = MODELS["chars"]
-    ids, rule = vocabulary.encode(TEXT), DynamicRule(segment=7)
+    ids, rule = vocabulary.encode(TEXT), DynamicRule(segment=40)
     learning = learning_of(model, params, ids, rule)
     made = compression.compress(*MODELS["chars"], b"those", learning=learning)
     other = learning._replace(rms=jax.tree.map(lambda x: 1.01 * x, learning.rms))
+    monkeypatch.setattr(coding, "decode", pytest.fail)
     said = refused(*MODELS["chars"], made.file, learning=other)
-    assert "computes other probabilities" in said
+    assert "this machine computes other probabilities" in said
 
 
 def test_a_machine_that_rounds_otherwise_is_refused_before_the_work(made, monkeypatch):
