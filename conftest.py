@@ -12,3 +12,5 @@ collect_ignore += [
     for module in ("torch", "keras", "haiku", "equinox")
     if find_spec(module) is None
 ]
+if find_spec("constriction") is None:
+    collect_ignore += ["jaxtext/compression/__init__.py"]

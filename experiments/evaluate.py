@@ -2,7 +2,7 @@
 
     python experiments/evaluate.py --workdir runs/stdlib-lstm-1a2b3c4d
     python experiments/evaluate.py --workdir DIR --corpus my.txt --protocol cold-256
-    python experiments/evaluate.py --workdir DIR --corpus my.txt --dynamic
+    python experiments/evaluate.py --workdir DIR --dynamic --novelty
 
 There are two protocols, whose losses cannot be compared with one another. carried: the
 text is read once, and the model remembers all of it that it can. cold-256: it is read
@@ -10,7 +10,7 @@ in consecutive windows of 256 predictions, each from the zero state, as Transfor
 with a context of 256 are usually evaluated. Dynamic evaluation lets the model go on
 learning from what it has predicted already (Krause et al., 2018). An ensemble predicts
 with the mean of the probabilities of several runs. Either loss is reported beside the
-static one.
+static one. --novelty lets the run write, and finds how much of that is copied.
 
 The heat map is a page of HTML in the run's directory. The result goes to standard
 error, and is printed as one JSON object if standard output is not a terminal. For a
@@ -38,6 +38,7 @@ from common.script import script
 from common.values import Count, NotNegative, Positive, Whole
 from evaluation import measure
 from evaluation import text as texts
+from evaluation.novelty import check_installed, novelty
 from evaluation.report import figures, whole_page
 from jaxtext.errors import InputError
 from jaxtext.runs import checkpoint
@@ -45,6 +46,9 @@ from jaxtext.text import Vocabulary
 from jaxtext.training import DynamicRule
 
 _DYNAMIC = Needs(lambda config: config.dynamic, "--dynamic with it")
+_TRAINED = Needs(
+    lambda config: config.dynamic or config.novelty, "--dynamic or --novelty with it"
+)
 _PAGE = Needs(
     lambda config: config.page_characters, "--page-characters above 0 with it"
 )
@@ -78,9 +82,12 @@ class Config:
     dynamic: bool = False
     """Also let the model learn from what it has predicted already, segment by segment
     (dynamic evaluation). Only carried. Reported apart from the static loss."""
-    statistics: tuple[str, ...] | None = option(None, needs=_DYNAMIC)
-    """The text that the run was trained on, if --corpus is another one. --dynamic
-    measures on it how large the gradient of each parameter is."""
+    novelty: bool = False
+    """Also let the model write 10,000 characters, and find how many are copied from the
+    training text."""
+    statistics: tuple[str, ...] | None = option(None, needs=_TRAINED)
+    """The text that the run was trained on, for --dynamic or --novelty with another
+    one."""
     segment: Count = option(DynamicRule.segment, needs=_DYNAMIC)
     """Characters between two updates, with --dynamic."""
     rate: Positive = option(DynamicRule.rate, needs=_DYNAMIC)
@@ -89,12 +96,11 @@ class Config:
     decay: NotNegative = option(DynamicRule.decay, needs=_DYNAMIC)
     """How fast parameters return to what was trained, with --dynamic."""
     ensemble: tuple[Path, ...] = ()
-    """Directories of other runs on the same text, such as those of other seeds. Also
-    predict with the mean of the probabilities of all of them and this run (an
-    ensemble). Reported apart from the static loss."""
+    """Directories of other runs on the same text, such as other seeds. Also predict
+    with the mean of the probabilities of all of them and this run (an ensemble)."""
     page: Path | None = option(None, needs=_PAGE)
     """Where to write the page with the heat map. Default: evaluation-….html in the
-    run's directory, unless that is read-only."""
+    run's directory."""
     page_characters: Whole = option(20_000, check=_none_or_two)
     """How many characters the page shows, from the beginning; 0 writes no page."""
 
@@ -126,11 +132,14 @@ def evaluate(config: Config, display: Screen) -> dict[str, Any]:
     display.start("reading the text", total=1)
     text = texts.read(config.corpus, config.part, config.workdir, about, display)
     display.stop()
-    if config.dynamic and not text.own and config.statistics is None:
+    apart = (config.dynamic or config.novelty) and not text.own
+    if apart and config.statistics is None:
         raise InputError(
-            "--dynamic on another text than the run was trained on needs the latter "
-            "too, for gradient statistics; give it as --statistics"
+            f"--{'dynamic' if config.dynamic else 'novelty'} on another text than the "
+            "run was trained on needs the latter too; give it as --statistics"
         )
+    if config.novelty:
+        check_installed()
     others = [_member(x, which, about, warn) for x in config.ensemble]
     path = _page_path(config, text, protocol, display.say)
     model, found = restore(config.workdir, about, which=which, warn=warn)
@@ -155,11 +164,11 @@ def evaluate(config: Config, display: Screen) -> dict[str, Any]:
         "checkpoint_is_of": described(found),
         "workdir": str(config.workdir),
     }
+    train = text.train
+    if config.statistics is not None:
+        display.start("reading the training text", total=1)
+        train = texts.read_training(config.statistics, about, display)
     if config.dynamic:
-        train = text.train
-        if config.statistics is not None:
-            display.start("reading the training text", total=1)
-            train = texts.read_training(config.statistics, about, display)
         nats = measure.dynamic_loss(model, params, train, ids, rule, display)
         result |= measure.in_all_units("dynamic_", nats, len(ids) - 1, size)
         result["dynamic"] = dataclasses.asdict(rule)
@@ -168,6 +177,10 @@ def evaluate(config: Config, display: Screen) -> dict[str, Any]:
         nats = measure.ensemble_loss(members, ids, window, display)
         result |= measure.in_all_units("ensemble_", nats, len(ids) - 1, size)
         result["ensemble_of"] = len(members)
+    if config.novelty:
+        held_out = text.validation if text.own else ids
+        of = vocabulary, train, held_out
+        result["novelty"] = novelty(model, params, *of, display)
     display.stop()
     display.tell(figures(result) | ({} if path is None else {"heat map": str(path)}))
     if path is not None:

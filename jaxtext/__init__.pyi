@@ -1,6 +1,7 @@
 """The public names. `jaxtext/__init__.py` loads each when it is first used."""
 
 from . import (
+    compression,
     dispatch,
     errors,
     generation,
@@ -87,6 +88,7 @@ __all__ = [  # noqa: RUF022 (grouped by kind)
     "training",
     "runs",
     "generation",
+    "compression",
     "interop",
     "types",
     "errors",

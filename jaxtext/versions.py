@@ -78,12 +78,21 @@ def installed(package: str) -> Version | None:
       >>> installed("no-such-package") is None
       True
     """
+    release = re.match(r"\d+(\.\d+)*", exact(package) or "")
+    return tuple(map(int, release[0].split("."))) if release else None
+
+
+def exact(package: str) -> str | None:
+    """Returns the whole version of an installed package, as it is written.
+
+    Example:
+      >>> exact("no-such-package") is None
+      True
+    """
     try:
-        version = importlib.metadata.version(package)
+        return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
-    release = re.match(r"\d+(\.\d+)*", version)
-    return tuple(map(int, release[0].split("."))) if release else None
 
 
 def importable(module: str) -> bool:

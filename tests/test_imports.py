@@ -46,6 +46,7 @@ LAYERS = [
     "training",
     "runs",
     "generation",
+    "compression",
 ]
 # Rooms that may not look into one another, whatever their order.
 APART = {("training", "generation"), ("generation", "training"), ("runs", "generation")}

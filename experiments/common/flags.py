@@ -8,6 +8,8 @@ All scripts share two rules. A word that is not understood is refused, and the e
 names the nearest flag. What was typed can be told from what is a default.
 
 A word that begins with a hyphen is a flag, unless it is a number or the hyphen alone.
+
+One field may have the metadata ``bare``: its value may stand without its flag.
 """
 
 import argparse
@@ -73,7 +75,7 @@ def typed(
     if any(word in _HELP for word in argv):
         _parser(kind, about).print_help()
         raise SystemExit(0)
-    words = _split(kind, argv)
+    words = _split(kind, _with_bare(kind, argv))
     for name in words:
         _convert(kind, name, words[name])
     return words
@@ -257,6 +259,37 @@ def _flags(kind):
     names = [field.name for field in dataclasses.fields(kind)]
     turned_off = {no: name for name in names if (no := off(kind, name))}
     return {flag(name): name for name in names}, turned_off
+
+
+def _with_bare(kind, argv):
+    """The words, with the flag of the bare field before its value.
+
+    That is the first value that no flag before it takes.
+    """
+    bare = [x.name for x in dataclasses.fields(kind) if x.metadata.get("bare")]
+    words, room = [], 0.0
+    for word in argv:
+        if not _is_value(word):
+            room = _room(kind, word)
+        elif room:
+            room -= 1
+        elif bare:
+            words.append(flag(bare.pop()))
+        words.append(word)
+    return words
+
+
+def _room(kind, word):
+    """How many values a flag takes after it; of an unknown one, any number."""
+    typed, equals, _ = word.partition("=")
+    on, turned_off = _flags(kind)
+    name = on.get(typed.replace("_", "-"))
+    if name is None:
+        return 0 if typed in turned_off else float("inf")
+    if _hints(kind)[name] is bool:
+        return 0
+    several = value_of(_hints(kind)[name]).several
+    return float("inf") if several else 1 - bool(equals)
 
 
 def _is_value(word):

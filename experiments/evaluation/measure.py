@@ -66,6 +66,35 @@ def static_loss(
     return Static(total / done, by_position)
 
 
+def gradient_statistics(
+    model: jt.LanguageModel,
+    params: Params,
+    train: Ids,
+    rule: DynamicRule,
+    display: Screen,
+) -> Params:
+    """What dynamic evaluation has to know of the training text.
+
+    Args:
+      model: The model.
+      params: Its parameters.
+      train: What it was trained on.
+      rule: How it learns.
+      display: Shows a bar.
+    """
+    size, length = jt.text.fit(len(train), STREAMS, rule.segment)
+    streams = jt.text.Streams(train, size, length)
+    count = min(BATCHES, streams.batches_per_epoch)
+    display.start("gradient statistics", count)
+
+    def batches():
+        for k in range(count):
+            display.advance(k)
+            yield streams.batch(seed=0, k=k)
+
+    return gradient_rms(model, params, batches())
+
+
 def dynamic_loss(
     model: jt.LanguageModel,
     params: Params,
@@ -84,17 +113,7 @@ def dynamic_loss(
       rule: How it learns.
       display: Shows a bar.
     """
-    size, length = jt.text.fit(len(train), STREAMS, rule.segment)
-    streams = jt.text.Streams(train, size, length)
-    count = min(BATCHES, streams.batches_per_epoch)
-    display.start("gradient statistics", count)
-
-    def batches():
-        for k in range(count):
-            display.advance(k)
-            yield streams.batch(seed=0, k=k)
-
-    rms = gradient_rms(model, params, batches())
+    rms = gradient_statistics(model, params, train, rule, display)
     display.start("dynamic evaluation", len(ids) - 1)
     return evaluate_dynamic(model, params, rms, ids, rule, progress=display.advance)
 

@@ -1,5 +1,6 @@
 """What an evaluation found, as a person reads it: lines, and the page."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,12 +8,14 @@ import numpy as np
 
 import jaxtext as jt
 from evaluation.measure import Static
+from evaluation.novelty import LENGTHS
 from evaluation.page import heat_map, page
 from jaxtext.text import Ids, Vocabulary
 from jaxtext.training import predictions as predict
 from jaxtext.types import Params
 
 GUESSES = 3  # that the page tells of each symbol
+SHOWN = 80  # symbols of a passage
 
 
 def figures(result: dict[str, Any]) -> dict[str, str]:
@@ -34,6 +37,13 @@ def figures(result: dict[str, Any]) -> dict[str, str]:
                 f"{result[prefix + 'bits_per_byte']:.4f} bits per byte, "
                 f"perplexity {result[prefix + 'perplexity']:.3f}"
             )
+    for what, of in result.get("novelty", {}).items():
+        shares = ", ".join(f"{of[f'share_in_{n}']:.1%} of {n}" for n in LENGTHS)
+        passage = json.dumps(of["longest_passage"][:SHOWN], ensure_ascii=False)
+        lines[f"copied, {what}"] = (
+            f"of {of['symbols']:,} {unit}s, in passages of that many or more: "
+            f"{shares}; longest: {of['longest']}, {passage}"
+        )
     return lines
 
 

@@ -32,6 +32,7 @@ class Text:
       part: Which part of it is evaluated.
       ids: That part.
       train: What the run was trained on, if the text is its own; else empty.
+      validation: What the run kept of it for validation; else empty.
     """
 
     corpus: jt.text.Corpus
@@ -39,6 +40,7 @@ class Text:
     part: Part
     ids: Ids
     train: Ids
+    validation: Ids
 
 
 def read(
@@ -89,7 +91,7 @@ def read(
             "use --part all, or a text that it has not seen"
         )
     ids = validation if part == "validation" else corpus.ids
-    return Text(corpus, own, part, ids, train)
+    return Text(corpus, own, part, ids, train, validation)
 
 
 def say_what_is_read(text: Text, about: dict[str, Any], display: Screen) -> None:
@@ -103,20 +105,36 @@ def say_what_is_read(text: Text, about: dict[str, Any], display: Screen) -> None
         )
 
 
+def trained_on(workdir: Path, about: dict[str, Any]) -> Sequence[str]:
+    """Where the text is that the run was trained on, for `read_training`.
+
+    Raises:
+      InputError: If the run's directory does not know, or nothing is there any more.
+    """
+    what = "the text that the run was trained on"
+    return _where(workdir, about, ("corpus",), "--statistics", what, "give it again")
+
+
 def _validated_on(workdir, about):
     """Where the text is that the run was validated on."""
+    names, advice = ("val_corpus", "corpus"), "give it again, or any other"
+    return _where(workdir, about, names, "--corpus", "the text to evaluate on", advice)
+
+
+def _where(workdir, about, names, flag, what, advice):
+    """Where a run's text is, by the first of its flags that says so."""
     name, kept = about["corpus"]["name"], remembered(workdir)
-    specs = kept.get("val_corpus") or kept.get("corpus") or (name,)
+    specs = next((kept[x] for x in names if kept.get(x)), (name,))
     known = ("stdlib", *DATASETS)
     if "-" in specs or (not kept and name not in known):
         raise InputError(
-            "--corpus: expected the text to evaluate on, got none; the run knows its "
-            f"own only by the name {name}. Give it again, or any other"
+            f"{flag}: expected {what}, got none; the run knows its own only by the "
+            f"name {name}, so {advice}"
         )
     if lost := [x for x in specs if not is_there(x)]:
         raise InputError(
-            f"--corpus: expected the run's text where it was, {lost[0]}, and found "
-            "none; give it again, or any other"
+            f"{flag}: expected the run's text where it was, {lost[0]}, and found none; "
+            f"{advice}"
         )
     return specs
 

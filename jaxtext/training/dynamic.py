@@ -13,6 +13,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from jaxtext.errors import InputError
 from jaxtext.model import LanguageModel
@@ -20,7 +21,7 @@ from jaxtext.text.batches import Batch
 from jaxtext.text.file_array import Ids
 from jaxtext.training.objective import count_targets, read, valid_targets
 from jaxtext.training.surprisal import in_windows
-from jaxtext.types import Params
+from jaxtext.types import Array, Params, State
 
 
 @dataclass(frozen=True)
@@ -152,10 +153,7 @@ def evaluate_dynamic(
         raise InputError(f"ids: expected at least 2 symbols, got {len(ids)}")
     segment = min(rule.segment, n)
     chunk = min(chunk, -(-n // segment))
-    sizes = [x.size for x in jax.tree.leaves(rms)]
-    mean = sum(float(x.sum()) for x in jax.tree.leaves(rms)) / sum(sizes)
-    mean = mean or 1.0  # if all gradients are 0, so are all updates
-    scalars = rule.rate, rule.epsilon, rule.decay / mean
+    scalars = scaled(rule, rms)
     total, done = 0.0, 0
     # A copy, because the compiled function donates it.
     carry = jax.tree.map(jnp.copy, (params, model.initial_state((1,))))
@@ -172,6 +170,52 @@ def evaluate_dynamic(
         if progress is not None:
             progress(done, n)
     return total / n
+
+
+def scaled(rule: DynamicRule, rms: Params) -> tuple[float, float, float]:
+    """``η``, ``ε`` and ``λ / mean(RMS_g)``, which `learnt` takes."""
+    sizes = [x.size for x in jax.tree.leaves(rms)]
+    mean = sum(float(x.sum()) for x in jax.tree.leaves(rms)) / sum(sizes)
+    mean = mean or 1.0  # if all gradients are 0, so are all updates
+    return rule.rate, rule.epsilon, rule.decay / mean
+
+
+def learnt(
+    model: LanguageModel,
+    carry: tuple[Params, State],
+    trained: Params,
+    rms: Params,
+    scalars: tuple[ArrayLike, ArrayLike, ArrayLike],
+    inputs: Array,
+    targets: Array,
+    counts: Array,
+) -> tuple[tuple[Params, State], Array]:
+    """One segment of dynamic evaluation, by the equations of `evaluate_dynamic`.
+
+    Args:
+      model: The model.
+      carry: ``θ_im1``, and the state before the segment.
+      trained: ``θ_0``.
+      rms: ``RMS_g``.
+      scalars: What `scaled` returns.
+      inputs: ``[1, n]`` integers, the symbols that are read.
+      targets: ``[1, n]`` integers, the symbols that follow each of them.
+      counts: ``[1, n]`` booleans, which targets count in the loss.
+
+    Returns:
+      ``θ_i`` and the state after the segment; and the sum of the losses.
+    """
+    params, state = carry
+    rate, epsilon, pull = scalars
+    gradient = jax.grad(_segment_loss, has_aux=True)
+    grads, (state, loss) = gradient(params, model, state, inputs, targets, counts)
+
+    def update(now, grad, start, rms):
+        # λ min(RMS_norm, 1/λ), in a form that allows λ = 0.
+        back = jnp.minimum(pull * rms, 1.0) * (start - now)
+        return now - rate * grad / (rms + epsilon) + back
+
+    return (jax.tree.map(update, params, grads, trained, rms), state), loss
 
 
 def _batch_loss(params, model, state, batch):
@@ -201,19 +245,8 @@ def _segment_loss(params, model, state, inputs, targets, counts):
 @partial(jax.jit, static_argnums=0, donate_argnums=1)
 def _walk(model, carry, trained, rms, scalars, segments):
     """Goes through segments ``[chunk, 1, n]``; returns carry and losses ``[chunk]``."""
-    rate, epsilon, pull = scalars
 
     def of_segment(carry, part):
-        params, state = carry
-        gradient = jax.grad(_segment_loss, has_aux=True)
-        grads, (state, loss) = gradient(params, model, state, *part)
-
-        def update(now, grad, start, rms):
-            # λ min(RMS_norm, 1/λ), in a form that allows λ = 0.
-            back = jnp.minimum(pull * rms, 1.0) * (start - now)
-            return now - rate * grad / (rms + epsilon) + back
-
-        params = jax.tree.map(update, params, grads, trained, rms)
-        return (params, state), loss
+        return learnt(model, carry, trained, rms, scalars, *part)
 
     return jax.lax.scan(of_segment, carry, segments)

@@ -7,6 +7,7 @@ import re
 import char_gen
 import compare_cells
 import compile_tpu
+import compress
 import evaluate
 import gradient_reach
 import look_inside
@@ -25,7 +26,7 @@ SCRIPTS = {
         *(
             (module, module.Config)
             for module in (
-                *(sample, evaluate, look_inside, compile_tpu),
+                *(sample, evaluate, compress, look_inside, compile_tpu),
                 *(compare_cells, gradient_reach, memory),
             )
         ),

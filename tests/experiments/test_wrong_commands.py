@@ -5,6 +5,7 @@ import shlex
 import char_gen
 import compare_cells
 import compile_tpu
+import compress
 import evaluate
 import gradient_reach
 import look_inside
@@ -16,8 +17,8 @@ FOX = "the quick brown fox jumps over the lazy dog. (what a day!)\n"
 SCRIPTS = {
     module.__name__: module
     for module in (
-        *(char_gen, compare_cells, compile_tpu, evaluate, gradient_reach),
-        *(look_inside, memory, sample),
+        *(char_gen, compare_cells, compile_tpu, compress, evaluate),
+        *(gradient_reach, look_inside, memory, sample),
     )
 }
 
@@ -149,6 +150,36 @@ evaluate --workdir RUN --page P --page-characters 0
     --page: expected --page-characters above 0 with it
 evaluate --workdir RUN --dynamic --protocol cold-256
     --dynamic: expected --protocol carried, got cold-256
+compress --workdir RUN
+    --file: expected a path, got none; add it: the file to compress
+compress --workdir RUN FOX FOX
+    --file: expected one value, a path, got
+compress --workdir RUN no-such-file
+    cannot read no-such-file (No such file or directory)
+compress --workdir RUN /
+    cannot read / (Is a directory)
+compress --workdir FOX FOX
+    --workdir: expected a directory, got
+compress --workdir nowhere FOX --out a
+    nowhere holds no checkpoint
+compress --workdir RUN FOX --out FOX
+    cannot write
+compress --workdir RUN FOX --out nowhere/a
+    cannot write nowhere/a; give another place as --out
+compress --workdir RUN FOX --streams 0
+    --streams: expected a whole number of 1 or more, got 0
+compress --workdir RUN FOX --streams 2 --dynamic
+    --streams: expected 1 with --dynamic, got 2
+compress --workdir RUN FOX --rate 0.1
+    --rate: expected --dynamic with it, got 0.1
+compress --workdir RUN FOX --dynamic --statistics FOX no-such-file
+    no-such-file
+compress --workdir RUN FOX --decompress
+    --out: expected a place to write, as
+compress --workdir RUN --decompress FOX --out a
+    expected a file that compression wrote, which begins with jaxtext, got b'the quic'
+compress --workdir RUN --decompress FOX --out a --streams 3
+    --streams: expected no --decompress with it (the file knows), got 3
 look_inside --workdir RUN --unit c[7]
     --unit: expected one of layer 1, c[0] … layer 1, o[7], got c[7]; did you mean
 look_inside --workdir RUN --characters 99
