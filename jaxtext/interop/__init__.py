@@ -22,6 +22,10 @@ Weights are copied, so training one network does not change the other.
 ``flax.linen``, `NNXCell` and `NNXRNN` one of ``flax.nnx``. `NNXLanguageModel` is
 `jaxtext.LanguageModel`, which is a linen module, for nnx.
 
+**Whole language models.** `save_safetensors` and `load_safetensors` keep one in a file
+with its configuration and vocabulary, which other libraries can read too. `to_html`
+makes a page of it that runs in a browser.
+
 Importing this package imports none of the other libraries. A function imports its
 library when you call it, and tells you what to install if it is missing.
 

@@ -8,6 +8,7 @@ import char_gen
 import compare_cells
 import compile_tpu
 import evaluate
+import export
 import gradient_reach
 import look_inside
 import memory
@@ -25,7 +26,7 @@ SCRIPTS = {
         *(
             (module, module.Config)
             for module in (
-                *(sample, evaluate, look_inside, compile_tpu),
+                *(sample, evaluate, export, look_inside, compile_tpu),
                 *(compare_cells, gradient_reach, memory),
             )
         ),
