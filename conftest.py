@@ -9,6 +9,6 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 collect_ignore = ["tests/typed/calls.py"]
 collect_ignore += [
     f"jaxtext/interop/{module}.py"
-    for module in ("torch", "keras", "haiku", "equinox")
-    if find_spec(module) is None
+    for module in ("torch", "torch_language_model", "keras", "haiku", "equinox")
+    if find_spec(module.split("_")[0]) is None
 ]

@@ -9,8 +9,9 @@ The ending of --out says which form the file has:
 .html: one page that runs the network in any browser of today. It holds the weights and
 the program, and needs no network and no other file.
 
-.safetensors: the weights by name, with the configuration and the vocabulary. Read it
-back with jaxtext.interop.load_safetensors, or with any library that knows the format.
+.safetensors: the weights by name, with configuration and vocabulary.
+.jax: functions of jax.export for CPU, GPU and TPU, which need JAX and no jaxtext.
+.pt: the state_dict of a module of PyTorch, for an RNN, LSTM or GRU without layer norm.
 
 docs/guides/carry_away.md shows how each is used. The result is printed as one JSON
 object if standard output is not a terminal. Exit status: 0 done, 2 bad input, or the
@@ -36,14 +37,21 @@ from common.screen import Screen, print_result, screen
 from common.script import script
 from common.values import Count, Directory
 from exporting import browser
+from exporting.files import Run, write_jax, write_safetensors, write_torch
 from jaxtext.errors import InputError
 from jaxtext.files import write_durably
 from jaxtext.interop.precision import Precision
 from jaxtext.runs import checkpoint
 from jaxtext.text import Vocabulary
 
-Format = Literal["html", "safetensors"]
-ENDINGS: dict[str, Format] = {".html": "html", ".safetensors": "safetensors"}
+Format = Literal["html", "safetensors", "jax", "torch"]
+ENDINGS: dict[str, Format] = {
+    ".html": "html",
+    ".safetensors": "safetensors",
+    ".jax": "jax",
+    ".pt": "torch",
+}
+FILES = {"safetensors": write_safetensors, "jax": write_jax, "torch": write_torch}
 
 
 def _known_ending(config):
@@ -109,64 +117,51 @@ def export(config: Config, display: Screen) -> dict[str, Any]:
     about = checkpoint.read_about(config.workdir, which=which, warn=warn).about
     model, found = restore(config.workdir, about, which=which, warn=warn)
     vocabulary = Vocabulary.from_json(about["vocabulary"])
+    run = Run(config.workdir, about, model, found.arrays, vocabulary, described(found))
     result: dict[str, Any] = {"out": str(out), "format": form(config)}
-    parts = about, model, found, vocabulary
     try:
         if form(config) == "html":
-            write_durably(out, _page(config, result, display, *parts))
+            result |= _write_page(config, run, display)
         else:
-            names = {
-                "run": config.workdir.resolve().name,
-                "checkpoint": described(found),
-            }
-            trained_on = {"trained on": about["corpus"]["name"]}
-            jt.interop.save_safetensors(
-                out, model, found.arrays, vocabulary, about=names | trained_on
-            )
+            FILES[form(config)](run, out)
     except OSError as error:
         raise InputError(
             f"--out: cannot write {out} ({error.strerror}); give another place"
         ) from error
-    display.stop()
     result |= {"bytes": out.stat().st_size, "step": found.step}
     display.tell({"file": f"{out}, {result['bytes']:,} bytes"})
     return result
 
 
-def _page(config, result, display, about, model, found, vocabulary):
-    losses = browser.measured(
-        model,
-        found.arrays,
-        config.precision,
-        config.corpus,
-        config.characters,
-        config.workdir,
-        about,
-        display,
-    )
-    name = config.workdir.resolve().name
-    of = about, found.arrays, config.precision, losses, described(found)
+def _write_page(config: Config, run: Run, display: Screen) -> dict[str, Any]:
+    """Writes the page, and returns what there is to say about it."""
+    precision = config.precision
+    losses = browser.measured(run, precision, config.corpus, config.characters, display)
+    display.stop()
     page = jt.interop.to_html(
-        model,
-        found.arrays,
-        vocabulary,
-        precision=config.precision,
-        title=config.title or name,
-        details=browser.details(*of),
-        prompt=neutral_prompt(vocabulary),
+        run.model,
+        run.params,
+        run.vocabulary,
+        precision=precision,
+        title=config.title or run.name,
+        details=browser.details(run, precision, losses),
+        prompt=neutral_prompt(run.vocabulary),
     )
-    result["precision"] = config.precision
-    if losses is not None:
-        result["nats_per_char_float32"] = losses.before
-        result["nats_per_char"] = losses.after
-        change = losses.after - losses.before
-        display.tell(
-            {
-                "float32": f"{losses.before:.4f} nats per character",
-                config.precision: f"{losses.after:.4f}, {change:+.4f}",
-            }
-        )
-    return page.encode()
+    write_durably(config.out, page.encode())
+    if losses is None:
+        return {"precision": precision}
+    change = losses.after - losses.before
+    display.tell(
+        {
+            "float32": f"{losses.before:.4f} nats per character",
+            precision: f"{losses.after:.4f}, {change:+.4f}",
+        }
+    )
+    return {
+        "precision": precision,
+        "nats_per_char_float32": losses.before,
+        "nats_per_char": losses.after,
+    }
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """A trained network as a page, and what rounding its weights costs."""
 
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 
@@ -10,9 +9,9 @@ from charlm.config import WINDOWS
 from common.screen import Screen
 from evaluation import text as texts
 from evaluation.measure import static_loss
+from exporting.files import Run
 from jaxtext.errors import InputError
 from jaxtext.interop.precision import Precision
-from jaxtext.types import Params
 
 
 class Losses(NamedTuple):
@@ -32,25 +31,19 @@ class Losses(NamedTuple):
 
 
 def measured(
-    model: jt.LanguageModel,
-    params: Params,
+    run: Run,
     precision: Precision,
     specs: tuple[str, ...] | None,
     symbols: int,
-    workdir: Path,
-    about: dict[str, Any],
     display: Screen,
 ) -> Losses | None:
     """What rounding costs on a text.
 
     Args:
-      model: The model.
-      params: Its parameters.
-      precision: What they are rounded to.
+      run: What was trained.
+      precision: What its parameters are rounded to.
       specs: As ``--corpus``.
       symbols: How many symbols to predict at most.
-      workdir: The run's directory.
-      about: What the run's checkpoint holds beside its arrays.
       display: Shows bars, and why nothing was measured.
 
     Returns:
@@ -58,7 +51,7 @@ def measured(
     """
     display.start("reading the text", total=1)
     try:
-        text = texts.read(specs, None, workdir, about, display)
+        text = texts.read(specs, None, run.workdir, run.about, display)
     except InputError as error:
         if specs is not None:
             raise
@@ -67,37 +60,31 @@ def measured(
     ids = text.ids[: symbols + 1]
     if len(ids) < 2:
         raise InputError(f"--corpus: expected 2 characters or more, got {len(ids)}")
-    window = WINDOWS[about["identity"].get("eval_protocol", "carried")]
-    rounded = jt.interop.round_weights(params, precision)
+    window = WINDOWS[run.about["identity"].get("eval_protocol", "carried")]
+    rounded = jt.interop.round_weights(run.params, precision)
     before, after = (
-        static_loss(model, each, ids, window, display).nats
-        for each in (params, rounded)
+        static_loss(run.model, params, ids, window, display).nats
+        for params in (run.params, rounded)
     )
     return Losses(before, after, len(ids) - 1, text.corpus.name)
 
 
-def details(
-    about: dict[str, Any],
-    params: Params,
-    precision: Precision,
-    losses: Losses | None,
-    checkpoint: str,
-) -> dict[str, str]:
+def details(run: Run, precision: Precision, losses: Losses | None) -> dict[str, str]:
     """What the page says about the network, label by label."""
-    of = about["identity"]
+    of = run.about["identity"]
     layers = "1 layer" if of["layers"] == 1 else f"{of['layers']} layers"
     normal = " with layer norm" if of.get("layer_norm") else ""
-    parameters = sum(x.size for x in jax.tree.leaves(params))
-    told = {
-        "Network": f"{of['cell'].upper()}{normal}, {layers} of {of['hidden']} units, "
-        f"{parameters:,} parameters",
-        "Trained on": about["corpus"]["name"],
-        "Checkpoint": checkpoint,
-        "Weights": precision,
-    }
+    parameters = sum(x.size for x in jax.tree.leaves(run.params))
+    weights: str = precision
     if losses is not None:
-        told["Weights"] += (
+        weights += (
             f": {losses.after:.4f} nats per character on {losses.symbols:,} characters "
             f"of {losses.of} ({losses.after - losses.before:+.4f} by rounding)"
         )
-    return told
+    return {
+        "Network": f"{of['cell'].upper()}{normal}, {layers} of {of['hidden']} units, "
+        f"{parameters:,} parameters",
+        "Trained on": run.about["corpus"]["name"],
+        "Checkpoint": run.checkpoint,
+        "Weights": weights,
+    }

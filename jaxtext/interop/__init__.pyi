@@ -1,6 +1,7 @@
 """The public names. `jaxtext/interop/__init__.py` loads each when it is first used."""
 
 from .equinox import from_equinox, to_equinox
+from .exported import save_exported
 from .haiku import from_haiku, to_haiku
 from .html import to_html
 from .keras import from_keras, to_keras
@@ -12,6 +13,7 @@ from .nnx_modules import NNXRNN, NNXCell
 from .precision import round_weights
 from .safetensors import load_safetensors, save_safetensors
 from .torch import from_torch, to_torch
+from .torch_language_model import to_torch_language_model
 
 __all__ = [
     "NNXRNN",
@@ -27,6 +29,7 @@ __all__ = [
     "from_torch",
     "load_safetensors",
     "round_weights",
+    "save_exported",
     "save_safetensors",
     "to_equinox",
     "to_haiku",
@@ -35,4 +38,5 @@ __all__ = [
     "to_linen",
     "to_nnx",
     "to_torch",
+    "to_torch_language_model",
 ]

@@ -85,7 +85,7 @@ def cell_of(source: str) -> Cell:
       jt.stack(jt.gru(8), jt.dropout(0.5))
     """
     try:
-        cell = _built(_parsed(source))
+        cell = built(_parsed(source))
     except InputError:
         raise
     except (TypeError, ValueError) as error:  # of the constructor
@@ -187,14 +187,14 @@ def _value(node: ast.expr) -> Any:
     raise _not_a_cell(ast.unparse(node))
 
 
-def _built(value: Any) -> Any:
+def built(value: Any) -> Any:
     """The cell that a call makes; a tuple of them; any other value as it is."""
     if isinstance(value, Call):
         bound = inspect.signature(_CONSTRUCTORS[value.name]).bind_partial()
         for name, argument in value.arguments.items():
-            bound.arguments[name] = _built(argument)
+            bound.arguments[name] = built(argument)
         return _CONSTRUCTORS[value.name](*bound.args, **bound.kwargs)
-    return tuple(map(_built, value)) if isinstance(value, tuple) else value
+    return tuple(map(built, value)) if isinstance(value, tuple) else value
 
 
 def _not_a_cell(source):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import zipfile
 
 import char_gen
 import export
@@ -180,3 +181,34 @@ def test_safetensors_hold_the_run(workdir, tmp_path, capfd):
     flags = ["--workdir", workdir, "--out", out, "--precision", "int8"]
     assert export.main([str(x) for x in flags]) == 2
     assert "--precision: expected a page" in capfd.readouterr().err
+
+
+def test_functions_of_jax_hold_the_run(workdir, tmp_path, capfd):
+    pytest.importorskip("flatbuffers")
+    out = tmp_path / "net"
+    exported(capfd, "--workdir", workdir, "--out", out, "--format", "jax")
+    about = checkpoint.read_about(workdir, warn=lambda _: None).about
+    with zipfile.ZipFile(out) as file:
+        assert json.loads(file.read("about.json"))["vocabulary"] == about["vocabulary"]
+        assert jax.export.deserialize(bytearray(file.read("read"))).nr_devices == 1
+
+
+def test_layer_norm_is_not_in_torch(workdir, tmp_path, capfd):
+    pytest.importorskip("torch")
+    flags = ["--workdir", str(workdir), "--out", str(tmp_path / "net.pt")]
+    assert export.main(flags) == 2
+    assert "expected rnn, lstm or gru" in capfd.readouterr().err
+
+
+def test_a_state_dict_holds_the_run(text, tmp_path, capfd):
+    torch = pytest.importorskip("torch")
+    run = train(text, tmp_path / "run", "--steps", "1")
+    out = tmp_path / "net.pt"
+    exported(capfd, "--workdir", run, "--out", out)
+    saved = torch.load(out, weights_only=True)
+    module = torch.nn.LSTM(12, 24, batch_first=True)
+    begin = "layers.0."
+    module.load_state_dict(
+        {k[len(begin) :]: x for k, x in saved["state_dict"].items() if begin in k}
+    )
+    assert len(json.loads(saved["vocabulary"])["characters"]) == 12
