@@ -21,7 +21,10 @@ PAGES = {
 }
 # What a reader waits a minute for, a test does not.
 SMALLER = {"docs/tutorial.md": {"steps = 600": "steps = 3"}}
-NEEDS = {"docs/guides/weights.md": ("torch", "keras")}  # `make test-peers` has them
+NEEDS = {
+    "docs/guides/weights.md": ("torch", "keras"),  # `make test-peers` has them
+    "docs/guides/carry_away.md": ("safetensors", "flatbuffers"),
+}
 
 
 @pytest.mark.parametrize("name", [name for name, blocks in PAGES.items() if blocks])

@@ -266,7 +266,7 @@ def test_the_page_writes_what_the_model_does(page, pages, name):
     assert text(page) == of_500
     assert len(set(of_500)) > 2
     page.type("#length", "100")
-    page.click("#go-on")
+    page.click("#continue")
     assert text(page) == of_600
     assert page.evaluate("document.getElementById('given').textContent") == PROMPT
     assert page.evaluate("document.title") == f"<script>{{{{weights}}}} {name}"

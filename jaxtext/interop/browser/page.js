@@ -82,13 +82,13 @@ function append(piece) {
 async function busy(work) {
   const length = get("length").valueAsNumber;
   stopped = false;
-  get("write").disabled = get("go-on").disabled = true;
+  get("write").disabled = get("continue").disabled = true;
   get("stop").disabled = false;
   await work();
   if (!stopped) await write(length);
   stopped = true;
   get("write").disabled = false;
-  get("go-on").disabled = !ready;
+  get("continue").disabled = !ready;
   get("stop").disabled = true;
 }
 
@@ -127,7 +127,7 @@ get("form").addEventListener("submit", (event) => {
 get("prompt").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) get("form").requestSubmit();
 });
-get("go-on").addEventListener("click", () => {
+get("continue").addEventListener("click", () => {
   if (get("form").reportValidity()) busy(() => {});
 });
 get("stop").addEventListener("click", () => (stopped = true));
