@@ -70,6 +70,8 @@ PEERS := torch keras haiku equinox
 test-peers: $(VENV)/installed-peers
 	$(BIN)/python -m pytest -m '' -n 2 --dist worksteal tests/interop/test_layers.py \
 		$(PEERS:%=tests/interop/test_%.py) $(PEERS:%=jaxtext/interop/%.py) \
+		tests/interop/test_torch_language_model.py \
+		jaxtext/interop/torch_language_model.py \
 		'tests/test_pages.py::test_the_code_of_a_page_prints_what_it_shows[docs/guides/weights.md]' \
 		tests/experiments/test_tensorboard.py \
 		tests/benchmarks/test_torch_cells.py tests/benchmarks/test_torch_train.py \

@@ -9,8 +9,8 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 collect_ignore = ["tests/typed/calls.py"]
 collect_ignore += [
     f"jaxtext/interop/{module}.py"
-    for module in ("torch", "keras", "haiku", "equinox")
-    if find_spec(module) is None
+    for module in ("torch", "torch_language_model", "keras", "haiku", "equinox")
+    if find_spec(module.split("_")[0]) is None
 ]
 if find_spec("constriction") is None:
     collect_ignore += ["jaxtext/compression/__init__.py"]

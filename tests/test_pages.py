@@ -24,6 +24,7 @@ SMALLER = {"docs/tutorial.md": {"steps = 600": "steps = 3"}}
 NEEDS = {
     "docs/guides/weights.md": ("torch", "keras"),  # `make test-peers` has them
     "docs/guides/compression.md": ("constriction",),
+    "docs/guides/carry_away.md": ("safetensors", "flatbuffers"),
 }
 
 

@@ -22,6 +22,11 @@ Weights are copied, so training one network does not change the other.
 ``flax.linen``, `NNXCell` and `NNXRNN` one of ``flax.nnx``. `NNXLanguageModel` is
 `jaxtext.LanguageModel`, which is a linen module, for nnx.
 
+**Whole language models.** `to_html` makes a page that runs one in a browser.
+`save_safetensors` and `load_safetensors` keep it in a file with its configuration and
+vocabulary. `save_exported` writes it as functions of `jax.export`, and
+`to_torch_language_model` makes a module of PyTorch.
+
 Importing this package imports none of the other libraries. A function imports its
 library when you call it, and tells you what to install if it is missing.
 

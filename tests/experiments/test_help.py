@@ -9,6 +9,7 @@ import compare_cells
 import compile_tpu
 import compress
 import evaluate
+import export
 import gradient_reach
 import look_inside
 import memory
@@ -26,7 +27,7 @@ SCRIPTS = {
         *(
             (module, module.Config)
             for module in (
-                *(sample, evaluate, compress, look_inside, compile_tpu),
+                *(sample, evaluate, compress, export, look_inside, compile_tpu),
                 *(compare_cells, gradient_reach, memory),
             )
         ),

@@ -1,0 +1,1 @@
+"""The parts of ``export.py``: one file for each form."""
