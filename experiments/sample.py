@@ -35,7 +35,7 @@ from common.script import script
 from common.values import Bound, Directory, Seed, Whole
 from jaxtext.errors import InputError
 from jaxtext.generation import generate
-from jaxtext.generation.sampling import HOTTEST
+from jaxtext.generation.decoding import HOTTEST
 from jaxtext.runs import checkpoint
 from jaxtext.streams import say
 from jaxtext.text import Vocabulary
