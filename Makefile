@@ -73,7 +73,7 @@ test-peers: $(VENV)/installed-peers
 		'tests/test_pages.py::test_the_code_of_a_page_prints_what_it_shows[docs/guides/weights.md]' \
 		tests/experiments/test_tensorboard.py \
 		tests/benchmarks/test_torch_cells.py tests/benchmarks/test_torch_train.py \
-		tests/benchmarks/test_transformers.py
+		tests/benchmarks/test_transformer.py
 
 ## Training steps compiled for TPUs, without one, by the compiler that this installs.
 test-tpu: $(VENV)/installed-tpu

@@ -1,9 +1,11 @@
 """Text generation with a trained model.
 
-`generate` continues prompts, symbol by symbol; `Decoding` says which symbols.
+`generate` continues prompts, and `Decoding` says how symbols are drawn and which.
+`steps` is for programs that look at each symbol, or choose themselves.
 """
 
+from jaxtext.generation import steps
 from jaxtext.generation.decoding import Decoding
 from jaxtext.generation.sampling import generate
 
-__all__ = ["Decoding", "generate"]
+__all__ = ["Decoding", "generate", "steps"]

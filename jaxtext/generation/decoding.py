@@ -36,9 +36,7 @@ BOUNDS = {
     "top_p": _ABOVE_ZERO,
     "min_p": _Bound(lambda x: (x >= 0) & (x <= 1), "a number from 0 to 1"),
     "typical_p": _ABOVE_ZERO,
-    "min_length": _Bound(
-        lambda x: x >= 0, "a whole number of at least 0", np.int32
-    ),
+    "min_length": _Bound(lambda x: x >= 0, "a whole number of at least 0", np.int32),
 }
 
 

@@ -6,7 +6,6 @@ sort: small vocabularies compare all pairs, which is a sum that vectorises, and 
 ones find the lowest score that is kept by bisection.
 """
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 

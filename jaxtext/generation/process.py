@@ -22,22 +22,27 @@ _LONG_AGO = -(2**30)  # a position
 _COLDEST = 1e-6  # logits are divided by no less; at 0 the rules after that are off
 
 
-class Automaton(NamedTuple):
-    """Tables with a row for each state.
+class Stops(NamedTuple):
+    """The automaton of stop strings, with a row for each state.
 
     Attributes:
       after: ``[S, V]`` int32, the state after a symbol.
-      of: ``[S, V]``, what is known of the symbol: for stop strings, whether it
-        completes one (booleans); for UTF-8, how many bytes it takes at least to end the
-        character, this one included (int32).
+      completes: ``[S, V]`` booleans, whether the symbol completes a string.
     """
 
     after: Array
-    of: Array
+    completes: Array
 
 
 class Rules(NamedTuple):
-    """The arrays of a `Decoding`, with its names. Numbers are scalars or ``[B, 1]``."""
+    """The arrays of a `Decoding`, with its names. Numbers are scalars or ``[B, 1]``.
+
+    Attributes:
+      allowed: ``[1, V]`` booleans, what `forbid` and `only` leave.
+      stop: The automaton of the stop strings.
+      utf8: ``[8, 256]`` int32, for each state of the automaton of UTF-8, how many bytes
+        it takes at least to end the character with this one.
+    """
 
     temperature: Array
     repetition_penalty: Array | None
@@ -48,8 +53,8 @@ class Rules(NamedTuple):
     typical_p: Array | None
     min_length: Array | None
     allowed: Array | None
-    stop: Automaton | None
-    utf8: Automaton | None
+    stop: Stops | None
+    utf8: Array | None
 
     @property
     def may_end(self) -> bool:
@@ -91,15 +96,14 @@ def prepare(decoding: Decoding, symbols: int, rows: int) -> Rules:
     if decoding.repetition_penalty is not None and decoding.window is None:
         number["window"] = np.asarray(_EVERYTHING, np.int32)
     kept = allowed(decoding, symbols)
-    stop = bytes_ = None
+    stop = least = None
     if len(decoding.stop):
         strings = [ids("stop", string, symbols).tolist() for string in decoding.stop]
-        stop = Automaton(*stops.transitions(strings, symbols))
+        stop = Stops(*stops.transitions(strings, symbols))
     if decoding.utf8:
-        bytes_ = Automaton(utf8.transitions(), _least(kept, symbols))
-        kept = None  # the table has it
+        least, kept = _least(kept, symbols), None  # the table has what is kept
     only = None if kept is None else kept[None]
-    found: Any = Rules(**number, allowed=only, stop=stop, utf8=bytes_)
+    found: Any = Rules(**number, allowed=only, stop=stop, utf8=least)
     return jax.tree.map(jnp.asarray, found)
 
 
@@ -118,43 +122,64 @@ def _least(kept, symbols):
 
 
 def first_memory(rules: Rules, rows: int, symbols: int) -> Memory:
-    """What there is to remember of an empty text."""
+    """What these rules remember of an empty text."""
+    whole = whole_memory(rows, symbols)
     counts = (rules.repetition_penalty, rules.min_length, rules.utf8)
-    zeros = jnp.zeros(rows, jnp.int32)
     return Memory(
-        written=None if all(x is None for x in counts) else jnp.zeros((), jnp.int32),
-        seen=None
-        if rules.repetition_penalty is None
-        else jnp.full((rows, symbols), _LONG_AGO),
-        stop=None if rules.stop is None else zeros,
-        utf8=None if rules.utf8 is None else zeros,
-        ended=jnp.zeros(rows, bool) if rules.may_end else None,
+        written=None if all(x is None for x in counts) else whole.written,
+        seen=None if rules.repetition_penalty is None else whole.seen,
+        stop=None if rules.stop is None else whole.stop,
+        utf8=None if rules.utf8 is None else whole.utf8,
+        ended=whole.ended if rules.may_end else None,
     )
 
 
-def after_prompt(rules: Rules, memory: Memory, prompts: Array) -> Memory:
-    """What the rules remember once they have read ``[B, P]`` symbols.
+def whole_memory(rows: int, symbols: int) -> Memory:
+    """What any rules could need to know of an empty text."""
+    zeros = jnp.zeros(rows, jnp.int32)
+    return Memory(
+        written=jnp.zeros((), jnp.int32),
+        seen=jnp.full((rows, symbols), _LONG_AGO),
+        stop=zeros,
+        utf8=zeros if symbols == 256 else None,
+        ended=jnp.zeros(rows, bool),
+    )
+
+
+def after_prompt(memory: Memory, prompts: Array) -> Memory:
+    """What is remembered after ``[B, P]`` symbols that were given.
 
     The count of written symbols and the search for stop strings begin anew.
     """
-    rows, size = prompts.shape
+    memory, size = counted_anew(memory), prompts.shape[1]
     if memory.seen is not None:
         positions = jnp.broadcast_to(jnp.arange(-size, 0), prompts.shape)
-        row = jnp.arange(rows)[:, None]
-        before = memory.seen - memory.written - size
-        before = jnp.maximum(before, _LONG_AGO)
+        row = jnp.arange(len(prompts))[:, None]
+        before = jnp.maximum(memory.seen - size, _LONG_AGO)
         memory = memory._replace(seen=before.at[row, prompts].max(positions))
     if memory.utf8 is not None:
-        assert rules.utf8 is not None
-        after, state = rules.utf8.after, memory.utf8
+        after, state = jnp.asarray(utf8.transitions()), memory.utf8
         for column in prompts.T[-4:]:  # no character has more bytes
             state = after[state, column]
         memory = memory._replace(utf8=state)
+    return memory
+
+
+def counted_anew(memory: Memory) -> Memory:
+    """The memory, as if all symbols so far had been given and none written."""
+    if memory.seen is not None:
+        memory = memory._replace(seen=memory.seen - memory.written)
     return memory._replace(
         written=None if memory.written is None else jnp.zeros_like(memory.written),
         stop=None if memory.stop is None else jnp.zeros_like(memory.stop),
         ended=None if memory.ended is None else jnp.zeros_like(memory.ended),
     )
+
+
+def has_ended(memory: Memory, over: Array | None) -> Array:
+    """Which texts have no next symbol, ``[B]`` booleans."""
+    assert memory.ended is not None
+    return memory.ended if over is None else memory.ended | over
 
 
 def constrained(
@@ -188,15 +213,15 @@ def constrained(
 
 
 def _masks(rules, memory, left):
-    """Which symbols are allowed, ``[B, V]`` or ``[1, V]``, by each rule that forbids."""
+    """Which symbols each rule allows, ``[B, V]`` or ``[1, V]``."""
     if rules.allowed is not None:
         yield rules.allowed
     if rules.stop is not None and rules.min_length is not None:
         early = memory.written < rules.min_length
-        yield ~(rules.stop.of[memory.stop] & early)
+        yield ~(rules.stop.completes[memory.stop] & early)
     if rules.utf8 is not None:
         most = utf8.NEVER - 1 if left is None else jnp.minimum(left, utf8.NEVER - 1)
-        yield rules.utf8.of[memory.utf8] <= most
+        yield rules.utf8[memory.utf8] <= most
 
 
 def truncated(rules: Rules, logits: Array) -> Array:
@@ -253,14 +278,16 @@ def remember(
     """
     written = drawn
     if memory.ended is not None:
-        ended = memory.ended if over is None else memory.ended | over
+        ended = has_ended(memory, over)
         written = jnp.where(ended, -1, drawn)
         if rules.stop is not None:
-            ended |= rules.stop.of[memory.stop, drawn]
-            memory = memory._replace(stop=rules.stop.after[memory.stop, drawn])
-        if rules.utf8 is not None:
-            memory = memory._replace(utf8=rules.utf8.after[memory.utf8, drawn])
+            ended |= rules.stop.completes[memory.stop, drawn]
         memory = memory._replace(ended=ended)
+    if rules.stop is not None:
+        memory = memory._replace(stop=rules.stop.after[memory.stop, drawn])
+    if memory.utf8 is not None:
+        after = jnp.asarray(utf8.transitions())
+        memory = memory._replace(utf8=after[memory.utf8, drawn])
     if memory.seen is not None:
         here = jnp.arange(memory.seen.shape[-1])[None] == drawn[:, None]
         memory = memory._replace(seen=jnp.where(here, memory.written, memory.seen))

@@ -48,15 +48,21 @@ def generate(
         for all, its index. It does not depend on the other rows, on their number, or on
         `chunk`. With one key, the first row's text is that of its prompt alone.
       temperature: 0 takes the likeliest symbol each time. Below 1, likely symbols
-        become likelier; above 1, the text becomes more random. At most 1e6.
+        become likelier; above 1, the text becomes more random. At most 1e6. One number,
+        or one for each row ``[B]``. It is short for
+        ``decoding=Decoding(temperature=…)``.
+      decoding: More rules about which symbols are written and when a text ends; see
+        `Decoding`. They run in the same compiled loop. Default: the temperature alone.
       chunk: How many symbols one call of the compiled function draws.
 
     Yields:
-      Arrays ``[B, n]`` int32, which together hold `length` symbols of each text.
+      Arrays ``[B, n]`` int32, which together hold `length` symbols of each text. Where
+      `decoding` lets a text end sooner, -1 fills the rest of its row. Nothing more
+      comes once all texts have ended.
 
     Raises:
       InputError: If there are no prompts or they are empty, a number is out of range,
-        or the number of keys is not that of the rows.
+        the number of keys is not that of the rows, or `decoding` does not fit them.
 
     Example:
       >>> import jaxtext as jt
@@ -137,7 +143,7 @@ def _read(model: LanguageModel, params: Params, prompts: Array, rules: process.R
     state = model.initial_state(rows)
     state, logits = model.apply({"params": params}, state, prompts, last=1)
     memory = process.first_memory(rules, *rows, model.vocab_size)
-    memory = process.after_prompt(rules, memory, prompts)
+    memory = process.after_prompt(memory, prompts)
     return (state, logits[:, 0]), memory
 
 

@@ -88,7 +88,11 @@ def test_rules_go_on_where_others_took_symbols_away(name):
 
 def test_both_forms_keep_the_same():
     scores = np.concatenate(
-        [logits(100, 40), np.round(logits(50, 40)), -np.abs(logits(50, 40, spread=1e-30))]
+        [
+            logits(100, 40),
+            np.round(logits(50, 40)),
+            -np.abs(logits(50, 40, spread=1e-30)),
+        ]
     )
     scores[::7, ::5], scores[3::7, ::6] = -np.inf, 0.0
     scores[3::7, 1::6] = -0.0
