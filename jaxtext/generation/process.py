@@ -14,7 +14,7 @@ import numpy as np
 from jaxtext.errors import InputError
 from jaxtext.generation import rules as on_logits
 from jaxtext.generation import stops, utf8
-from jaxtext.generation.decoding import Decoding, allowed, ids, numbers
+from jaxtext.generation.decoding import BOUNDS, Decoding, allowed, ids, numbers
 from jaxtext.types import Array
 
 _EVERYTHING = 2**30 - 1  # symbols, as a window
@@ -88,23 +88,22 @@ def prepare(decoding: Decoding, symbols: int, rows: int) -> Rules:
       InputError: If an id is not in the vocabulary, an array has another number of
         rows, nothing may be written, or `utf8` meets symbols that are not bytes.
     """
-    number = {
-        name: numbers(decoding, name, rows)
-        for name in Rules._fields
-        if name not in ("allowed", "stop", "utf8")
-    }
+    number: dict[str, Any] = {name: numbers(decoding, name, rows) for name in BOUNDS}
     if decoding.repetition_penalty is not None and decoding.window is None:
         number["window"] = np.asarray(_EVERYTHING, np.int32)
     kept = allowed(decoding, symbols)
     stop = least = None
     if len(decoding.stop):
         strings = [ids("stop", string, symbols).tolist() for string in decoding.stop]
-        stop = Stops(*stops.transitions(strings, symbols))
+        stop = Stops(*map(jnp.asarray, stops.transitions(strings, symbols)))
     if decoding.utf8:
         least, kept = _least(kept, symbols), None  # the table has what is kept
-    only = None if kept is None else kept[None]
-    found: Any = Rules(**number, allowed=only, stop=stop, utf8=least)
-    return jax.tree.map(jnp.asarray, found)
+    return Rules(
+        **jax.tree.map(jnp.asarray, number),
+        allowed=None if kept is None else jnp.asarray(kept)[None],
+        stop=stop,
+        utf8=None if least is None else jnp.asarray(least),
+    )
 
 
 def _least(kept, symbols):
@@ -168,6 +167,7 @@ def after_prompt(memory: Memory, prompts: Array) -> Memory:
 def counted_anew(memory: Memory) -> Memory:
     """The memory, as if all symbols so far had been given and none written."""
     if memory.seen is not None:
+        assert memory.written is not None
         memory = memory._replace(seen=memory.seen - memory.written)
     return memory._replace(
         written=None if memory.written is None else jnp.zeros_like(memory.written),
@@ -200,6 +200,8 @@ def constrained(
     """
     if rules.repetition_penalty is not None:
         assert memory.seen is not None
+        assert memory.written is not None
+        assert rules.window is not None
         recent = memory.written - memory.seen <= rules.window
         logits = on_logits.repetition_penalty(logits, recent, rules.repetition_penalty)
     masks = list(_masks(rules, memory, left))
@@ -289,6 +291,7 @@ def remember(
         after = jnp.asarray(utf8.transitions())
         memory = memory._replace(utf8=after[memory.utf8, drawn])
     if memory.seen is not None:
+        assert memory.written is not None
         here = jnp.arange(memory.seen.shape[-1])[None] == drawn[:, None]
         memory = memory._replace(seen=jnp.where(here, memory.written, memory.seen))
     if memory.written is not None:

@@ -132,17 +132,17 @@ def _written(drawn, rules):
     piece = np.asarray(drawn)
     if not rules.may_end:
         return piece, False
-    going_on = (piece >= 0).any(axis=0)
-    return piece[:, going_on], not going_on[-1]
+    size = int((piece >= 0).any(axis=0).sum())
+    return piece[:, :size], size < piece.shape[1]
 
 
 @partial(jax.jit, static_argnums=0)
 def _read(model: LanguageModel, params: Params, prompts: Array, rules: process.Rules):
     """The state after the prompts, the logits of the next symbol, and the memory."""
-    rows = prompts.shape[:1]
-    state = model.initial_state(rows)
+    rows = len(prompts)
+    state = model.initial_state((rows,))
     state, logits = model.apply({"params": params}, state, prompts, last=1)
-    memory = process.first_memory(rules, *rows, model.vocab_size)
+    memory = process.first_memory(rules, rows, model.vocab_size)
     memory = process.after_prompt(memory, prompts)
     return (state, logits[:, 0]), memory
 
