@@ -1,4 +1,4 @@
-"""The Transformer of `transformers.py` in Flax."""
+"""The Transformer of `transformer.py` in Flax."""
 
 from functools import partial
 from typing import Any

@@ -1,4 +1,4 @@
-"""What `transformers.py` trains, whatever library it is written in."""
+"""What `transformer.py` trains, whatever library it is written in."""
 
 from typing import NamedTuple, Protocol
 

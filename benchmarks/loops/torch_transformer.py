@@ -1,4 +1,4 @@
-"""The Transformer of `transformers.py` in torch, eager as on a CPU in nanoGPT."""
+"""The Transformer of `transformer.py` in torch, eager as on a CPU in nanoGPT."""
 
 import numpy as np
 import torch  # pyright: ignore[reportMissingImports]

@@ -8,7 +8,7 @@ from studies.tables import Line, read, spread, table
 from studies.variants import STUDIES
 
 RESULTS = CHECKOUT / "experiments" / "results"
-# Written by transformers.py: what the file is about, and the windows to report.
+# Written by transformer.py: what the file is about, and the windows to report.
 TRANSFORMERS = {
     "transformer-torch.json": ("nanoGPT's CPU configuration in PyTorch", "cold-64"),
     "transformer-flax.json": ("a Transformer in Flax", "cold-256"),

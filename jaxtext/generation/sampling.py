@@ -10,13 +10,12 @@ from numpy.typing import ArrayLike
 
 from jaxtext.checks import integers
 from jaxtext.errors import InputError
-from jaxtext.keys import folded, of_each, typed_key
+from jaxtext.generation import gumbel, process
+from jaxtext.generation.decoding import Decoding
+from jaxtext.keys import typed_key
 from jaxtext.model import LanguageModel
 from jaxtext.quantities import count
 from jaxtext.types import Array, Key, Params
-
-HOTTEST = 1e6  # symbols are equally likely here; float32 has no room for more
-NOISE_AT_ONCE = 2**20  # numbers, 4 MiB
 
 
 def generate(
@@ -26,7 +25,8 @@ def generate(
     length: int,
     *,
     key: Key,
-    temperature: float = 1.0,
+    temperature: ArrayLike = 1.0,
+    decoding: Decoding | None = None,
     chunk: int = 128,
 ) -> Iterator[np.ndarray]:
     """Samples continuations of prompts, and yields them piece by piece.
@@ -48,15 +48,21 @@ def generate(
         for all, its index. It does not depend on the other rows, on their number, or on
         `chunk`. With one key, the first row's text is that of its prompt alone.
       temperature: 0 takes the likeliest symbol each time. Below 1, likely symbols
-        become likelier; above 1, the text becomes more random. At most 1e6.
+        become likelier; above 1, the text becomes more random. At most 1e6. One number,
+        or one for each row ``[B]``. It is short for
+        ``decoding=Decoding(temperature=…)``.
+      decoding: More rules about which symbols are written and when a text ends; see
+        `Decoding`. They run in the same compiled loop. Default: the temperature alone.
       chunk: How many symbols one call of the compiled function draws.
 
     Yields:
-      Arrays ``[B, n]`` int32, which together hold `length` symbols of each text.
+      Arrays ``[B, n]`` int32, which together hold `length` symbols of each text. Where
+      `decoding` lets a text end sooner, -1 fills the rest of its row. Nothing more
+      comes once all texts have ended.
 
     Raises:
       InputError: If there are no prompts or they are empty, a number is out of range,
-        or the number of keys is not that of the rows.
+        the number of keys is not that of the rows, or `decoding` does not fit them.
 
     Example:
       >>> import jaxtext as jt
@@ -81,83 +87,86 @@ def generate(
             f"{prompts.shape}"
         )
     length, chunk = count("length", length, 0), count("chunk", chunk)
-    if isinstance(temperature, str) or not 0 <= temperature <= HOTTEST:
+    if decoding is None:
+        decoding = Decoding(temperature=temperature)
+    elif np.any(np.asarray(temperature) != 1):
         raise InputError(
-            f"temperature: expected a number from 0 to {HOTTEST:g}, got {temperature}"
+            "temperature: expected none beside decoding, which has its own, got "
+            f"{temperature}"
         )
+    rules = process.prepare(decoding, model.vocab_size, len(prompts))
     key = typed_key(key)
     if key.shape not in ((), prompts.shape[:1]):
         raise InputError(
             f"key: expected one key or one per row {prompts.shape[:1]}, got {key.shape}"
         )
     keys = key if key.ndim else _keys_of_rows(key, len(prompts))
-    return _chunks(model, params, prompts, length, keys, temperature, chunk)
+    return _chunks(model, params, prompts, length, keys, rules, chunk)
 
 
-@partial(jax.jit, static_argnums=1)
-def _keys_of_rows(key: Key, rows: int) -> Key:
-    """A key for each row, which does not depend on the number of rows.
-
-    The first row has `key` itself, so its text is the same as alone.
-    """
-    # Positions in a text are folded into a row's key. None is as large as this number.
-    others = jax.random.fold_in(key, 2**32 - 1)
-    return folded(others, jnp.arange(rows)).at[0].set(key)
+_keys_of_rows = jax.jit(gumbel.keys_of_rows, static_argnums=1)
 
 
-def _chunks(model, params, prompts, length, keys, temperature, chunk):
+def _chunks(model, params, prompts, length, keys, rules, chunk):
     # A separate generator, so that `generate` checks its arguments when it is called.
-    context = _read(model, params, prompts.astype(jnp.int32))
+    context, memory = _read(model, params, prompts.astype(jnp.int32), rules)
     waiting = None
     for start in range(0, length, chunk):
-        context, drawn = _draw(model, chunk, params, context, keys, start, temperature)
+        context, memory, drawn = _draw(
+            model, chunk, params, context, memory, keys, start, length, rules
+        )
         if waiting is not None:
-            yield np.asarray(waiting)
+            piece, over = _written(waiting, rules)
+            yield piece
+            if over:
+                return
         waiting = drawn[:, : length - start]
     if waiting is not None:
-        yield np.asarray(waiting)
+        piece, _ = _written(waiting, rules)
+        if piece.size:
+            yield piece
+
+
+def _written(drawn, rules):
+    """What was written of a chunk, and whether all texts have ended in it."""
+    piece = np.asarray(drawn)
+    if not rules.may_end:
+        return piece, False
+    size = int((piece >= 0).any(axis=0).sum())
+    return piece[:, :size], size < piece.shape[1]
 
 
 @partial(jax.jit, static_argnums=0)
-def _read(model: LanguageModel, params: Params, prompts: Array):
-    """The state after the prompts, and the logits of the next symbol."""
-    state = model.initial_state(prompts.shape[:1])
+def _read(model: LanguageModel, params: Params, prompts: Array, rules: process.Rules):
+    """The state after the prompts, the logits of the next symbol, and the memory."""
+    rows = len(prompts)
+    state = model.initial_state((rows,))
     state, logits = model.apply({"params": params}, state, prompts, last=1)
-    return state, logits[:, 0]
+    memory = process.first_memory(rules, rows, model.vocab_size)
+    memory = process.after_prompt(memory, prompts)
+    return (state, logits[:, 0]), memory
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _draw(model, chunk, params, context, keys, start, temperature):
+def _draw(model, chunk, params, context, memory, keys, start, length, rules):
     """Draws the symbols `start … start + chunk - 1`."""
     rows, symbols = context[1].shape
 
-    def block(context, positions):
-        noise = of_each(partial(_noise, symbols, positions), keys, out_axes=1)
-        return jax.lax.scan(draw_one, context, noise)
+    def block(carry, positions):
+        noise = gumbel.noise(keys, positions, symbols)
+        return jax.lax.scan(draw_one, carry, noise)
 
-    def draw_one(context, noise):
-        state, logits = context
-        # Gumbel's trick with the temperature on the noise: the same distribution as
-        # softmax(logits / temperature), and at zero it is the argmax.
-        ids = jnp.argmax(logits + temperature * noise, axis=-1).astype(jnp.int32)
+    def draw_one(carry, noise):
+        (state, logits), memory = carry
+        left = length - memory.written if rules.utf8 is not None else None
+        logits, over = process.constrained(rules, memory, logits, left)
+        logits = process.truncated(rules, logits)
+        ids = process.draw(rules, logits, noise)
+        memory, written = process.remember(rules, memory, ids, over)
         state, logits = model.apply({"params": params}, state, ids, method="step")
-        return (state, logits), ids
+        return ((state, logits), memory), written
 
-    positions = (start + jnp.arange(chunk)).reshape(-1, _ahead(chunk, rows * symbols))
-    context, ids = jax.lax.scan(block, context, positions)
-    return context, ids.reshape(chunk, rows).T
-
-
-def _noise(symbols, positions, key):
-    """The noise of one row at some positions, ``[n, V]``; each has a key of its own."""
-    draw = partial(jax.random.gumbel, shape=(symbols,), dtype=jnp.float32)
-    return of_each(draw, folded(key, positions))
-
-
-def _ahead(chunk, size):
-    """For how many positions the noise is drawn at once: a divisor of `chunk`.
-
-    Many small draws within the loop cost more than one large draw before it.
-    """
-    divisors = (n for n in range(1, chunk + 1) if chunk % n == 0)
-    return max(n for n in divisors if n == 1 or n * size <= NOISE_AT_ONCE)
+    size = rows * symbols
+    positions = (start + jnp.arange(chunk)).reshape(-1, gumbel.ahead(chunk, size))
+    (context, memory), ids = jax.lax.scan(block, (context, memory), positions)
+    return context, memory, ids.reshape(chunk, rows).T

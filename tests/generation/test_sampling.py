@@ -6,7 +6,7 @@ import pytest
 
 import jaxtext as jt
 from jaxtext.errors import InputError
-from jaxtext.generation import generate, sampling
+from jaxtext.generation import generate, gumbel
 
 V = 6
 MODEL = jt.LanguageModel(jt.stack(jt.lstm(5), jt.dropout(0.5), jt.gru(4)), V)
@@ -31,7 +31,7 @@ def test_chunks_do_not_matter():
 
 def test_noise_drawn_in_parts_is_the_same(monkeypatch):
     whole = text(30)
-    monkeypatch.setattr(sampling, "NOISE_AT_ONCE", 4 * 2 * V)  # 3 of 9 positions
+    monkeypatch.setattr(gumbel, "AT_ONCE", 4 * 2 * V)  # 3 of 9 positions
     np.testing.assert_array_equal(text(30, chunk=9), whole)
 
 

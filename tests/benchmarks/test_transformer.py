@@ -1,10 +1,10 @@
-"""transformers.py learns, in both libraries, what a Transformer can."""
+"""transformer.py learns, in both libraries, what a Transformer can."""
 
 import json
 
 import numpy as np
 import pytest
-import transformers
+import transformer
 from loops.learner import Sizes
 
 LIBRARIES = ["torch", "flax"]
@@ -56,7 +56,7 @@ def test_the_last_line(library, tmp_path, capsys):
     text.write_text("abcde\n" * 1000)
     flags = "--layers 1 --heads 2 --width 8 --block 64 --batch-size 2 --steps 60"
     flags = [*flags.split(), "--learning-rate", "0.1", "--minutes", "9"]
-    status = transformers.main([*flags, "--library", library, "--corpus", str(text)])
+    status = transformer.main([*flags, "--library", library, "--corpus", str(text)])
     assert status == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert result["steps"] == 60
@@ -71,5 +71,5 @@ def test_cold_windows_count_every_position_once():
             return targets.astype(np.float32)
 
     ids = np.arange(1000) % 7
-    found = transformers.evaluate(Counting(), ids, 64)
+    found = transformer.evaluate(Counting(), ids, 64)
     np.testing.assert_allclose(found, ids[1:].mean(), rtol=1e-6)

@@ -1,7 +1,7 @@
 """A Transformer in the minutes, and on the machine, of the preset cpu-3min.
 
-    python benchmarks/transformers.py
-    python benchmarks/transformers.py --library flax --width 120 --block 256 \
+    python benchmarks/transformer.py
+    python benchmarks/transformer.py --library flax --width 120 --block 256 \
         --batch-size 8
 
 The defaults are nanoGPT's configuration for CPUs, in torch: 4 layers and heads of
