@@ -33,6 +33,11 @@ Preset: TypeAlias = Literal[
 
 TEXTS = ("corpus", "val_corpus")
 BUDGETS = ("steps", "epochs", "minutes")
+# What a run that starts from another one has in common with it.
+ARCHITECTURE = (
+    *("vocab", "cell", "hidden", "layers", "residual", "layer_norm"),
+    *("embedding", "tied", "frequent"),
+)
 # How a text is evaluated: the characters in a window, or None to read it in one piece.
 WINDOWS = {"carried": None, "cold-256": 256}
 
@@ -142,6 +147,9 @@ class Common:
     several budgets, the one that is used up first ends the run."""
     epochs: Positive | None = option(None, identity=False)
     """Train for this many passes over the corpus."""
+    init_from: Directory | None = option(None, identity=False, kept=False, alike=False)
+    """Start from the best parameters of the run in this directory, with its
+    architecture, the symbols of both texts, and a schedule of its own."""
     seed: Seed = 0
     """Seed of parameters, batches, dropout and samples."""
     workdir: Directory | None = option(None, identity=False, kept=False)
