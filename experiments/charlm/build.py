@@ -15,7 +15,7 @@ from charlm.config import Config
 from jaxtext.runs import checkpoint
 from jaxtext.text import Vocabulary
 from jaxtext.training import DataParallel, TrainState
-from jaxtext.types import BackendName, Device, Key
+from jaxtext.types import BackendName, Device
 
 CELLS = {"rnn": jt.rnn, "lstm": jt.lstm, "gru": jt.gru}
 LAYER_NORM_CELLS = {

@@ -38,6 +38,8 @@ ARCHITECTURE = (
     *("vocab", "cell", "hidden", "layers", "residual", "layer_norm"),
     *("embedding", "tied", "frequent"),
 )
+# What it takes over unless the flag is typed. These also change what a model predicts.
+INHERITED = (*ARCHITECTURE, "dtype", "zoneout", "zoneout_hidden")
 # How a text is evaluated: the characters in a window, or None to read it in one piece.
 WINDOWS = {"carried": None, "cold-256": 256}
 
@@ -147,9 +149,6 @@ class Common:
     several budgets, the one that is used up first ends the run."""
     epochs: Positive | None = option(None, identity=False)
     """Train for this many passes over the corpus."""
-    init_from: Directory | None = option(None, identity=False, kept=False, alike=False)
-    """Start from the best parameters of the run in this directory, with its
-    architecture, the symbols of both texts, and a schedule of its own."""
     seed: Seed = 0
     """Seed of parameters, batches, dropout and samples."""
     workdir: Directory | None = option(None, identity=False, kept=False)
@@ -204,6 +203,10 @@ class Model:
 class Training:
     """training"""
 
+    init_from: Directory | None = option(None, identity=False, kept=False, alike=False)
+    """Fine-tune: start from the best parameters of the run in this directory. The
+    architecture is that run's, and symbols that only the new text has are added.
+    Optimizer, schedule and steps start anew."""
     optimizer: Literal["adamw", "rmsprop"] = "adamw"
     """adamw: with a schedule, weight decay and clipped gradients; its moments last 10
     and 100 steps (0.9, 0.99). rmsprop: as in Keras."""

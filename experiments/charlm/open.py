@@ -11,7 +11,7 @@ import jax
 from charlm import batches, build
 from charlm.config import Config
 from charlm.identity import default_workdir, identity
-from charlm.origin import find_origin, tell_symbols
+from charlm.origin import find_origin, tell_origin
 from charlm.plan import Plan, asked_steps
 from charlm.planning import make_plan
 from charlm.remembered import remember
@@ -127,9 +127,10 @@ def open_run(
         else:
             if origin is not None:
                 _check_begins(origin, workdir)
-                tell_symbols(origin, corpus.vocabulary, display)
                 run.progress.validated_step = -1  # so that step 0 is validated
             display.say(f"a new run in {workdir}")
+            if origin is not None:
+                tell_origin(origin, corpus.vocabulary, display)
         make_plan(run, state, found and found.about["plan"], display)
         opt_state = build.planned_for(state.opt_state, run.plan.steps)
         run.progress.state = trainer.parallel.place(state._replace(opt_state=opt_state))

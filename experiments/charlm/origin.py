@@ -38,10 +38,12 @@ class Origin(NamedTuple):
       identity: What the run's own identity keeps of it: the SHA-256 of the parameters,
         the vocabulary, and the ids of the symbols that ``--frequent`` counts.
       trained: The model and its parameters. ``None`` if they are not needed any more.
+      described: The directory and the checkpoint, in words.
     """
 
     identity: dict[str, Any]
     trained: tuple[jt.LanguageModel, Params] | None = None
+    described: str = ""
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -116,26 +118,26 @@ def find_origin(
     return found
 
 
-def tell_symbols(origin: Origin, vocabulary: Vocabulary, display: Screen) -> None:
-    """Says how many symbols the origin knows, and which ones are new."""
-    known, new = origin.vocabulary, ""
+def tell_origin(origin: Origin, vocabulary: Vocabulary, display: Screen) -> None:
+    """Says what a run starts from, and which of its symbols are new."""
+    known, new = origin.vocabulary, ", none new"
     if len(vocabulary) > len(known):
         points = sorted({*vocabulary.characters} - {*known.characters})
         named = ", ".join(f"{x!r} (U+{ord(x):04X})" for x in points[:_NAMED])
         if len(points) > _NAMED:
             named += f" and {len(points) - _NAMED:,} more"
-        new = f"; {len(points):,} new, which start untrained: {named}"
-    display.say(f"symbols: {len(known):,} known{new or ', none new'}")
+        new = f", and {len(points):,} new ones, which start untrained: {named}"
+    display.say(f"starting from {origin.described}: {len(known):,} symbols{new}")
 
 
 def _read(workdir: Path, say: Callable[[str], None]) -> Origin:
     about = checkpoint.read_about(workdir, warn=say).about
     model, found = restore(workdir, about, warn=say)
-    say(f"starting from {as_typed(workdir)}, {described(found)}")
     params = jax.tree.map(np.asarray, found.arrays)
     identity = {
         "parameters_sha256": fingerprint(params),
         "vocabulary": about["vocabulary"],
         "frequent": list(model.frequent),
     }
-    return Origin(identity, (model, params))
+    where = f"{as_typed(workdir)}, {described(found)}"
+    return Origin(identity, (model, params), where)

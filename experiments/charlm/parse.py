@@ -6,7 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from charlm.config import ARCHITECTURE, BUDGETS, TEXTS, Config
+from charlm.config import ARCHITECTURE, BUDGETS, INHERITED, TEXTS, Config
 from charlm.remembered import FILE, IDENTITY, check_texts, of_identity, remembered
 from common.flags import build, flag, off, spelled, typed
 from common.names import as_typed, command
@@ -83,7 +83,7 @@ def _taken_over(workdir, words):
 
 
 def _of_origin(words, taken):
-    """The architecture of the run that this one starts from, and its type."""
+    """What a run takes over from the one that it starts from."""
     if "init_from" not in words:
         return {}
     workdir = Path((words["init_from"] or [""])[-1])
@@ -92,16 +92,15 @@ def _of_origin(words, taken):
         if taken:  # it has begun, and does not need the other one any more
             return {}
         raise InputError(
-            f"--init-from: expected the directory of a run, got {workdir}, which has no "
-            f"{IDENTITY}; give the one that char_gen.py printed"
+            f"--init-from: expected the directory of a run, got {workdir}, which has "
+            f"no {IDENTITY}; give the one that char_gen.py printed"
         )
-    names = *ARCHITECTURE, "dtype"
     usual = {field.name: field.default for field in fields(Config)}
-    return {name: kept.get(name, usual[name]) for name in names}
+    return {name: kept.get(name, usual[name]) for name in INHERITED}
 
 
 def _check_architecture(config, origin):
-    """Raises `InputError` unless a run has the architecture of the one it starts from."""
+    """Raises `InputError` unless a run has the architecture of its origin."""
     for name in ARCHITECTURE:
         here = getattr(config, name)
         if origin and here != origin[name]:
