@@ -98,7 +98,12 @@ def find_origin(
     workdir = config.init_from
     if workdir is None:
         return None if began is None else Origin(began)
-    if began and not (workdir / IDENTITY).exists():
+    if not (workdir / IDENTITY).exists():
+        if began is None:
+            raise InputError(
+                f"--init-from: expected the directory of a run, got {workdir}, which "
+                f"has no {IDENTITY}; give the one that char_gen.py printed"
+            )
         display.say(
             f"note: {as_typed(workdir)} holds no run any more; this run knows what it "
             "started from, and goes on"

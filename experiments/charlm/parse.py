@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from charlm.config import ARCHITECTURE, BUDGETS, INHERITED, TEXTS, Config
 from charlm.remembered import FILE, IDENTITY, check_texts, of_identity, remembered
 from common.flags import build, flag, off, spelled, typed
-from common.names import as_typed, command
+from common.names import command
 from common.rules import check
 from jaxtext.errors import InputError, one_line
 from jaxtext.streams import say
@@ -44,7 +44,7 @@ def parse(
     taken = _taken_over(workdir, words) if "workdir" in words else {}
     preset: Any = (words.get("preset") or [taken.get("preset", "modern")])[-1]
     values = {"preset": preset, **PRESETS[preset]}
-    origin = _of_origin(words, taken)
+    origin = _of_origin(words)
     values |= origin
     if preset == taken.get("preset", preset):
         values |= taken
@@ -65,7 +65,7 @@ def parse(
         raise _with_what_was_taken(error, told, workdir) from error
     if told and not config.process_id:
         flags = (command(*spelled(name, value)) for name, value in told.items())
-        whose = "this run" if taken else f"the run in {as_typed(config.init_from)}"
+        whose = "this run" if taken else f"the run in {config.init_from}"
         say(f"as {whose} was given: {one_line(' '.join(flags))}")
     return config
 
@@ -82,19 +82,13 @@ def _taken_over(workdir, words):
     return of_identity(workdir)
 
 
-def _of_origin(words, taken):
+def _of_origin(words):
     """What a run takes over from the one that it starts from."""
     if "init_from" not in words:
         return {}
-    workdir = Path((words["init_from"] or [""])[-1])
-    kept = of_identity(workdir)
-    if not kept:
-        if taken:  # it has begun, and does not need the other one any more
-            return {}
-        raise InputError(
-            f"--init-from: expected the directory of a run, got {workdir}, which has "
-            f"no {IDENTITY}; give the one that char_gen.py printed"
-        )
+    kept = of_identity(Path((words["init_from"] or [""])[-1]))
+    if not kept:  # which need not be there any more if the run has begun
+        return {}
     usual = {field.name: field.default for field in fields(Config)}
     return {name: kept.get(name, usual[name]) for name in INHERITED}
 
@@ -107,7 +101,7 @@ def _check_architecture(config, origin):
             wanted, got = (" ".join(spelled(name, x)) for x in (origin[name], here))
             raise InputError(
                 f"{flag(name)}: expected {wanted}, as the run in "
-                f"{as_typed(config.init_from)} has it, got {got}; leave {flag(name)} "
+                f"{config.init_from} has it, got {got}; leave {flag(name)} "
                 "out, or --init-from"
             )
 

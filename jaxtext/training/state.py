@@ -107,14 +107,14 @@ def create_state(
     ids = jnp.zeros((batch_size, 1), jnp.int32)
     new = partial(model.init, init_key, carry, ids)
     if params is None:
-        params = new()["params"]
+        start: Params = new()["params"]
     else:
-        params = fitted("params", jax.eval_shape(new)["params"], params, cast=False)
-    opt_state = optimizer.init(params)
+        start = fitted("params", jax.eval_shape(new)["params"], params, cast=False)
+    opt_state = optimizer.init(start)
     # Three separate arrays, because a step that donates its state donates each.
     step, in_a_row, in_all = (jnp.zeros((), jnp.int32) for _ in range(3))
     skipped = Skipped(in_a_row, in_all)
-    state = TrainState(params, opt_state, carry, noise_key, step, skipped)
+    state = TrainState(start, opt_state, carry, noise_key, step, skipped)
     if not average:
         return state
 
@@ -122,4 +122,4 @@ def create_state(
         # In bfloat16, updates with a decay near 1 would round to nothing.
         return jnp.array(x, jnp.promote_types(x.dtype, jnp.float32))
 
-    return state._replace(average=jax.tree.map(begin, params))
+    return state._replace(average=jax.tree.map(begin, start))
