@@ -261,7 +261,7 @@ class LanguageModel(nn.Module):
         """The columns of symbols in the output layer."""
         if not self.frequent:
             return ids
-        return rows(jnp.asarray(_places(self.frequent, self.vocab_size)), ids)
+        return rows(jnp.asarray(symbol_columns(self.frequent, self.vocab_size)), ids)
 
     def _run(self, state, ids, lengths, resets, streams) -> tuple[State, Array]:
         """The state after a text, and the outputs of the cell."""
@@ -316,12 +316,12 @@ class LanguageModel(nn.Module):
         if not self.frequent:
             return z
         frequent = len(self.frequent)
-        places = _places(self.frequent, self.vocab_size)
+        places = symbol_columns(self.frequent, self.vocab_size)
         places -= places > frequent  # the class is not among the symbols
         return adaptive_softmax.log_probabilities(z, frequent)[..., places]
 
 
-def _places(frequent: tuple[int, ...], vocab_size: int) -> np.ndarray:
+def symbol_columns(frequent: tuple[int, ...], vocab_size: int) -> np.ndarray:
     """The columns of all symbols: the frequent ones, the class, the rare ones."""
     first = np.asarray(frequent, np.int32)
     rare = np.setdiff1d(np.arange(vocab_size, dtype=np.int32), first)

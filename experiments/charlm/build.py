@@ -15,7 +15,7 @@ from charlm.config import Config
 from jaxtext.runs import checkpoint
 from jaxtext.text import Vocabulary
 from jaxtext.training import DataParallel, TrainState
-from jaxtext.types import BackendName, Device, Key
+from jaxtext.types import BackendName, Device
 
 CELLS = {"rnn": jt.rnn, "lstm": jt.lstm, "gru": jt.gru}
 LAYER_NORM_CELLS = {
@@ -37,12 +37,13 @@ class Trainer(NamedTuple):
     Attributes:
       model: The model.
       parallel: The training step over devices.
-      create: ``key -> state`` to begin from, not placed on the devices yet.
+      create: ``(key, params) -> state`` to begin from, not placed on the devices yet.
+        Without parameters, or with ``None``, it has new ones.
     """
 
     model: jt.LanguageModel
     parallel: DataParallel
-    create: Callable[[Key], TrainState]
+    create: Callable[..., TrainState]
 
 
 def build_trainer(
@@ -85,10 +86,10 @@ def build_trainer(
     )
 
     @jax.jit  # one program to compile, instead of sixty small ones
-    def create(key):
+    def create(key, params=None):
         average = config.average_decay > 0
         return jt.training.create_state(
-            model, optimizer, key, batch_size, average=average
+            model, optimizer, key, batch_size, params=params, average=average
         )
 
     return Trainer(model, parallel, create)

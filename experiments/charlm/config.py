@@ -33,6 +33,13 @@ Preset: TypeAlias = Literal[
 
 TEXTS = ("corpus", "val_corpus")
 BUDGETS = ("steps", "epochs", "minutes")
+# What a run that starts from another one has in common with it.
+ARCHITECTURE = (
+    *("vocab", "cell", "hidden", "layers", "residual", "layer_norm"),
+    *("embedding", "tied", "frequent"),
+)
+# What it takes over unless the flag is typed. These also change what a model predicts.
+INHERITED = (*ARCHITECTURE, "dtype", "zoneout", "zoneout_hidden")
 # How a text is evaluated: the characters in a window, or None to read it in one piece.
 WINDOWS = {"carried": None, "cold-256": 256}
 
@@ -196,6 +203,10 @@ class Model:
 class Training:
     """training"""
 
+    init_from: Directory | None = option(None, identity=False, kept=False, alike=False)
+    """Fine-tune: start from the best parameters of the run in this directory. The
+    architecture is that run's, and symbols that only the new text has are added.
+    Optimizer, schedule and steps start anew."""
     optimizer: Literal["adamw", "rmsprop"] = "adamw"
     """adamw: with a schedule, weight decay and clipped gradients; its moments last 10
     and 100 steps (0.9, 0.99). rmsprop: as in Keras."""

@@ -12,13 +12,25 @@ from jaxtext.text.folder import RUNS
 
 
 def identity(
-    config: Config, corpus_sha256: str, val_sha256: str | None = None
+    config: Config,
+    corpus_sha256: str,
+    val_sha256: str | None = None,
+    origin: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """What makes a run the run that it is. A text's hash stands for its name."""
+    """What makes a run the run that it is. A text's hash stands for its name.
+
+    Args:
+      config: The configuration.
+      corpus_sha256: That of the text to train on.
+      val_sha256: That of the text to validate on, if it is another one.
+      origin: What is kept of the run that it starts from, if it starts from one.
+    """
     outside = fields_without(Config, "identity")
     fields = dataclasses.asdict(config)
     kept = {k: v for k, v in fields.items() if k not in outside}
     kept |= {"corpus": corpus_sha256, "val_corpus": val_sha256}
+    if origin is not None:
+        kept["init_from"] = origin
     return json.loads(json.dumps(kept))  # as it will be read
 
 

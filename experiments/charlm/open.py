@@ -11,6 +11,7 @@ import jax
 from charlm import batches, build
 from charlm.config import Config
 from charlm.identity import default_workdir, identity
+from charlm.origin import find_origin, tell_origin
 from charlm.plan import Plan, asked_steps
 from charlm.planning import make_plan
 from charlm.remembered import remember
@@ -52,23 +53,29 @@ def open_run(
       Stopped: If `stop` says so.
     """
     with together():
-        corpus = read_corpus(config, display, stop)
+        known = _known(config.workdir)
+        origin = find_origin(config, known, display)
+        corpus = read_corpus(config, display, stop, origin and origin.vocabulary)
         train, validation, val_sha256 = divide(config, corpus, display, stop)
-    own = identity(config, corpus.sha256, val_sha256)
+    own = identity(config, corpus.sha256, val_sha256, origin and origin.identity)
     workdir = config.workdir or default_workdir(corpus.name, own)
     check_alike(_facts(config, own, workdir))
     with together():
-        known = _known(workdir)
+        known = known or _known(workdir)
         fitted, devices = _batch(config, len(train), workdir, known, own)
         own["fitted"] = fitted and fitted._asdict()
         read = batches.build_batches(config, train, fitted)
         vocab_size = len(corpus.vocabulary)
+        if origin is None:
+            frequent = frequent_symbols(config, train, vocab_size)
+        else:  # probabilities would not stay the same with others
+            frequent = origin.frequent(corpus.vocabulary)
         trainer = build.build_trainer(
             config,
             vocab_size,
             read.batch_size,
             devices,
-            frequent=frequent_symbols(config, train, vocab_size),
+            frequent=frequent,
         )
     _say_batch(config, len(train), fitted, len(devices), display)
     check_shared(workdir)
@@ -107,7 +114,7 @@ def open_run(
             _remember(config, workdir)
             yield run, result or {}
             return
-        state = trainer.create(jax.random.key(config.seed))
+        state = _beginning(config, trainer, origin, corpus.vocabulary)
         found = checkpoints.restore_latest(state)
         if found is not None:
             check_identity(workdir, found.about["identity"], own)
@@ -118,7 +125,12 @@ def open_run(
                 f"{_called_then(found.about['corpus'], corpus)}"
             )
         else:
+            if origin is not None:
+                _check_begins(origin, workdir)
+                run.progress.validated_step = -1  # so that step 0 is validated
             display.say(f"a new run in {workdir}")
+            if origin is not None:
+                tell_origin(origin, corpus.vocabulary, display)
         make_plan(run, state, found and found.about["plan"], display)
         opt_state = build.planned_for(state.opt_state, run.plan.steps)
         run.progress.state = trainer.parallel.place(state._replace(opt_state=opt_state))
@@ -132,6 +144,22 @@ def _remember(config, workdir):
             remember(config, workdir)
 
 
+def _beginning(config, trainer, origin, vocabulary):
+    """The state before the first step."""
+    key = jax.random.key(config.seed)
+    params = origin and origin.params_for(trainer.model, vocabulary, config.seed)
+    return trainer.create(key, params)
+
+
+def _check_begins(origin, workdir):
+    """Raises `InputError` if a run was stopped before it had saved its beginning."""
+    if origin.trained is None:
+        raise InputError(
+            f"the run in {workdir} has no checkpoint, and starts from another run's "
+            "parameters; give that run as --init-from again"
+        )
+
+
 def _facts(config, own, workdir):
     """What has to be the same in all processes, by the names that messages use."""
     differing = fields_without(Config, "alike")
@@ -141,6 +169,9 @@ def _facts(config, own, workdir):
         "--workdir": os.path.abspath(workdir),
         "the SHA-256 of --corpus": own["corpus"],
         "the SHA-256 of --val-corpus": own["val_corpus"],
+        "the SHA-256 of what --init-from has": own.get("init_from", {}).get(
+            "parameters_sha256"
+        ),
         "the kind of device": jax.devices()[0].device_kind,
         "the number of devices of each": jax.local_device_count(),
     }
@@ -152,12 +183,13 @@ def _known(workdir):
     Its checkpoints know it too, should ``config.json`` be missing.
     """
     known = None
-    if jax.process_index() == 0:
-        known = read_identity(workdir)
-        if known is None and any(workdir.glob("checkpoints/latest/*")):
-            with contextlib.suppress(InputError):  # what is damaged is told later
-                found = read_about(workdir, which="latest", warn=lambda text: None)
-                known = found.about["identity"]
+    with together():
+        if jax.process_index() == 0 and workdir is not None:
+            known = read_identity(workdir)
+            if known is None and any(workdir.glob("checkpoints/latest/*")):
+                with contextlib.suppress(InputError):  # what is damaged is told later
+                    found = read_about(workdir, which="latest", warn=lambda text: None)
+                    known = found.about["identity"]
     return told_by_all(known)[0]
 
 

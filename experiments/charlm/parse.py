@@ -6,7 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from charlm.config import BUDGETS, TEXTS, Config
+from charlm.config import ARCHITECTURE, BUDGETS, INHERITED, TEXTS, Config
 from charlm.remembered import FILE, IDENTITY, check_texts, of_identity, remembered
 from common.flags import build, flag, off, spelled, typed
 from common.names import command
@@ -27,7 +27,8 @@ def parse(
     that neither the command line nor the run sets. If another preset is typed than the
     run has, only the run's texts are taken over. A line says what was taken over. A
     budget (``--steps``, ``--epochs``, ``--minutes``) that is typed replaces all budgets
-    of the run and the preset.
+    of the run and the preset. A run that starts from another one (``--init-from``) has
+    the architecture of that.
 
     Args:
       argv: The words. Default: those of this process.
@@ -43,6 +44,8 @@ def parse(
     taken = _taken_over(workdir, words) if "workdir" in words else {}
     preset: Any = (words.get("preset") or [taken.get("preset", "modern")])[-1]
     values = {"preset": preset, **PRESETS[preset]}
+    origin = _of_origin(words)
+    values |= origin
     if preset == taken.get("preset", preset):
         values |= taken
     else:  # no preset sets a text
@@ -51,15 +54,19 @@ def parse(
         # Who says how long to train means that, and not another time as well.
         values = {name: x for name, x in values.items() if name not in BUDGETS}
     config = build(kind, words, values)
-    told = _untyped(config, words, preset) if taken else {}
+    told = _untyped(config, words, preset) if taken or origin else {}
+    _check_architecture(config, origin)
     try:
         check_texts({name: told[name] for name in TEXTS if name in told}, workdir)
         check(config, words)
     except InputError as error:
+        if not taken:
+            raise
         raise _with_what_was_taken(error, told, workdir) from error
     if told and not config.process_id:
         flags = (command(*spelled(name, value)) for name, value in told.items())
-        say(f"as this run was given: {one_line(' '.join(flags))}")
+        whose = "this run" if taken else f"the run in {config.init_from}"
+        say(f"as {whose} was given: {one_line(' '.join(flags))}")
     return config
 
 
@@ -73,6 +80,30 @@ def _taken_over(workdir, words):
             "know where its text is: give --corpus, and what else it was given to train"
         )
     return of_identity(workdir)
+
+
+def _of_origin(words):
+    """What a run takes over from the one that it starts from."""
+    if "init_from" not in words:
+        return {}
+    kept = of_identity(Path((words["init_from"] or [""])[-1]))
+    if not kept:  # which need not be there any more if the run has begun
+        return {}
+    usual = {field.name: field.default for field in fields(Config)}
+    return {name: kept.get(name, usual[name]) for name in INHERITED}
+
+
+def _check_architecture(config, origin):
+    """Raises `InputError` unless a run has the architecture of its origin."""
+    for name in ARCHITECTURE:
+        here = getattr(config, name)
+        if origin and here != origin[name]:
+            wanted, got = (" ".join(spelled(name, x)) for x in (origin[name], here))
+            raise InputError(
+                f"{flag(name)}: expected {wanted}, as the run in "
+                f"{config.init_from} has it, got {got}; leave {flag(name)} "
+                "out, or --init-from"
+            )
 
 
 def _untyped(config, words, preset):

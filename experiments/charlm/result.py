@@ -50,7 +50,7 @@ def result_of(run: Run, display: Screen) -> Result:
         "resumed_from_step": progress.resumed_from_step,
         "skipped_steps": int(progress.state.skipped.in_all),
         "rollbacks": len(progress.rollbacks),
-        "parameters_sha256": _fingerprint(params),
+        "parameters_sha256": fingerprint(params),
         "peak_memory_mb": rss / 2**20,
         # Used up, so that the same command has nothing left to do.
         "minutes": None if progress.step == run.plan.asked else run.config.minutes,
@@ -183,7 +183,7 @@ def _validated(run, params, display):
     return run.evaluate(params, run.validation), step
 
 
-def _fingerprint(params):
+def fingerprint(params):
     """SHA-256 of the parameters' names and bytes."""
     digest = hashlib.sha256()
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):

@@ -13,8 +13,13 @@ from jaxtext.text.encoded import encode
 from jaxtext.text.sources import resolve
 
 
-def read_corpus(config: Config, display: Screen, stop: Request) -> jt.text.Corpus:
-    """Reads the corpus.
+def read_corpus(
+    config: Config,
+    display: Screen,
+    stop: Request,
+    including: jt.text.Vocabulary | None = None,
+) -> jt.text.Corpus:
+    """Reads the corpus, in a vocabulary that has certain symbols in any case.
 
     Raises:
       InputError: If it cannot be read.
@@ -24,14 +29,13 @@ def read_corpus(config: Config, display: Screen, stop: Request) -> jt.text.Corpu
         config.corpus,
         vocab=config.vocab,
         limit=config.characters,
+        including=including,
         progress=_reading("the corpus", display, stop),
         warn=display.say,
     )
     display.stop()
-    display.say(
-        f"corpus {corpus.name}: {len(corpus.ids):,} characters, "
-        f"{len(corpus.vocabulary)} distinct"
-    )
+    distinct = "" if including else f", {len(corpus.vocabulary)} distinct"
+    display.say(f"corpus {corpus.name}: {len(corpus.ids):,} characters{distinct}")
     return corpus
 
 

@@ -50,6 +50,7 @@ def load(
     *,
     vocab: Kind = "chars",
     limit: int | None = None,
+    including: Vocabulary | None = None,
     cache: Path | str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
     warn: Callable[[str], None] = warnings.warn,
@@ -70,6 +71,8 @@ def load(
       vocab: ``"chars"`` for characters (the text must be Unicode, without NULs), or
         ``"bytes"`` (any file except archives).
       limit: How many characters (or bytes) of the beginning to use. Default: all.
+      including: Symbols that the vocabulary has in any case, such as those of a trained
+        model that is to go on with this text. Default: those of the text alone.
       cache: The root of the cache. Default: ``$JAXTEXT_CACHE`` if set, else the user's
         cache directory.
       progress: Called with the bytes processed so far and the total, counting both
@@ -83,7 +86,8 @@ def load(
 
     Raises:
       InputError: If there is no text; if it cannot be read or decoded, has fewer than
-        100 characters or only one distinct; or if the cache cannot be written.
+        100 characters or only one distinct; if `including` is of another kind than
+        `vocab`; or if the cache cannot be written.
 
     Example:
       >>> import tempfile
@@ -105,12 +109,24 @@ def load(
         advance = counter(total, progress)
         text = _survey(blocks(paths, vocab, limit, advance), vocab)
         entry = text.path(cache)
+        if including is not None:
+            text, entry = _extended(text, entry, including)
         ids = _find(entry, text, advance, warn)
         if ids is None:
             write(entry, text, blocks(paths, vocab, limit, advance))
             ids = _open_new(entry, text, advance)
         advance(total)  # ids may be fewer bytes than the text
     return Corpus(name, text.sha256, text.vocabulary, ids)
+
+
+def _extended(text, entry, including):
+    """The text in a vocabulary with more symbols, and an entry of its own for that."""
+    union = text.vocabulary.union(including)
+    if union == text.vocabulary:
+        return text, entry
+    digest = hashlib.sha256(union.characters.encode())
+    entry = entry.with_name(f"{entry.stem}-{digest.hexdigest()[:16]}.npy")
+    return text._replace(vocabulary=union), entry
 
 
 def _find(entry, text, advance, warn):

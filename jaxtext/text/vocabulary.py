@@ -134,6 +134,13 @@ class Vocabulary:
             raise _unknown(int(points[position]), position)
         return ids.astype(self.dtype)
 
+    def _check_kind(self, other: "Vocabulary") -> None:
+        if other.kind != self.kind:
+            raise InputError(
+                f"expected another vocabulary of {self.kind}, got one of {other.kind}; "
+                "a model knows either characters or bytes"
+            )
+
     @cached_property
     def _id_of_point(self) -> np.ndarray:
         known = code_points(self.characters)
@@ -207,6 +214,44 @@ class Vocabulary:
         if self.kind == "bytes":
             return np.asarray(ids, np.uint8).tobytes()
         return self.decode(ids).encode()
+
+    def union(self, other: "Vocabulary") -> "Vocabulary":
+        """Returns the vocabulary of all symbols that are in either of two.
+
+        Args:
+          other: A vocabulary of the same kind.
+
+        Raises:
+          InputError: If the kinds differ, or there are more than 65,536 characters.
+
+        Example:
+          >>> Vocabulary("chars", "ac").union(Vocabulary("chars", "bc")).characters
+          'abc'
+        """
+        self._check_kind(other)
+        both = {*self.characters, *other.characters}
+        return Vocabulary(self.kind, "".join(sorted(both)))
+
+    def ids_in(self, other: "Vocabulary") -> np.ndarray:
+        """Returns the ids that the symbols of this vocabulary have in another one.
+
+        Args:
+          other: A vocabulary of the same kind that has all of them.
+
+        Returns:
+          ``[len(self)]``, of type ``other.dtype``.
+
+        Raises:
+          InputError: If the kinds differ, or a character is not in `other`.
+
+        Example:
+          >>> Vocabulary("chars", "ac").ids_in(Vocabulary("chars", "abc"))
+          array([0, 2], dtype=uint8)
+        """
+        self._check_kind(other)
+        if self.kind == "bytes":
+            return np.arange(len(self), dtype=self.dtype)
+        return other.encode(self.characters)
 
     def to_json(self) -> dict[str, str]:
         """Returns the vocabulary as a dict that can be saved as JSON.

@@ -2,6 +2,7 @@
 
 - `create_state` creates a `TrainState`. `make_train_step` makes the function from one
   state and a batch to the next state.
+- `extend_vocabulary` gives a trained model more symbols, to go on with another text.
 - `data_parallel` runs that step on several devices, each with its share of the batch.
 - `evaluate` and `evaluate_batches` measure the loss of a model, `evaluate_dynamic` that
   of a model which goes on learning. `surprisals` and `predictions` give it symbol by
@@ -16,6 +17,7 @@ from typing import Any
 
 from jaxtext.training.dynamic import DynamicRule, evaluate_dynamic, gradient_rms
 from jaxtext.training.evaluate import evaluate, evaluate_batches
+from jaxtext.training.extend import extend_vocabulary
 from jaxtext.training.parallel import DataParallel, data_parallel
 from jaxtext.training.state import TrainState, create_state, predicting
 from jaxtext.training.step import Metrics, make_train_step
@@ -32,6 +34,7 @@ __all__ = [
     "evaluate",
     "evaluate_batches",
     "evaluate_dynamic",
+    "extend_vocabulary",
     "gradient_rms",
     "make_train_step",
     "predicting",

@@ -1,11 +1,13 @@
 """The state of training, as one pytree."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from jaxtext.checks import fitted
 from jaxtext.keys import typed_key
 from jaxtext.model import LanguageModel
 from jaxtext.quantities import count
@@ -71,6 +73,7 @@ def create_state(
     key: Key,
     batch_size: int,
     *,
+    params: Params | None = None,
     average: bool = False,
 ) -> TrainState:
     """Creates the state to start training with.
@@ -80,6 +83,7 @@ def create_state(
       optimizer: Any Optax transformation.
       key: The key for parameters and noise.
       batch_size: ``B``, the number of streams.
+      params: Parameters to start from, such as those of another run. Default: new ones.
       average: Whether to keep a moving average of the parameters, which starts as a
         copy of them. Give `make_train_step` an ``average_decay`` then.
 
@@ -87,7 +91,8 @@ def create_state(
       The state.
 
     Raises:
-      InputError: If `batch_size` is below 1, or `key` is not a key.
+      InputError: If `batch_size` is below 1, `key` is not a key, or `params` do not fit
+        the model.
 
     Example:
       >>> import jaxtext as jt
@@ -100,12 +105,16 @@ def create_state(
     init_key, noise_key = jax.random.split(typed_key(key))
     carry = model.initial_state((batch_size,))
     ids = jnp.zeros((batch_size, 1), jnp.int32)
-    params = model.init(init_key, carry, ids)["params"]
-    opt_state = optimizer.init(params)
+    new = partial(model.init, init_key, carry, ids)
+    if params is None:
+        start: Params = new()["params"]
+    else:
+        start = fitted("params", jax.eval_shape(new)["params"], params, cast=False)
+    opt_state = optimizer.init(start)
     # Three separate arrays, because a step that donates its state donates each.
     step, in_a_row, in_all = (jnp.zeros((), jnp.int32) for _ in range(3))
     skipped = Skipped(in_a_row, in_all)
-    state = TrainState(params, opt_state, carry, noise_key, step, skipped)
+    state = TrainState(start, opt_state, carry, noise_key, step, skipped)
     if not average:
         return state
 
@@ -113,4 +122,4 @@ def create_state(
         # In bfloat16, updates with a decay near 1 would round to nothing.
         return jnp.array(x, jnp.promote_types(x.dtype, jnp.float32))
 
-    return state._replace(average=jax.tree.map(begin, params))
+    return state._replace(average=jax.tree.map(begin, start))

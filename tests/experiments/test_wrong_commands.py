@@ -126,6 +126,20 @@ char_gen --corpus no-such-file
     no-such-file
 char_gen --corpus FOX --workdir RUN --hidden 9
     holds a run with another configuration: hidden is 8 there and 9 here
+char_gen --corpus FOX --init-from FOX
+    --init-from: expected a directory, got
+char_gen --corpus FOX --init-from nowhere
+    --init-from: expected the directory of a run, got nowhere
+char_gen --corpus FOX --init-from RUN --hidden 9
+    --hidden: expected --hidden 8, as the run in
+char_gen --corpus FOX --init-from RUN --vocab bytes
+    --vocab: expected --vocab chars, as the run in
+char_gen --corpus FOX --init-from RUN --layer-norm
+    --layer-norm: expected --no-layer-norm, as the run in
+char_gen --corpus FOX --init-from RUN --frequent 3
+    --frequent: expected --no-frequent, as the run in
+char_gen --workdir RUN --init-from RUN
+    --init-from: the run in
 char_gen --corpus FOX --minutes 0.0001 --hidden 8 --workdir NEW
     nothing was trained: --minutes 0.0001 (0.0 s) is shorter than starting took
 sample

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -52,6 +53,25 @@ def test_a_corpus_decodes_to_its_text(file, cache, monkeypatch, chunk, vocab):
     assert text_of(corpus) == TEXT
     assert np.asarray(corpus.ids).tolist() == corpus.vocabulary.encode(TEXT).tolist()
     assert entries(cache) == [f"{corpus.sha256}-{vocab}.npy"]
+
+
+def test_a_vocabulary_has_certain_symbols_in_any_case(file, cache):
+    own = load([str(file)], cache=cache)
+    known = Vocabulary("chars", "#Tαβ")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # neither entry is taken for a damaged one
+        for _ in range(2):
+            more = load([str(file)], cache=cache, including=known)
+            again = load([str(file)], cache=cache)
+    assert more.vocabulary == own.vocabulary.union(known) != own.vocabulary
+    assert again.vocabulary == own.vocabulary
+    assert (more.sha256, text_of(more)) == (own.sha256, TEXT)
+    assert len(entries(cache)) == 2
+    inside = load([str(file)], cache=cache, including=Vocabulary("chars", "Tq"))
+    assert inside.ids.path == own.ids.path
+    with pytest.raises(InputError, match="vocabulary of bytes, got one of chars"):
+        load([str(file)], vocab="bytes", cache=cache, including=known)
+    assert load([str(file)], vocab="bytes", cache=cache, including=Vocabulary("bytes"))
 
 
 def test_ids_stay_in_their_file_which_numpy_reads_too(file, cache):

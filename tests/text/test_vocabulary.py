@@ -149,3 +149,27 @@ def test_an_unknown_byte_is_named(size):
     vocabulary = Vocabulary("chars", "".join(map(chr, range(size))))
     with pytest.raises(InputError, match=rf"U\+00{size:02X}\) at position 1 is not"):
         vocabulary.encode_points(np.array([7, size], np.uint8))
+
+
+def test_a_union_has_the_symbols_of_both():
+    one, other = Vocabulary("chars", "bdf"), Vocabulary("chars", "abé😀")
+    union = one.union(other)
+    assert union == other.union(one) == Vocabulary("chars", "abdfé😀")
+    for vocabulary in one, other:
+        ids = vocabulary.ids_in(union)
+        assert union.decode(ids) == vocabulary.characters
+    assert BYTES.union(BYTES) == BYTES
+    assert BYTES.ids_in(BYTES).tolist() == list(range(256))
+
+
+@pytest.mark.parametrize("name", ["union", "ids_in"])
+def test_characters_and_bytes_do_not_mix(name):
+    with pytest.raises(InputError, match="vocabulary of chars, got one of bytes"):
+        getattr(CHARS, name)(BYTES)
+    with pytest.raises(InputError, match="vocabulary of bytes, got one of chars"):
+        getattr(BYTES, name)(CHARS)
+
+
+def test_a_symbol_that_is_not_there_has_no_id():
+    with pytest.raises(InputError, match="'b'"):
+        Vocabulary("chars", "ab").ids_in(Vocabulary("chars", "ac"))
