@@ -1,8 +1,6 @@
 """A run in a bucket."""
 
 import contextlib
-import errno
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -11,7 +9,8 @@ from pathlib import Path
 from jaxtext.buckets import Objects, explained
 from jaxtext.runs.storage.bucket_series import BucketSeries
 from jaxtext.runs.storage.interface import SeriesName
-from jaxtext.runs.storage.lease import Lease
+from jaxtext.runs.storage.lease import Lease, LostLeaseError
+from jaxtext.runs.storage.scratch import scratch
 from jaxtext.streams import say
 
 
@@ -89,9 +88,9 @@ class BucketStorage:
 
     @contextlib.contextmanager
     def folder(self, name: str) -> Iterator[Path]:
-        with tempfile.TemporaryDirectory(prefix="jaxtext-") as local:
-            yield Path(local)
-            for path in sorted(Path(local).rglob("*")):
+        with scratch() as local:
+            yield local
+            for path in sorted(local.rglob("*")):
                 if path.is_file():
                     below = path.relative_to(local).as_posix()
                     self._objects.upload(f"{name}/{below}" if name else below, path)
@@ -131,6 +130,8 @@ class BucketLog:
     complete, at the end, and otherwise every ten seconds, or less often if it is large.
     """
 
+    every = 10.0  # seconds
+
     def __init__(self, objects: Objects, name: str, is_lost):
         self._objects, self._name, self._is_lost = objects, name, is_lost
         self._data = bytearray()
@@ -150,7 +151,7 @@ class BucketLog:
             if self._waiting or self._closed:
                 return
             self._waiting = True
-        pause = 10.0 + len(self._data) / 1e6
+        pause = self.every + len(self._data) / 1e6
         wait = max(0.0, self._written + pause - time.monotonic())
         timer = threading.Timer(wait, self._write_in_time)
         timer.daemon = True
@@ -177,7 +178,7 @@ class BucketLog:
                 data, self._dirty = bytes(self._data), False
             try:
                 if self._is_lost():
-                    raise OSError(errno.EBUSY, "another process has taken over")
+                    raise LostLeaseError("another process has taken over")
                 self._objects.write(self._name, data, patience)
             except BaseException:
                 with self._changing:

@@ -6,9 +6,9 @@ are removed, ``removing-STEP``. A killed process may leave either. So a checkpoi
 which somebody else removed the manifest is told from one that was never complete.
 """
 
+import atexit
 import contextlib
 import re
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +18,7 @@ from jaxtext.buckets import Objects
 from jaxtext.runs.storage import manifest
 from jaxtext.runs.storage.interface import SeriesName
 from jaxtext.runs.storage.lease import LostLeaseError
+from jaxtext.runs.storage.scratch import scratch
 
 _SAVING, _REMOVING = "saving-", "removing-"
 _AT_ONCE = 8  # requests
@@ -28,7 +29,8 @@ class _Kept(NamedTuple):
 
     step: int
     text: bytes  # its manifest
-    folder: tempfile.TemporaryDirectory[str]
+    path: Path
+    stack: contextlib.ExitStack  # which removes it
 
 
 class BucketSeries:
@@ -47,6 +49,7 @@ class BucketSeries:
         self._checkpoints = objects.below("checkpoints")
         self._objects = self._checkpoints.below(name)
         self._kept: _Kept | None = None
+        atexit.register(self._forget)
 
     def steps(self) -> list[int]:
         return _steps(self._objects.names())
@@ -55,8 +58,9 @@ class BucketSeries:
         return self._objects.at(str(step))
 
     def save(self, step: int, write: Callable[[Path], None], keep: int) -> None:
-        with tempfile.TemporaryDirectory(prefix="jaxtext-") as folder:
-            local = Path(folder, str(step))
+        self._forget()
+        with scratch() as folder:
+            local = folder / str(step)
             write(local)
             text = manifest.render(local, self._title(step))
             try:
@@ -91,13 +95,14 @@ class BucketSeries:
             raise manifest.DamageError(f"it has no {manifest.NAME}")
         kept = self._kept
         if kept is None or (kept.step, kept.text) != (step, text):
-            folder = tempfile.TemporaryDirectory(prefix="jaxtext-")
-            local = Path(folder.name, str(step))
-            self._download(step, local)
-            manifest.verify(local, self._title(step))
-            # A program that reads a checkpoint asks for its JSON, then for its arrays.
-            self._kept = kept = _Kept(step, text, folder)
-        yield Path(kept.folder.name, str(step))
+            self._forget()
+            with contextlib.ExitStack() as stack:
+                path = stack.enter_context(scratch()) / str(step)
+                self._download(step, path)
+                manifest.verify(path, self._title(step))
+                # A program asks for a checkpoint's JSON first, then for its arrays.
+                self._kept = kept = _Kept(step, text, path, stack.pop_all())
+        yield kept.path
 
     def recover(self) -> None:
         names = self._objects.names()
@@ -124,6 +129,12 @@ class BucketSeries:
             self._checkpoints.copy(f"{self._name}/{below}", there)
         self.remove(step)
         return damaged.at(aside)
+
+    def _forget(self):
+        """Removes the checkpoint that was downloaded last."""
+        if self._kept is not None:
+            self._kept.stack.close()
+            self._kept = None
 
     def _upload(self, step, local):
         paths = [path for path in local.rglob("*") if path.is_file()]
