@@ -80,6 +80,11 @@ def _read(workdir, items, which, warn):
             try:
                 with series.opened(step) as path:
                     return arrays.restore(path, items)
+            except TimeoutError as error:  # which says nothing about the checkpoint
+                raise InputError(
+                    f"cannot read {series.where(step)} ({error.strerror}); try again "
+                    "later"
+                ) from error
             except (DamageError, OSError, ValueError) as damage:
                 with explained(workdir):
                     there = step in series.steps()

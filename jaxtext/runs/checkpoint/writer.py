@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import errno
+import functools
 import warnings
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxtext.errors import InputError
@@ -225,6 +225,10 @@ def _kept(items: dict[str, Any]) -> dict[str, Any]:
     """Copies arrays. Of several processes, each gets all of every array."""
     if jax.process_count() == 1:
         return copied(items)
-    mesh = Mesh(np.array(jax.devices()), ("devices",))
-    everywhere = NamedSharding(mesh, PartitionSpec())
-    return jax.jit(lambda x: x, out_shardings=everywhere)(items)
+    (mesh,) = {x.sharding.mesh for x in jax.tree.leaves(items)}
+    return _everywhere(mesh)(items)
+
+
+@functools.cache
+def _everywhere(mesh: Mesh) -> Callable[[Any], Any]:
+    return jax.jit(copied, out_shardings=NamedSharding(mesh, PartitionSpec()))

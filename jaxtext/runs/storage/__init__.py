@@ -13,10 +13,12 @@ uploaded object by object. Its manifest comes last: without one, it is not there
 """
 
 import functools
+import re
 from os import PathLike, fspath
 from pathlib import Path
 
 from jaxtext.buckets import place, scheme
+from jaxtext.errors import InputError
 from jaxtext.runs.storage.disk import Disk
 from jaxtext.runs.storage.interface import Claim, SeriesName, Storage
 
@@ -35,6 +37,11 @@ def storage(workdir: str | PathLike[str]) -> Storage:
     Example:
       >>> storage("runs/first").read("config.json")
     """
+    if re.match("(gs|s3):/[^/]", fspath(workdir)):
+        raise InputError(
+            f"expected a path, or a URL as a string, got {fspath(workdir)}: pathlib "
+            "takes a slash from gs:// and s3://; etils.epath.Path does not"
+        )
     if scheme(workdir) is None:
         return Disk(Path(workdir))
     return _bucket(fspath(workdir).rstrip("/"))

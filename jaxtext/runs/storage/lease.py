@@ -124,7 +124,7 @@ class Lease:
             wait = RENEW
             try:
                 self._renew()
-            except OSError:  # the store is away, for others too
+            except Exception:  # the store is away, for others too
                 wait = _LOOK
 
     def _renew(self):
