@@ -69,12 +69,17 @@ def scheme(path: str | PathLike[str]) -> str | None:
 def place(word: str | PathLike[str]) -> Path:
     """What a user means: a path, or a URL, as a ``Path`` of etils, which acts like one.
 
+    Raises:
+      InputError: If the URL has another scheme than ``gs://`` and ``s3://``.
+
     Example:
       >>> place("gs://bucket/runs/") / "first"
       PosixGPath('gs://bucket/runs/first')
     """
     if scheme(word) is None:
         return Path(word)
+    if scheme(word) not in SCHEMES:
+        raise InputError(f"expected a path, gs://… or s3://…, got {fspath(word)}")
     from etils import epath  # takes 0.1 s
 
     return cast(Path, epath.Path(fspath(word).rstrip("/")))

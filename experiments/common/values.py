@@ -158,6 +158,8 @@ def convert(flag: str, hint: Any, words: Sequence[str], advice: str = "") -> Any
     for word in words:
         try:
             found.append(value.read(word))
+        except InputError as error:
+            raise InputError(f"{flag}: {error}{advice}") from error
         except ValueError:
             said = f"{flag}: expected {value.expected(word)}, got {_told(word)}{advice}"
             raise InputError(said) from None
