@@ -18,6 +18,7 @@ import jaxtext
 
 LAYERS = [
     "errors",
+    "buckets",
     "locks",
     "files",
     "streams",

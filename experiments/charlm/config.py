@@ -152,8 +152,9 @@ class Common:
     seed: Seed = 0
     """Seed of parameters, batches, dropout and samples."""
     workdir: Directory | None = option(None, identity=False, kept=False)
-    """Directory of the run, which remembers its flags. Default: runs/CORPUS-CELL-HASH
-    of the configuration."""
+    """Directory of the run, which remembers its flags; gs://BUCKET/NAME and
+    s3://BUCKET/NAME are in a bucket. Default: runs/CORPUS-CELL-HASH of the
+    configuration."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import jaxtext as jt
 from charlm.build import restore
 from charlm.checkpoints import described
 from charlm.config import Config
-from charlm.remembered import IDENTITY
+from charlm.remembered import IDENTITY, has
 from charlm.result import fingerprint
 from common.names import as_typed
 from common.screen import Screen
@@ -98,7 +98,7 @@ def find_origin(
     workdir = config.init_from
     if workdir is None:
         return None if began is None else Origin(began)
-    if not (workdir / IDENTITY).exists():
+    if not has(workdir, IDENTITY):
         if began is None:
             raise InputError(
                 f"--init-from: expected the directory of a run, got {workdir}, which "
