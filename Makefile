@@ -4,7 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-thorough smoke contracts test-peers test-tpu test-cuda test-versions notebook tables docs dist format clean
+.PHONY: demo test test-thorough smoke contracts test-peers test-tpu test-cuda test-buckets \
+	test-versions notebook tables docs dist format clean
 
 ## Train an LSTM on Python's own source for three minutes, and let it write.
 demo: $(VENV)/installed
@@ -87,6 +88,12 @@ test-cuda: $(VENV)/installed-cuda
 	$(BIN)/python -m pytest -m '' tests/kernels/test_mosaic_gpu.py \
 		tests/tools/test_gpu_compiled.py
 
+## Runs and texts in buckets, on servers of S3 and of Google Cloud Storage that the tests
+## start on this machine and that this installs. BUCKETS='' runs the campaigns too.
+BUCKETS ?= not thorough
+test-buckets: $(VENV)/installed-buckets
+	$(BIN)/python -m pytest -m '$(BUCKETS)' -n 2 --dist worksteal tests/buckets
+
 format: $(VENV)/installed-test
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
@@ -121,4 +128,8 @@ $(VENV)/installed-tpu: $(VENV)/installed-test
 
 $(VENV)/installed-cuda: $(VENV)/installed-test
 	$(BIN)/python -m pip install --quiet --editable '.[test,cuda]'
+	touch $@
+
+$(VENV)/installed-buckets: $(VENV)/installed-test
+	$(BIN)/python -m pip install --quiet --editable '.[test,test-buckets]'
 	touch $@
