@@ -7,8 +7,8 @@ A copy in the cache is one file, whose name says what it is a copy of::
 URL and VERSION are short hashes. The version is the server's own (an ETag, a generation
 or a date, and the size), so a file that has changed there is another copy, and is read
 again. SHA256 is the hash of the contents, which is checked whenever the copy is used. A
-download grows in ``NAME-URL-VERSION.part``. Nothing is ever added to a part that belongs
-to another version.
+download grows in ``NAME-URL-VERSION.part``. Nothing is ever added to a part that
+belongs to another version.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from jaxtext.errors import InputError
 from jaxtext.files import rename
 from jaxtext.locks import LockedError, lock
 from jaxtext.text.cache import writing
-from jaxtext.text.names import slug
+from jaxtext.text.names import last_part, slug
 
 CHUNK = 1 << 20  # bytes hashed at a time
 ROUNDS = 3  # how often a file is begun again if it changes, or is not what it should be
@@ -54,7 +54,7 @@ class Remote(Protocol):
 
     @property
     def version(self) -> str | None:
-        """Changes when the contents do; None if the server tells nothing of the kind."""
+        """Changes when the contents do; None if the server does not tell."""
         ...
 
     @property
@@ -103,8 +103,8 @@ def obtain(
       The path of the copy, whose hash has been checked.
 
     Raises:
-      InputError: If the file cannot be read, is not what it should be or keeps changing,
-        or if the cache cannot be written.
+      InputError: If the file cannot be read, is not what it should be or keeps
+        changing, or if the cache cannot be written.
     """
     folder = cache / "downloads"
     with writing(folder):
@@ -152,9 +152,7 @@ def _is_whole(copy: Path, advance: Callable[[int], None]) -> bool:
         return False
 
 
-def _download(
-    folder: Path, remote: Remote, advance: Callable[[int], None]
-) -> Path:
+def _download(folder: Path, remote: Remote, advance: Callable[[int], None]) -> Path:
     """Downloads a file, and removes copies and parts of other versions."""
     for _ in range(ROUNDS):
         part = folder / f"{_version_key(remote)}.part"

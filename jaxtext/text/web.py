@@ -75,6 +75,8 @@ class WebFile:
                     while piece:
                         yield piece
                         offset += len(piece)
+                        if self.size is not None and offset > self.size:
+                            return  # a server may never stop sending
                         with _network(met):
                             piece = response.read(CHUNK)
                     if self.size is None and not response.length:
@@ -124,7 +126,7 @@ class WebFile:
             return 0  # a server that does not know ranges
         begin = _content_range(response)[0]
         if begin != offset:
-            raise WebError(f"asked for byte {offset:,}, the server sent byte {begin}")
+            raise WebError("the server sends another part than it was asked for")
         return offset
 
 
@@ -224,7 +226,8 @@ def _network(met: bool) -> Iterator[None]:
             raise WebError(str(reason)) from None
         if isinstance(reason, TimeoutError):
             raise reason from None
-        words = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
+        words = getattr(reason, "strerror", None) or str(reason)
+        words = words or type(reason).__name__
         if isinstance(reason, ssl.SSLCertVerificationError) or (
             not met
             and isinstance(reason, OSError)
@@ -283,4 +286,8 @@ def _content_range(response: Any) -> tuple[int | None, int | None]:
         r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", response.headers["Content-Range"] or ""
     )
     begin, whole = found.groups() if found else (None, None)
-    return begin and int(begin), None if whole in (None, "*") else int(whole)
+    return _number(begin), _number(whole)
+
+
+def _number(digits: str | None) -> int | None:
+    return int(digits) if digits and digits.isdecimal() else None

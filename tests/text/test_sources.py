@@ -94,7 +94,7 @@ def test_an_interpreter_without_sources(tmp_path, monkeypatch):
 
 
 def test_a_data_set_is_fetched_into_the_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "fetch", lambda name, cache: cache / name)
+    monkeypatch.setattr(sources, "fetch", lambda name, cache, advance: cache / name)
     (tmp_path / "tinyshakespeare").touch()
     with resolve(["tinyshakespeare"], cache=tmp_path) as files:
         assert files == ("tinyshakespeare", (tmp_path / "tinyshakespeare",))
@@ -123,13 +123,13 @@ def test_standard_input_is_removed_after_an_error_too(tmp_path, monkeypatch):
 def test_waiting_for_standard_input_can_be_ended(tmp_path, monkeypatch):
     give_stdin(monkeypatch, b"abc")
 
-    def stop():
+    def stop(done, total):
         assert list(tmp_path.glob("*/*")) != []
         raise KeyboardInterrupt
 
     with (
         pytest.raises(KeyboardInterrupt),
-        resolve(["-"], cache=tmp_path, waiting=stop),
+        resolve(["-"], cache=tmp_path, progress=stop),
     ):
         raise AssertionError
     assert list(tmp_path.glob("*/*")) == []
