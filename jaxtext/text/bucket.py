@@ -81,6 +81,7 @@ class BucketFile:
         end = min(begin + CHUNK, self.size)
         data = read(begin, end)
         if len(data) != end - begin:
+            self._check_unchanged()
             raise ConnectionError(f"{len(data):,} of {end - begin:,} bytes came")
         return data
 
@@ -150,8 +151,8 @@ def find(url: str) -> Found:
     listing = _Listing(root, infos.keys())
     matches = _matcher(pattern)
     names = [name for name in infos if matches(name) and listing.is_to_read(name)]
-    # By parts, as paths are sorted.
-    names.sort(key=PurePosixPath)
+    # As `folder` does: those of a directory by their parts.
+    names.sort(key=None if pattern else PurePosixPath)
     files = tuple(_file(name, infos[name]) for name in names)
     name = last_part(root).name
     if pattern:
