@@ -1,9 +1,11 @@
 """A web server on this machine that misbehaves as told."""
 
 import contextlib
+import itertools
 import threading
 import time
 from collections.abc import Iterator
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
@@ -36,11 +38,20 @@ class WebServer(ThreadingHTTPServer):
         self.content, self.etag, self.modified = CONTENT, None, None
         self.kind, self.manner, self.manners = "text/plain", "well", []
         self.requests, self.conditions = [], []
+        self._versions = itertools.count(1)
         self.released, self.client_left = threading.Event(), threading.Event()
 
     def url(self, path: str = "numbers.txt") -> str:
         """The address of a path."""
         return f"http://127.0.0.1:{self.server_port}/{path}"
+
+    def change(self, content: bytes) -> None:
+        """Serves something else from now on, and tells so where it tells a version."""
+        self.content, n = content, next(self._versions)
+        if self.etag:
+            self.etag = self.etag.rstrip('0123456789"') + f'{n}"'
+        if self.modified:
+            self.modified = formatdate(n, usegmt=True)
 
     def handle_error(self, request, client_address):
         """Clients that are killed break their connections: no reason to say so."""
@@ -129,8 +140,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.flush()
                 server.released.wait(10)
             elif manner == "changes":
-                server.content = server.content[::-1]
-                server.etag = server.etag and f'"{time.monotonic_ns()}"'
+                server.change(server.content[::-1])
         elif manner == "slow":
             for at in range(0, len(body), 50_000):
                 write(body[at : at + 50_000])

@@ -1,7 +1,11 @@
 """Texts at URLs: read once, continued when cut, never half of two versions."""
 
+import contextlib
 import hashlib
+import random
 import socket
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -324,3 +328,74 @@ def test_a_download_that_is_ended_goes_on_where_it_was(versioned, tmp_path, stop
     assert read(versioned.url(), tmp_path) == CONTENT
     resumed = int(versioned.requests[-1].removeprefix("bytes=").rstrip("-"))
     assert resumed == calls[-1]
+
+
+MANNERS = [
+    *(
+        "well",
+        "busy",
+        "resets",
+        "cuts",
+        "chunked",
+        "chunked and cut",
+        "changes",
+        "long",
+    ),
+    *("ignores ranges", "416", "other part", "slow", "bare", "missing"),
+]
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("versioned", ["etag", "date"], indirect=True)
+def test_no_series_of_faults_makes_another_text(versioned, patient, tmp_path, seed):
+    """What is read is one of the texts that were served, whole, or an error is told."""
+    server, draw = versioned, random.Random(seed)
+    served, texts = {CONTENT, CONTENT[::-1]}, []
+    for _ in range(10):
+        server.manners = draw.choices(MANNERS, k=draw.randrange(1, 6))
+        if draw.random() < 0.3:
+            server.change(draw.randbytes(len(CONTENT) + draw.choice([0, 7])))
+            served |= {server.content, server.content[::-1]}
+        with contextlib.suppress(InputError):
+            texts.append(read(server.url(), tmp_path))
+    assert texts
+    assert served.issuperset(texts)
+
+
+_READS = """
+import sys
+from pathlib import Path
+from jaxtext.text.sources import resolve
+
+def progress(done, total):
+    print(done, flush=True)
+
+with resolve(sys.argv[1], cache=Path(sys.argv[2]), progress=progress) as (_, [path]):
+    print("read", path)
+"""
+
+
+@pytest.mark.thorough
+def test_a_process_that_is_killed_at_any_moment_costs_nothing(versioned, tmp_path):
+    """30 times: killed at a random moment of the download, the next one goes on."""
+    draw, versioned.manner = random.Random(0), "slow"
+    command = [sys.executable, "-c", _READS, versioned.url(), str(tmp_path)]
+    resumed = 0
+    for _ in range(30):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(draw.uniform(0, 0.25))
+            process.kill()
+        if kept(tmp_path) == [".text"]:
+            for copy in tmp_path.glob("downloads/*.text"):
+                copy.unlink()
+        [part] = [*tmp_path.glob("downloads/*.part")] or [None]
+        have = part.stat().st_size if part else 0
+        assert part is None or part.read_bytes() == CONTENT[:have]
+        resumed += 0 < have < len(CONTENT)
+        if have == len(CONTENT):
+            part.unlink()
+    assert resumed > 10
+    assert read(versioned.url(), tmp_path) == CONTENT
+    assert kept(tmp_path) == [".text"]
