@@ -1,13 +1,18 @@
 """Texts in buckets: found as on a disk, read once, never half of two versions."""
 
 import bz2
+import collections
 import gzip
 import hashlib
 import itertools
+import random
+import re
 
+import char_gen
 import numpy as np
 import object_store
 import pytest
+from downloads import kept, killed, read
 
 from jaxtext import buckets
 from jaxtext.errors import InputError
@@ -22,17 +27,6 @@ PIECE = 10_000  # bytes of a request, in these tests
 def _small_pieces(monkeypatch):
     monkeypatch.setattr(bucket, "CHUNK", PIECE)
     monkeypatch.setattr(buckets, "_PAUSES", (0.001, 0.01))
-
-
-def read(url, cache, **more):
-    """The contents of all that a URL stands for."""
-    with resolve(url, cache=cache, **more) as (_, paths):
-        return b"".join(path.read_bytes() for path in paths)
-
-
-def kept(cache):
-    """The endings of the names of all files in the cache but locks."""
-    return sorted(x.suffix for x in cache.glob("downloads/*") if x.suffix != ".lock")
 
 
 @pytest.mark.parametrize(
@@ -253,3 +247,71 @@ def test_what_is_left_out_is_told(store, folder, tmp_path):
     assert read(store.url(folder), tmp_path, warn=told.append) == b"text"
     [line] = told
     assert line.startswith(f"left out of {store.url(folder)}: hidden (1), runs (1); ")
+
+
+@pytest.mark.thorough
+def test_downloads_that_are_killed_at_any_moment_go_on(
+    store, folder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(object_store, "SLOW", 0.05)
+    store.write(f"{folder}/a", CONTENT)
+    store.fault = lambda method, path: "slow"
+    url = store.url(f"{folder}/a")
+    assert killed(url, tmp_path, CONTENT, seconds=0.4, times=30) > 10
+    store.fault = lambda method, path: None
+    assert read(url, tmp_path) == CONTENT
+    assert kept(tmp_path) == [".text"]
+
+
+@pytest.mark.thorough
+@pytest.mark.usefixtures("impatient")
+def test_no_series_of_faults_makes_another_text(store, folder, tmp_path, monkeypatch):
+    """150 requests go wrong: what is read is whole, or an error is told."""
+    monkeypatch.setattr(object_store, "SLOW", 0.05)
+    draw, faults = random.Random(0), collections.Counter()
+    kinds = ("500", "503", "429", "403", "slow", "refused", "lost", "cut")
+
+    def fault(method, path):
+        if draw.random() > rate:
+            return None
+        faults[kind := draw.choice(kinds)] += 1
+        return kind
+
+    url, read_well, told = store.url(f"{folder}/a"), 0, 0
+    while sum(faults.values()) < 150:
+        content, rate = draw.randbytes(len(CONTENT)), draw.choice([0.02, 0.1])
+        store.write(f"{folder}/a", content)
+        store.fault = fault
+        try:
+            found = read(url, tmp_path)
+        except InputError:
+            told += 1
+        else:
+            assert found == content
+            read_well += 1
+        store.fault = lambda method, path: None
+    assert read_well > 0
+    assert set(faults) == set(kinds)
+    assert read(url, tmp_path) == content
+
+
+@pytest.mark.parametrize("what", ["bucket", "object", "empty", "login", "permission"])
+def test_a_script_tells_what_is_wrong_in_one_line(
+    store, folder, tmp_path, capsys, what
+):
+    store.write(f"{folder}/a", CONTENT)
+    store.fault = lambda method, path: {"login": "401", "permission": "403"}.get(what)
+    spec, said = {
+        "bucket": (
+            f"{store.scheme}://no-such-bucket/a",
+            "check the name of the bucket",
+        ),
+        "object": (store.url(f"{folder}/b"), "there is no such object"),
+        "empty": (store.url(f"{folder}/b/"), "holds no files"),
+        "login": (store.url(f"{folder}/a"), "no credentials: .*; log in, as with"),
+        "permission": (store.url(f"{folder}/a"), "no permission: "),
+    }[what]
+    for flag in "--corpus", "--val-corpus":
+        assert char_gen.main([flag, spec, "--workdir", str(tmp_path / "run")]) == 2
+        assert re.search(said, capsys.readouterr().err.splitlines()[-1])
+    assert not (tmp_path / "run").exists()

@@ -4,18 +4,16 @@ import contextlib
 import hashlib
 import random
 import socket
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from downloads import kept, killed, read
 from web_server import CONTENT, FAULTY
 
 from jaxtext import buckets
 from jaxtext.errors import InputError
 from jaxtext.text import load, remote, web
-from jaxtext.text.sources import resolve
 
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
@@ -28,17 +26,6 @@ def versioned(server, request):
     else:
         server.modified = "Sat, 28 Nov 2026 10:00:00 GMT"
     return server
-
-
-def read(url, cache, **more):
-    """The contents of what a URL stands for."""
-    with resolve(url, cache=cache, **more) as (_, [path]):
-        return path.read_bytes()
-
-
-def kept(cache):
-    """The endings of the names of all files in the cache but locks."""
-    return sorted(x.suffix for x in cache.glob("downloads/*") if x.suffix != ".lock")
 
 
 def test_a_file_is_read_once_while_it_stays_as_it_is(versioned, tmp_path):
@@ -362,40 +349,9 @@ def test_no_series_of_faults_makes_another_text(versioned, patient, tmp_path, se
     assert served.issuperset(texts)
 
 
-_READS = """
-import sys
-from pathlib import Path
-from jaxtext.text.sources import resolve
-
-def progress(done, total):
-    print(done, flush=True)
-
-with resolve(sys.argv[1], cache=Path(sys.argv[2]), progress=progress) as (_, [path]):
-    print("read", path)
-"""
-
-
 @pytest.mark.thorough
-def test_a_process_that_is_killed_at_any_moment_costs_nothing(versioned, tmp_path):
-    """30 times: killed at a random moment of the download, the next one goes on."""
-    draw, versioned.manner = random.Random(0), "slow"
-    command = [sys.executable, "-c", _READS, versioned.url(), str(tmp_path)]
-    resumed = 0
-    for _ in range(30):
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            process.stdout.readline()
-            time.sleep(draw.uniform(0, 0.25))
-            process.kill()
-        if kept(tmp_path) == [".text"]:
-            for copy in tmp_path.glob("downloads/*.text"):
-                copy.unlink()
-        [part] = [*tmp_path.glob("downloads/*.part")] or [None]
-        have = part.stat().st_size if part else 0
-        assert part is None or part.read_bytes() == CONTENT[:have]
-        resumed += 0 < have < len(CONTENT)
-        if have == len(CONTENT):
-            part.unlink()
-    assert resumed > 10
+def test_downloads_that_are_killed_at_any_moment_go_on(versioned, tmp_path):
+    versioned.manner = "slow"
+    assert killed(versioned.url(), tmp_path, CONTENT, seconds=0.25, times=30) > 10
     assert read(versioned.url(), tmp_path) == CONTENT
     assert kept(tmp_path) == [".text"]
