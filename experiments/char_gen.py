@@ -42,15 +42,16 @@ import jax
 from charlm.config import Config
 from charlm.open import open_run
 from charlm.parse import parse
-from charlm.result import Result, commands, result_of, summary
+from charlm.result import RESULT, Result, commands, result_of, summary
 from charlm.run import Clock, Run
 from charlm.samples import print_samples
 from charlm.status import in_all_processes
 from charlm.training import open_training
 from common.screen import Screen, print_result
 from common.script import script
-from jaxtext.files import write_json
+from jaxtext.files import as_json
 from jaxtext.runs.interrupt import Request
+from jaxtext.runs.storage import storage
 from jaxtext.training.loop import run as run_steps
 
 
@@ -90,7 +91,7 @@ def experiment(config: Config, display: Screen, stop: Request, clock: Clock) -> 
             display.tell(summary(result, len(run.validation)))
             display.say(f"what to type next:\n{commands(run, result)}", verbatim=True)
     if jax.process_index() == 0:
-        print_result(result, run.workdir / "result.json")
+        print_result(result, run.workdir / RESULT)
 
 
 def train(run: Run, display: Screen) -> None:
@@ -114,7 +115,7 @@ def finish(run: Run, display: Screen) -> Result:
     run.plan.tell_end(run.progress.step, display)
     result = result_of(run, display)
     if jax.process_index() == 0:
-        write_json(run.workdir / "result.json", result)
+        storage(run.workdir).write(RESULT, as_json(result))
     return result
 
 

@@ -3,7 +3,7 @@
 This module knows three things for all code that reads or writes a bucket: which library
 serves a scheme, what its errors mean, and how long a request is tried again.
 
-- `scheme` tells a URL from a path.
+- `scheme` tells a URL from a path, and `place` is either.
 - `filesystem` opens the fsspec file system of a URL.
 - `retried` runs a request. It is tried again while the store does not answer, or
   answers that it is busy. What remains is an ``OSError`` with one line of text.
@@ -25,7 +25,8 @@ import time
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from os import PathLike, fspath
-from typing import Any, NamedTuple, TypeVar
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar, cast
 
 from jaxtext.errors import InputError
 
@@ -48,6 +49,7 @@ _KINDS = {
     "gs": _Kind("gcsfs", "gcs", "gcloud auth application-default login"),
     "s3": _Kind("s3fs", "s3", "aws configure"),
 }
+SCHEMES = tuple(_KINDS)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 # Answers of a store that is busy or out of order: the same request may succeed later.
 _BUSY = {408, 429, *range(500, 505), 509, 520, 521, 522, 524}
@@ -62,6 +64,25 @@ def scheme(path: str | PathLike[str]) -> str | None:
     """
     found = _SCHEME.match(fspath(path))
     return found[1] if found else None
+
+
+def place(word: str | PathLike[str]) -> Path:
+    """What a user means: a path, or a URL, as a ``Path`` of etils, which acts like one.
+
+    Example:
+      >>> place("gs://bucket/runs/") / "first"
+      PosixGPath('gs://bucket/runs/first')
+    """
+    if scheme(word) is None:
+        return Path(word)
+    from etils import epath  # takes 0.1 s
+
+    return cast(Path, epath.Path(fspath(word).rstrip("/")))
+
+
+def absolute(path: Path) -> Path:
+    """The same place from any working directory."""
+    return path.absolute() if scheme(path) is None else path
 
 
 def filesystem(url: str | PathLike[str]) -> Any:
@@ -192,7 +213,7 @@ def _meaning(error: Exception, url: str) -> OSError | None:
         login = f"; log in, as with {kind.login}" if kind else ""
         return PermissionError(errno.EACCES, f"no credentials: {text}{login}", url)
     if isinstance(error, FileNotFoundError) or status == 404:
-        return FileNotFoundError(errno.ENOENT, f"there is no such object: {text}", url)
+        return FileNotFoundError(errno.ENOENT, "no such bucket or object", url)
     if isinstance(error, FileExistsError) or status == 412:
         return FileExistsError(errno.EEXIST, f"it is there already: {text}", url)
     if isinstance(error, PermissionError) or status == 403 or "Forbidden" in text:
@@ -255,3 +276,84 @@ def _text(error: BaseException) -> str:
     """An error's own words, in one line of bounded length."""
     words = " ".join(str(error).split())
     return (words[:200] if words else type(error).__name__).rstrip(".")
+
+
+class Objects:
+    """The objects of a bucket whose names begin alike. Each request is `retried`.
+
+    All methods raise the errors of `retried`.
+
+    Args:
+      url: How their names begin, without the slash at its end.
+    """
+
+    def __init__(self, url: str | PathLike[str]):
+        self.url = fspath(url).rstrip("/")
+        self._fs = filesystem(self.url)
+
+    def at(self, name: str) -> str:
+        """The URL of an object."""
+        return f"{self.url}/{name}"
+
+    def below(self, name: str) -> "Objects":
+        """Those whose names go on with that."""
+        return Objects(self.at(name))
+
+    def names(self) -> list[str]:
+        """The names of all of them, in order, as `read` takes them."""
+        found = self._try(lambda: self._fs.find(self.url), self.url)
+        start = len(self.url.partition("://")[2]) + 1
+        return sorted(name[start:] for name in found if len(name) > start)
+
+    def read(self, name: str) -> bytes | None:
+        """The contents of an object; ``None`` if there is none of that name."""
+        try:
+            return self._try(lambda: self._fs.cat_file(self.at(name)), self.at(name))
+        except FileNotFoundError:
+            return None
+
+    def write(self, name: str, data: bytes, patience: float | None = None) -> None:
+        """Writes an object: others see all of it or what was there before."""
+        url = self.at(name)
+        self._try(lambda: self._fs.pipe_file(url, data), url, patience)
+
+    def create(self, name: str, data: bytes) -> None:
+        """Writes an object unless there is one: of several processes one succeeds.
+
+        Raises:
+          FileExistsError: If there is one. It may be that very one, written by a
+            request whose answer was lost.
+        """
+        url = self.at(name)
+        self._try(lambda: self._fs.pipe_file(url, data, mode="create"), url)
+
+    def upload(self, name: str, path: Path) -> None:
+        """Writes an object with the contents of a file."""
+        url = self.at(name)
+        self._try(lambda: self._fs.put_file(str(path), url), url)
+
+    def download(self, name: str, path: Path) -> None:
+        """Writes a file with the contents of an object, all of them."""
+
+        def get():
+            size = self._fs.info(url)["size"]
+            self._fs.get_file(url, str(path))
+            if path.stat().st_size != size:  # a connection that ended too soon
+                raise ConnectionError(f"{path.stat().st_size} bytes came, of {size}")
+
+        url = self.at(name)
+        self._try(get, url)
+
+    def copy(self, name: str, other: str) -> None:
+        """Copies an object within the store."""
+        url = self.at(name)
+        self._try(lambda: self._fs.cp_file(url, self.at(other)), url)
+
+    def remove(self, name: str) -> None:
+        """Removes an object, if there is one."""
+        url = self.at(name)
+        with contextlib.suppress(FileNotFoundError):
+            self._try(lambda: self._fs.rm_file(url), url)
+
+    def _try(self, action: Callable[[], T], url: str, patience=None) -> T:
+        return retried(action, url, patience)

@@ -54,9 +54,13 @@ def write_durably(path: Path, data: bytes) -> None:
 
 def write_json(path: Path | str, value: Any) -> None:
     """Writes a JSON file as `write_durably` does."""
+    write_durably(Path(path), as_json(value))
+
+
+def as_json(value: Any) -> bytes:
+    """A value as the contents of a JSON file."""
     # In ASCII, which can represent any file name that Python can.
-    text = json.dumps(value, indent=2) + "\n"
-    write_durably(Path(path), text.encode())
+    return (json.dumps(value, indent=2) + "\n").encode()
 
 
 @contextlib.contextmanager

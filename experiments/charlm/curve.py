@@ -1,24 +1,25 @@
 """The loss curve of a run."""
 
 import math
-from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from common.figures import save
+from common.figures import png
 from jaxtext.errors import one_line
 from jaxtext.runs.log import Record
 
 
-def draw_curve(records: list[Record], path: Path, title: str) -> None:
-    """Draws training and validation loss against the step as a PNG.
+def draw_curve(records: list[Record], title: str) -> bytes:
+    """Draws training and validation loss against the step.
 
     Args:
       records: Those of a `MetricsLog`. Their ``loss`` and ``val_nats_per_char`` are
         drawn.
-      path: Where the PNG goes.
-      title: Its title.
+      title: The picture's title.
+
+    Returns:
+      A PNG.
     """
     figure = Figure(figsize=(8, 5), dpi=120, layout="constrained")
     axes = figure.subplots()
@@ -41,7 +42,7 @@ def draw_curve(records: list[Record], path: Path, title: str) -> None:
         axes.legend()
         bits = axes.secondary_yaxis("right", functions=(_to_bits, _to_nats))
         bits.set_ylabel("bits per character")
-    save(figure, path)
+    return png(figure)
 
 
 def _to_bits(nats: Any) -> Any:

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import os
 import time
 from collections.abc import Iterator
 
@@ -20,10 +19,12 @@ from charlm.texts import divide, frequent_symbols, read_corpus
 from common.flags import flag
 from common.rules import fields_without
 from common.screen import Screen
+from jaxtext.buckets import absolute, explained
 from jaxtext.errors import InputError
 from jaxtext.runs.agreement import check_alike, of_first, together, told_by_all
 from jaxtext.runs.checkpoint import Checkpoints, read_about
 from jaxtext.runs.interrupt import Request
+from jaxtext.runs.storage import storage
 from jaxtext.runs.workdir import check_identity, check_shared, claim, read_identity
 
 EMPTIED_WITHIN = 0.2  # seconds, a directory that is being removed
@@ -138,7 +139,7 @@ def _facts(config, own, workdir):
     fields = dataclasses.asdict(config)
     return {
         **{flag(name): x for name, x in fields.items() if name not in differing},
-        "--workdir": os.path.abspath(workdir),
+        "--workdir": str(absolute(workdir)),
         "the SHA-256 of --corpus": own["corpus"],
         "the SHA-256 of --val-corpus": own["val_corpus"],
         "the kind of device": jax.devices()[0].device_kind,
@@ -154,8 +155,11 @@ def _known(workdir):
     known = None
     if jax.process_index() == 0:
         known = read_identity(workdir)
-        if known is None and any(workdir.glob("checkpoints/latest/*")):
-            with contextlib.suppress(InputError):  # what is damaged is told later
+        with explained(workdir):
+            steps = () if known else storage(workdir).series("latest").steps()
+        if steps:
+            # What is damaged is told later.
+            with contextlib.suppress(InputError):
                 found = read_about(workdir, which="latest", warn=lambda text: None)
                 known = found.about["identity"]
     return told_by_all(known)[0]

@@ -3,15 +3,16 @@
 import re
 from collections.abc import Sequence
 from dataclasses import fields
-from pathlib import Path
 from typing import Any, TypeVar
 
 from charlm.config import BUDGETS, TEXTS, Config
-from charlm.remembered import FILE, IDENTITY, check_texts, of_identity, remembered
+from charlm.remembered import FILE, IDENTITY, check_texts, has, of_identity, remembered
 from common.flags import build, flag, off, spelled, typed
 from common.names import command
 from common.rules import check
+from jaxtext.buckets import place
 from jaxtext.errors import InputError, one_line
+from jaxtext.runs.storage import storage
 from jaxtext.streams import say
 from presets import PRESETS
 
@@ -39,7 +40,7 @@ def parse(
         together, or a flag that was typed would have no effect.
     """
     words = typed(kind, argv, about)
-    workdir = Path((words.get("workdir") or [""])[-1])
+    workdir = place((words.get("workdir") or [""])[-1])
     taken = _taken_over(workdir, words) if "workdir" in words else {}
     preset: Any = (words.get("preset") or [taken.get("preset", "modern")])[-1]
     values = {"preset": preset, **PRESETS[preset]}
@@ -65,7 +66,8 @@ def parse(
 
 def _taken_over(workdir, words):
     """What is known of the run in a directory, which need not be typed again."""
-    if (workdir / FILE).exists() or not (workdir / IDENTITY).exists():
+    storage(workdir).check()
+    if has(workdir, FILE) or not has(workdir, IDENTITY):
         return remembered(workdir)
     if "corpus" not in words:
         say(
@@ -95,7 +97,7 @@ def _with_what_was_taken(error, told, workdir):
     names = [x for x in told if re.search(rf"{flag(x)}(?![\w-])", said)]
     if not names or FILE in said:
         return error
-    where = FILE if (workdir / FILE).exists() else IDENTITY
+    where = FILE if has(workdir, FILE) else IDENTITY
     advice = " and ".join(
         f"{no} turns it off"
         if (no := off(Config, name))

@@ -1,11 +1,14 @@
 """What a run records while it trains: its losses, in its log and elsewhere."""
 
+import contextlib
+
 import jax
 
 from charlm.run import Run
 from charlm.trackers import Trackers
 from common.screen import Screen
 from jaxtext.runs.log import MetricsLog
+from jaxtext.runs.storage import storage
 from jaxtext.training import Metrics
 
 LOG_EVERY = 10  # steps
@@ -26,7 +29,13 @@ class Recorder:
             self._log = MetricsLog(run.workdir, run.progress.recorded)
             trackers = [x for x in ("tensorboard", "wandb") if getattr(run.config, x)]
         saved_step = run.progress.saved_step
-        self._trackers = Trackers(run.workdir, trackers, saved_step, display.say)
+        self._opened = contextlib.ExitStack()
+        folder = run.workdir
+        if trackers:
+            folder = self._opened.enter_context(storage(run.workdir).folder(""))
+        self._trackers = Trackers(
+            run.workdir, folder, trackers, saved_step, display.say
+        )
         self._last: tuple[int, Metrics] | None = None  # step of this process
         self._log_fails = False
 
@@ -97,9 +106,12 @@ class Recorder:
     def finish(self) -> None:
         """Closes the trackers, and draws the loss curve."""
         self._trackers.close()
+        with contextlib.suppress(OSError):  # the log has what they have
+            self._opened.close()
         if self._log is not None and not self._run.is_gone():
             from charlm.curve import draw_curve  # Matplotlib takes a second to import
 
             workdir = self._run.workdir
             name = workdir.resolve().name  # also of "."
-            draw_curve(self._log.records, workdir / "curve.png", name)
+            curve = draw_curve(self._log.records, name)
+            storage(workdir).write("curve.png", curve)

@@ -16,7 +16,8 @@ from charlm.config import TEXTS, Config
 from common.flags import check_value, flag
 from common.rules import fields_without
 from jaxtext.errors import InputError
-from jaxtext.files import write_json
+from jaxtext.files import as_json
+from jaxtext.runs.storage import storage
 from jaxtext.streams import say
 from jaxtext.text.download import DATASETS
 from jaxtext.text.sources import is_elsewhere
@@ -31,7 +32,7 @@ def remembered(workdir: Path) -> dict[str, Any]:
 
     Values that no flag accepts are left out, and a note says so.
     """
-    return _usable(_read(workdir / FILE), workdir / FILE)
+    return _usable(_read(workdir, FILE), workdir / FILE)
 
 
 def of_identity(workdir: Path) -> dict[str, Any]:
@@ -39,7 +40,7 @@ def of_identity(workdir: Path) -> dict[str, Any]:
 
     Texts are not among them: an identity has only their hashes.
     """
-    known = _read(workdir / IDENTITY)
+    known = _read(workdir, IDENTITY)
     kept = {name: x for name, x in known.items() if name not in TEXTS}
     return _usable(kept, workdir / IDENTITY)
 
@@ -83,8 +84,8 @@ def remember(config: Config, workdir: Path) -> None:
         kept[name] = tuple(map(_whole, kept[name]))
     kept = {name: value for name, value in kept.items() if name not in not_kept}
     kept = json.loads(json.dumps(kept))  # as it will be read
-    if kept != _read(workdir / FILE):
-        write_json(workdir / FILE, kept)
+    if kept != _read(workdir, FILE):
+        storage(workdir).write(FILE, as_json(kept))
 
 
 def _whole(spec):
@@ -96,17 +97,31 @@ def _whole(spec):
     return os.path.join(glob.escape(os.getcwd()), os.path.normpath(spec))
 
 
-def _read(path) -> dict[str, Any]:
-    """The JSON object in a file; empty if there is none."""
+def has(workdir: Path, name: str) -> bool:
+    """Whether a run has a file of that name."""
+    return _contents(workdir, name) is not None
+
+
+def _contents(workdir, name):
+    """What is in a file; ``None`` if it cannot be read, which others tell of."""
     try:
-        kept: Any = json.loads(path.read_text("utf-8"))
+        return storage(workdir).read(name)
     except OSError:
+        return None
+
+
+def _read(workdir, name) -> dict[str, Any]:
+    """The JSON object in a file; empty if there is none."""
+    data = _contents(workdir, name)
+    if data is None:
         return {}
+    try:
+        kept: Any = json.loads(data)
     except ValueError:
         kept = None
     if isinstance(kept, dict):
         return kept
-    say(f"note: {path} is damaged, and is ignored")
+    say(f"note: {workdir / name} is damaged, and is ignored")
     return {}
 
 

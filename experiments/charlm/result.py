@@ -14,11 +14,14 @@ import numpy as np
 from charlm.run import Run
 from common.names import as_typed, command, this_python
 from common.screen import Screen
-from jaxtext.files import write_json
+from jaxtext.files import as_json
 from jaxtext.runs.agreement import of_first
 from jaxtext.runs.checkpoint import restore_params
+from jaxtext.runs.storage import storage
 
 Result = dict[str, Any]
+
+RESULT = "result.json"
 
 
 def result_of(run: Run, display: Screen) -> Result:
@@ -60,10 +63,10 @@ def result_of(run: Run, display: Screen) -> Result:
 
 def finished_result(run: Run) -> Result | None:
     """The result in a run's directory, if the run has done what is asked already."""
-    path = run.workdir / "result.json"
+    kept = storage(run.workdir)
     try:
-        result: Any = json.loads(path.read_text("utf-8"))
-    except (FileNotFoundError, ValueError):  # a damaged one can be made again
+        result: Any = json.loads(kept.read(RESULT) or b"")
+    except ValueError:  # there is none, or it is damaged and can be made again
         return None
     if not (isinstance(result, dict) and {"steps", "minutes"} <= result.keys()):
         return None
@@ -73,7 +76,7 @@ def finished_result(run: Run) -> Result | None:
     if result.get("workdir") != str(run.workdir):  # it was moved, or is a copy
         result["workdir"] = str(run.workdir)
         if jax.process_index() == 0:
-            write_json(path, result)
+            kept.write(RESULT, as_json(result))
     minutes, asked = run.plan.minutes, run.plan.asked
     enough_steps = asked is not None and result["steps"] >= asked
     enough_time = minutes is not None and (result["minutes"] or 0) >= minutes

@@ -11,7 +11,7 @@ from charlm.plan import Plan
 from charlm.progress import Progress
 from jaxtext.runs.checkpoint import Checkpoints
 from jaxtext.runs.interrupt import Request
-from jaxtext.runs.workdir import Claim
+from jaxtext.runs.storage import Claim
 from jaxtext.training import DataParallel, evaluate
 from jaxtext.types import Params
 

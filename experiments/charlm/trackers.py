@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from jaxtext.errors import InputError
-from jaxtext.files import write_durably
 from jaxtext.runs.log import Record
+from jaxtext.runs.storage import storage
 
 Say = Callable[[str], None]
 
@@ -24,6 +24,7 @@ class Trackers:
 
     Args:
       workdir: The run's directory.
+      folder: Where their files go: the same, or another that is copied there.
       names: Some of tensorboard and wandb.
       step: The step that the run continues from, ``None`` for a new run.
       say: Takes a sentence.
@@ -32,13 +33,15 @@ class Trackers:
       InputError: If one of them cannot begin.
     """
 
-    def __init__(self, workdir: Path, names: list[str], step: int | None, say: Say):
+    def __init__(
+        self, workdir: Path, folder: Path, names: list[str], step: int | None, say: Say
+    ):
         self._say = say
         self._open: dict[str, _Tracker] = {}
         for name in names:
             try:
                 make = {"tensorboard": _TensorBoard, "wandb": _WandB}[name]
-                self._open[name] = make(workdir, step)
+                self._open[name] = make(workdir, folder, step)
             except Exception as error:  # whatever a client of a service may raise
                 raise InputError(
                     f"--{name}: it cannot begin ({_line(error)}); mend that, or leave "
@@ -70,8 +73,9 @@ class Trackers:
 
 
 class _TensorBoard:
-    def __init__(self, workdir, step):
-        self._workdir = workdir
+    def __init__(self, workdir, folder, step):
+        del workdir
+        self._workdir = folder
         self._begin(step)
 
     def _begin(self, step):
@@ -100,14 +104,14 @@ class _TensorBoard:
 
 
 class _WandB:
-    def __init__(self, workdir, step):
+    def __init__(self, workdir, folder, step):
         del step  # it knows the last one itself
         self._client = importlib.import_module("wandb")
         self._client.init(
             project="jaxtext",
             name=workdir.resolve().name,
-            dir=str(workdir),
-            id=_kept_id(workdir / "wandb-id"),
+            dir=str(folder),
+            id=_kept_id(workdir),
             resume="allow",  # the run of this id if there is one, else a new one
         )
 
@@ -121,11 +125,13 @@ class _WandB:
         self._client.finish()
 
 
-def _kept_id(path):
-    """The id that a file holds, which is a new one at first."""
-    if not path.exists():
-        write_durably(path, secrets.token_hex(8).encode())
-    return path.read_text("utf-8").strip()
+def _kept_id(workdir):
+    """The id that the run holds, which is a new one at first."""
+    kept = storage(workdir)
+    found = kept.read("wandb-id")
+    if found is None:
+        kept.write("wandb-id", found := secrets.token_hex(8).encode())
+    return found.decode().strip()
 
 
 def _line(error):

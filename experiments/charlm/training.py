@@ -179,8 +179,7 @@ class Training:
 
 
 def _gone(run):
+    why = "is not there any more" if run.claim is None else run.claim.gone
     return GoneError(
-        f"{run.workdir} is not there any more: it was removed, moved or replaced; "
-        f"training stopped at step {run.progress.step}. If it was moved, the same "
-        "command with its new place as --workdir goes on"
+        f"{run.workdir} {why}; training stopped at step {run.progress.step}"
     )

@@ -19,9 +19,14 @@ NAMES = {"rnn": "RNN", "lstm": "LSTM", "lstm-chrono": "LSTM, chrono", "gru": "GR
 
 def save(figure: Figure, path: Path) -> None:
     """Writes a figure as a PNG."""
+    write_durably(path, png(figure))
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as a PNG."""
     picture = io.BytesIO()
     with warnings.catch_warnings():
         # A name may hold what the font has not got; it draws a box there, and warns.
         warnings.filterwarnings("ignore", "Glyph")
         figure.savefig(picture, format="png")
-    write_durably(path, picture.getvalue())
+    return picture.getvalue()

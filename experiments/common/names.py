@@ -6,9 +6,13 @@ import shutil
 import sys
 from pathlib import Path
 
+from jaxtext.buckets import scheme
+
 
 def as_typed(path: str | Path) -> str:
     """A path as one would type it here: relative, if it is below this directory."""
+    if scheme(path) is not None:
+        return str(path)
     path = Path(path).absolute()
     here = Path.cwd()
     return no_flag(str(path.relative_to(here) if path.is_relative_to(here) else path))

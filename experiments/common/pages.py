@@ -1,13 +1,12 @@
 """Pages of HTML about a text: one file each, no script, nothing from the network."""
 
 import html
-import os
 import unicodedata
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from jaxtext.errors import InputError, one_line
-from jaxtext.files import write_durably
+from jaxtext.runs.storage import storage
 from jaxtext.text import Vocabulary
 
 _STYLE = """
@@ -70,23 +69,23 @@ def page_in(workdir: Path, name: str, say: Callable[[str], None]) -> Path | None
       ``None`` if that directory is read-only. For root, who may write anywhere, its
       mode decides.
     """
-    mode = workdir.stat().st_mode
-    if mode & 0o222 and os.access(workdir, os.W_OK | os.X_OK):
+    why = storage(workdir).check_writable()
+    if why is None:
         return workdir / name
-    say(f"note: {workdir} is read-only, so no page is written; give a place as --page")
+    say(f"note: {workdir} {why}, so no page is written; give a place as --page")
     return None
 
 
 def check_page(path: Path) -> None:
     """Raises `InputError` if a page could not be written, before the work begins."""
-    if not os.access(path.parent, os.W_OK | os.X_OK) or path.is_dir():
+    if not storage(path.parent).can_take(path.name):
         raise InputError(f"cannot write the page {path}; give another place as --page")
 
 
 def write_page(path: Path, page: str) -> None:
     """Writes a page, or raises `InputError`."""
     try:
-        write_durably(path, page.encode())
+        storage(path.parent).write(path.name, page.encode())
     except OSError as error:
         raise InputError(
             f"cannot write the page {path} ({error.strerror}); give another place as "

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
+from jaxtext.buckets import SCHEMES, place, scheme
 from jaxtext.errors import InputError
 
 
@@ -51,11 +52,14 @@ Rate: TypeAlias = Annotated[
 
 
 def _can_be_directory(path):
-    """Whether neither it nor what it lies in is something else."""
+    """Whether neither it nor what it lies in is something else. A bucket may be any."""
+    if scheme(path) is not None:
+        return scheme(path) in SCHEMES
     return all(os.path.isdir(x) for x in (path, *path.parents) if os.path.exists(x))
 
 
-Directory: TypeAlias = Annotated[Path, Bound(_can_be_directory, "a directory")]
+_DIRECTORY = "a directory, or one in a bucket (gs://… or s3://…)"
+Directory: TypeAlias = Annotated[Path, Bound(_can_be_directory, _DIRECTORY)]
 
 _WORDS = {int: "a whole number", float: "a number", str: "a word", Path: "a path"}
 _METAVARS = {int: "INT", float: "FLOAT", str: "STR", Path: "PATH"}
@@ -104,7 +108,7 @@ class Value(NamedTuple):
             return word
         if self.type is None or (not word and (self.type is Path or self.several)):
             raise ValueError  # an empty path would be the working directory
-        value = self.type(word)
+        value = place(word) if self.type is Path else self.type(word)
         if self.bound is not None and not self.bound.holds(value):
             raise ValueError
         return value

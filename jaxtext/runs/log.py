@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from jaxtext.files import write_durably
+from jaxtext.buckets import place
+from jaxtext.runs.storage import storage
 
 Record = dict[str, Any]
+_NAME = "metrics.jsonl"
 
 
 class MetricsLog:
@@ -31,8 +33,11 @@ class MetricsLog:
     """
 
     def __init__(self, workdir: Path | str, keep: int):
-        self.path: Path = Path(workdir) / "metrics.jsonl"
+        run = storage(workdir)
+        self.path: Path = run.place / _NAME
         self.records: list[Record] = read_metrics(self.path)
+        self._log = run.log(_NAME)
+        self._unwritten = b""
         self.rewind(keep)
 
     def rewind(self, keep: int) -> None:
@@ -41,7 +46,9 @@ class MetricsLog:
         self._write_all()
 
     def append(self, record: Record) -> None:
-        """Adds a record, and returns when it is in the file.
+        """Adds a record. On a disk, it is in the file when this returns.
+
+        In a bucket, it is there when the next checkpoint is, and mostly sooner.
 
         Raises:
           OSError: If it cannot be written. The next call to `append` or `flush` writes
@@ -49,31 +56,28 @@ class MetricsLog:
         """
         self.records.append(record)
         self._unwritten += _line(record)
-        self.flush()
+        self._write()
 
     def flush(self) -> None:
-        """Writes the records that could not be written before.
+        """Writes what was not written before, and returns when readers see it.
 
         Raises:
-          OSError: If they still cannot be written.
+          OSError: If that fails.
         """
+        self._write()
+        self._log.flush()
+
+    def _write(self):
         if not self._unwritten:
             return
         try:
-            with self.path.open("r+b") as file:
-                file.seek(self._size)
-                file.truncate()  # a full disk may have left an incomplete line
-                file.write(self._unwritten)
+            self._log.append(self._unwritten)
         except FileNotFoundError:  # somebody removed it
             self._write_all()
-            return
-        self._size += len(self._unwritten)
         self._unwritten = b""
 
     def _write_all(self):
-        data = b"".join(map(_line, self.records))
-        write_durably(self.path, data)
-        self._size = len(data)
+        self._log.replace(b"".join(map(_line, self.records)))
         self._unwritten = b""
 
 
@@ -83,17 +87,16 @@ def read_metrics(path: Path | str) -> list[Record]:
     Returns:
       The records; none if there is no such file.
     """
-    records, path = [], Path(path)
-    if path.exists():
-        with path.open(encoding="utf-8", errors="replace") as file:
-            for line in file:
-                try:
-                    record = json.loads(line)
-                except ValueError:
-                    break
-                if not isinstance(record, dict) or "step" not in record:
-                    break
-                records.append(record)
+    records, path = [], place(path)
+    data = storage(path.parent).read(path.name) or b""
+    for line in data.decode("utf-8", errors="replace").split("\n"):
+        try:
+            record = json.loads(line)
+        except ValueError:
+            break
+        if not isinstance(record, dict) or "step" not in record:
+            break
+        records.append(record)
     return records
 
 

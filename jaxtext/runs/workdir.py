@@ -1,41 +1,18 @@
-"""The directory of a run, which one process at a time may write to."""
+"""The directory of a run, which one process at a time may write to.
+
+It is on a disk or in a bucket: ``gs://bucket/runs/first``, ``s3://bucket/runs/first``.
+"""
 
 import contextlib
 import json
-import os
-import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from jaxtext.errors import InputError
-from jaxtext.files import write_json
-from jaxtext.locks import LockedError, lock
-from jaxtext.runs.agreement import together, told_by_all
-
-
-class Claim:
-    """A directory that is held for a run. It can tell whether it is still there."""
-
-    def __init__(self, workdir: Path):
-        self._workdir = workdir
-        # While this is open, no other directory gets the same inode number.
-        self._open = os.open(workdir, os.O_RDONLY)
-
-    def is_there(self) -> bool:
-        """Whether the path still leads to it: not removed, moved or replaced."""
-        try:
-            return os.path.samestat(os.fstat(self._open), self._workdir.stat())
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        except OSError:  # the disk fails, which says nothing about the directory
-            return True
-
-    def close(self) -> None:
-        """Lets go of the directory."""
-        os.close(self._open)
+from jaxtext.files import as_json
+from jaxtext.locks import LockedError
+from jaxtext.runs.storage import Claim, storage
 
 
 @contextlib.contextmanager
@@ -43,13 +20,14 @@ def claim(workdir: Path | str, identity: Mapping[str, Any]) -> Iterator[Claim]:
     """Holds a directory for one run, and creates it if needed.
 
     The directory is locked until the block ends. If the process is killed, the
-    operating system frees the lock.
+    operating system frees the lock. In a bucket, a lease does this: see
+    `jaxtext.runs.storage.lease`.
 
     A new directory gets the run's `identity` in ``config.json``. For a directory that
     has one, the identity must be the same.
 
     Args:
-      workdir: The run's directory.
+      workdir: The run's directory, a path or a URL.
       identity: What must stay the same for as long as the run lives, such as its
         configuration. Any JSON.
 
@@ -70,28 +48,26 @@ def claim(workdir: Path | str, identity: Mapping[str, Any]) -> Iterator[Claim]:
       ['{', '"cell":', '"lstm"', '}']
       (True, False)
     """
-    workdir = Path(workdir)
+    run = storage(workdir)
     with contextlib.ExitStack() as stack:
-        with _reporting(workdir):
-            workdir.mkdir(parents=True, exist_ok=True)
+        with _reporting(run):
             try:
-                stack.enter_context(lock(workdir / ".lock", wait=False))
-            except LockedError:
+                held = stack.enter_context(run.hold())
+            except LockedError as locked:
                 raise InputError(
-                    f"{workdir} is in use by another process; wait for it to end, or "
-                    "choose another `workdir`"
+                    f"{run.place} {locked}; wait for it to end, or choose another "
+                    "`workdir`"
                 ) from None
         try:
             found = read_identity(workdir)
             if found is None:
-                write_json(workdir / "config.json", identity)
+                run.write("config.json", as_json(identity))
             else:
-                check_identity(workdir, found, identity)
-            held = stack.enter_context(contextlib.closing(Claim(workdir)))
+                check_identity(run.place, found, identity)
             yield held
         except OSError as error:
             raise InputError(
-                f"cannot read or write in {workdir} ({error.strerror or error}); "
+                f"cannot read or write in {run.place} ({error.strerror or error}); "
                 "everything saved so far is good: fix the cause, and the same command "
                 "continues from there"
             ) from error
@@ -106,16 +82,19 @@ def read_identity(workdir: Path | str) -> dict[str, Any] | None:
     Raises:
       InputError: If the file cannot be read, or is damaged.
     """
-    path = Path(workdir) / "config.json"
+    run = storage(workdir)
+    path = run.place / "config.json"
     try:
-        found = json.loads(path.read_text("utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+        data = run.read("config.json")
     except OSError as error:
         raise InputError(
             f"cannot read {path} ({error.strerror}); check its permissions, or choose "
             "another `workdir`"
         ) from error
+    if data is None:
+        return None
+    try:
+        found = json.loads(data)
     except ValueError:
         found = None
     if not isinstance(found, dict):
@@ -126,11 +105,11 @@ def read_identity(workdir: Path | str) -> dict[str, Any] | None:
     return found
 
 
-def check_shared(workdir: Path) -> None:
+def check_shared(workdir: Path | str) -> None:
     """Checks that all processes of a run see the same directory; all call this.
 
     Process 0 creates the directory if needed. If the check fails, it removes what it
-    created.
+    created. A bucket is the same for all.
 
     Args:
       workdir: The run's directory, by the path that this process has for it.
@@ -139,33 +118,7 @@ def check_shared(workdir: Path) -> None:
       InputError: In all processes, if one of them finds another directory there, or if
         process 0 cannot create it.
     """
-    if jax.process_count() == 1:
-        return
-    mark = workdir / told_by_all(f".shared-{secrets.token_hex(8)}")[0]
-    made = []
-    try:
-        with together():
-            if jax.process_index() == 0:
-                made = [x for x in (workdir, *workdir.parents) if not x.exists()]
-                with _reporting(workdir):
-                    workdir.mkdir(parents=True, exist_ok=True)
-                    mark.touch()
-        with together():
-            if not mark.exists():
-                raise InputError(
-                    f"{workdir.absolute()} is not the directory that process 0 has; "
-                    "give all processes the same `workdir`, on a file system that they "
-                    "share"
-                )
-    except InputError:
-        with contextlib.suppress(OSError):
-            mark.unlink()
-        for directory in made:
-            with contextlib.suppress(OSError):
-                directory.rmdir()
-        raise
-    if jax.process_index() == 0:
-        mark.unlink()
+    storage(workdir).check_shared()
 
 
 def check_identity(
@@ -202,12 +155,12 @@ def check_identity(
 
 
 @contextlib.contextmanager
-def _reporting(workdir):
-    """Reports disk errors while a directory is created."""
+def _reporting(run):
+    """Reports errors of the storage while a directory is created."""
     try:
         yield
     except OSError as error:
         raise InputError(
-            f"{workdir} cannot be used as a workdir ({error.strerror}); choose "
-            "another `workdir`"
+            f"{run.place} cannot be used as a workdir ({error.strerror or error}); "
+            "choose another `workdir`"
         ) from error

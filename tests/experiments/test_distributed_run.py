@@ -2,71 +2,17 @@
 
 import contextlib
 import json
-import os
 import signal
-import socket
-import subprocess
-import sys
 import time
 
 import char_gen
 import numpy as np
 import psutil
 import pytest
+import two_hosts
+from two_hosts import FLAGS, HEARTBEAT, STEPS, TEXT, result, said, wait
 
 from jaxtext.runs.log import read_metrics
-
-TEXT = "the quick brown fox jumps over the lazy dog. (what a day!)\n" * 60
-STEPS, HEARTBEAT = 300, 5
-FLAGS = [
-    *("--hidden", 8, "--batch-size", 8, "--seq-len", 8, "--dropout", 0.2),
-    *("--eval-every", 100, "--sample-every", 0, "--steps", STEPS, "--save-steps", 20),
-]
-
-
-def free_port():
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return server.getsockname()[1]
-
-
-@contextlib.contextmanager
-def pair(workdir, *flags, second=(), environment=None):
-    """Two processes that train together; their outputs are files beside `workdir`.
-
-    The second may have flags more, and an environment of its own.
-    """
-    flags = ["--workdir", workdir, *FLAGS, *flags, "--coordinator"]
-    flags += [f"127.0.0.1:{free_port()}", "--num-processes", 2, "--process-id"]
-    environments = [os.environ | {"JAX_NUM_CPU_DEVICES": "4"}] * 2
-    environments[1] = environments[1] | (environment or {})
-    with contextlib.ExitStack() as stack:
-        processes = []
-        for i in range(2):
-            out, err = (
-                stack.enter_context(workdir.with_suffix(f".{i}.{name}").open("w"))
-                for name in ("out", "err")
-            )
-            command = [sys.executable, char_gen.__file__, "--distributed", *flags, i]
-            command += second if i else ()
-            processes.append(
-                subprocess.Popen(
-                    [str(word) for word in command],
-                    env=environments[i],
-                    stdout=out,
-                    stderr=err,
-                )
-            )
-            stack.callback(processes[-1].kill)
-        yield processes
-
-
-def wait(processes):
-    return [process.wait(timeout=120) for process in processes]
-
-
-def said(workdir, i, name="err"):
-    return workdir.with_suffix(f".{i}.{name}").read_text()
 
 
 def await_step(workdir, step, processes):
@@ -77,8 +23,15 @@ def await_step(workdir, step, processes):
         time.sleep(0.02)
 
 
-def result(workdir):
-    return json.loads(said(workdir, 0, "out").splitlines()[-1])
+@contextlib.contextmanager
+def pair(workdir, *flags, second=(), environment=None):
+    """Two processes that train together in one directory."""
+    environments = {}, environment or {}
+    flags = "--workdir", workdir, *flags
+    with two_hosts.pair(
+        workdir, *flags, second=second, environments=environments
+    ) as processes:
+        yield processes
 
 
 @pytest.mark.thorough

@@ -15,9 +15,16 @@ import pytest
 import jaxtext as jt
 from jaxtext.errors import InputError
 from jaxtext.runs import checkpoint
-from jaxtext.runs.checkpoint import Checkpoints, manifest, writer
+from jaxtext.runs.checkpoint import Checkpoints, arrays
 from jaxtext.runs.checkpoint.contents import items_of
+from jaxtext.runs.storage import manifest, storage
 from jaxtext.training import create_state
+
+
+def save(workdir, step, items):
+    """Saves items that no training state of today has."""
+    series = storage(workdir).series("latest")
+    series.save(step, lambda path: arrays.save(path, items, {}), keep=2)
 
 
 def make_state(step=0):
@@ -112,7 +119,7 @@ def test_states_saved_before_there_was_an_average_are_restored(tmp_path):
     state = make_state(7)
     rest = Before(*state[:-1])._replace(params=())
     items = {"params": state.params, "training": rest}
-    writer._write(tmp_path / "checkpoints" / "latest", 7, items, {}, 2)
+    save(tmp_path, 7, items)
     found = Checkpoints(tmp_path).restore_latest(state).arrays
     assert jax.tree.structure(found) == jax.tree.structure(state)
     assert found.average == ()
@@ -153,7 +160,7 @@ def test_states_saved_when_layers_were_in_a_tuple_are_restored(cell, average, tm
     assert type(before.params["recurrent"]) is tuple
     assert type(before.opt_state[1][0].mu["recurrent"]) is tuple
     items = items_of(before)
-    writer._write(tmp_path / "checkpoints" / "latest", 7, items, {}, 2)
+    save(tmp_path, 7, items)
     found = Checkpoints(tmp_path).restore_latest(state).arrays
     assert jax.tree.structure(found) == jax.tree.structure(state)
     for a, b in zip(*map(jax.tree.leaves, (found, state)), strict=True):

@@ -12,7 +12,8 @@ import optax
 
 import jaxtext as jt
 from campaign.tally import Setting
-from jaxtext.runs.checkpoint import Checkpoints, manifest
+from jaxtext.runs.checkpoint import Checkpoints
+from jaxtext.runs.storage import manifest
 from jaxtext.training.loop import run as run_steps
 from jaxtext.training.state import TrainState, create_state
 

@@ -10,7 +10,7 @@ from campaign import saver
 from campaign.programs import Orders, kill
 from campaign.saves import saved_twice
 from campaign.tally import Setting, Tally
-from jaxtext.runs.checkpoint import manifest
+from jaxtext.runs.storage import manifest
 
 OLDER, NEWEST = 1, 2
 _RESTORED = 50  # flips after which the checkpoint is also restored

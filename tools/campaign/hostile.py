@@ -13,7 +13,7 @@ from campaign.damage import NEWEST, OLDER
 from campaign.programs import Orders, kill
 from campaign.saves import saved_twice
 from campaign.tally import Setting, Tally
-from jaxtext.runs.checkpoint import manifest
+from jaxtext.runs.storage import manifest
 
 
 class _Payload:

@@ -12,7 +12,8 @@ Orbax.
 **Saving.** Orbax writes to ``saving-STEP``. When the disk has all of it, a manifest
 with the SHA-256 of every file is added, and the directory is renamed to ``STEP``. So a
 numbered directory is always a complete checkpoint, whenever the process was killed. If
-it is damaged later, the manifest detects it.
+it is damaged later, the manifest detects it. In a bucket, which has no directories to
+rename, the manifest is the object that is written last.
 
 **Restoring.** The manifest is checked first. A run that finds a damaged checkpoint
 moves it to ``checkpoints/damaged`` and uses the one before.
@@ -33,16 +34,16 @@ Example:
   {'vocabulary': 'abcde'}
   >>> params = restore_params(workdir, like=state.params).arrays
 
-The modules, from the bottom up: `manifest`, `errors`, `by_path` and `shapes` are
-helpers. `arrays` reads and writes one checkpoint with Orbax. `series` knows the
-directories, and `contents` how a training state is stored. `writer` and `reader` have
-the names above.
+The modules, from the bottom up: `errors`, `by_path` and `shapes` are helpers. `arrays`
+reads and writes one checkpoint with Orbax, and `contents` knows how a training state is
+stored. `writer` and `reader` have the names above. Where the files are, and what makes
+them a checkpoint, is in `jaxtext.runs.storage`.
 """
 
 from jaxtext.runs.checkpoint.contents import Checkpoint
 from jaxtext.runs.checkpoint.reader import Which, read_about, restore_params
-from jaxtext.runs.checkpoint.series import Series
 from jaxtext.runs.checkpoint.writer import Checkpoints
+from jaxtext.runs.storage import SeriesName as Series
 
 __all__ = [
     "Checkpoint",

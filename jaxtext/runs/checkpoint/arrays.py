@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jax.sharding import SingleDeviceSharding
 
 from jaxtext.errors import InputError
@@ -22,8 +24,11 @@ from jaxtext.runs.checkpoint.shapes import check_shapes, saved_in
 def save(path: Path, items: dict[str, Any], about: dict[str, Any]) -> None:
     """Writes items, each a pytree of arrays, and JSON to a new directory.
 
-    All processes call this. Each writes its share of the arrays.
+    If several processes train together, one of them calls this, and has all of every
+    array.
     """
+    if jax.process_count() > 1:
+        items = jax.tree.map(_on_host, items)
     args = {name: ocp.args.StandardSave(tree) for name, tree in items.items()}
     args = ocp.args.Composite(**args, about=ocp.args.JsonSave(about))
     with _checkpointer() as checkpointer, plain(path) as there:
@@ -64,6 +69,7 @@ def restore(path: Path, items: dict[str, Any]) -> Checkpoint:
             args = ocp.args.Composite(**args, about=ocp.args.JsonRestore())
             found = checkpointer.restore(there, args)
         arrays = arranged({name: found[name] for name in items}, items)
+        arrays = jax.tree.map(_with_keys, arrays, items)
     except InputError as error:
         raise InputError(f"the checkpoint {path} is of another run: {error}") from error
     except Exception as error:
@@ -104,13 +110,38 @@ def plain(path: Path) -> Iterator[Path]:
         yield link / path.name
 
 
+def _on_host(x):
+    """An array in this host's memory; a key as numbers, since only JAX has keys."""
+    x = x.addressable_data(0)
+    return np.asarray(jax.random.key_data(x) if _is_key(x) else x)
+
+
+def _with_keys(x, like):
+    """What was restored, with a key where the run has one."""
+    if _is_key(like) and not _is_key(x):
+        return jax.random.wrap_key_data(x, impl=_kind(like))
+    return x
+
+
+def _is_key(x):
+    return jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+
+
+def _kind(like):
+    """The name of a key's kind, of which only shape and dtype may be there."""
+    for name in ("threefry2x32", "rbg", "unsafe_rbg"):
+        if jax.random.key(0, impl=name).dtype == like.dtype:
+            return name
+    raise InputError(f"expected a kind of key that JAX has, got {like.dtype}")
+
+
 def _checkpointer():
     if jax.process_count() == 1:
         return ocp.Checkpointer(ocp.CompositeCheckpointHandler())
-    # With the processes listed, Orbax has them wait for one another by messages. Else
-    # it uses a collective, which would get between those of the training step.
+    # Each process reads by itself, and one alone writes: none waits for another.
+    own = jax.process_index()
     processes = ocp.options.MultiprocessingOptions(
-        primary_host=0, active_processes=set(range(jax.process_count()))
+        primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"of-{own}"
     )
     options = ocp.CompositeOptions(multiprocessing_options=processes)
     handler = ocp.CompositeCheckpointHandler(composite_options=options)

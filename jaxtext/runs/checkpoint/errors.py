@@ -25,6 +25,8 @@ def as_os_error(error: Exception) -> OSError:
       >>> as_os_error(RuntimeError("a process is gone"))
       OSError('RuntimeError: a process is gone')
     """
+    if isinstance(error, OSError):
+        return error
     code = os_error_code(error)
     if code is not None:
         return OSError(code, os.strerror(code))

@@ -5,13 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
+from jaxtext.buckets import explained
 from jaxtext.errors import InputError
-from jaxtext.runs.checkpoint import arrays, series
+from jaxtext.runs.checkpoint import arrays
 from jaxtext.runs.checkpoint.contents import Checkpoint
-from jaxtext.runs.checkpoint.manifest import DamageError
+from jaxtext.runs.storage import SeriesName, storage
+from jaxtext.runs.storage.manifest import DamageError
 from jaxtext.types import Params
 
-Which: TypeAlias = series.Series | int
+Which: TypeAlias = SeriesName | int
 
 
 def read_about(
@@ -66,20 +68,26 @@ def restore_params(
 
 
 def _read(workdir, items, which, warn):
-    seen, kept, workdir = [], set[int](), Path(workdir)
+    seen, kept, run = [], set[int](), storage(workdir)
     for name in ("latest",) if which == "latest" else ("best", "latest"):
-        for step, path in series.newest_first(workdir / "checkpoints" / name):
+        series = run.series(name)
+        with explained(workdir):
+            steps = series.steps()
+        for step in reversed(steps):
             kept.add(step)
             if isinstance(which, int) and step != which:
                 continue
             try:
-                series.verify(path)
-                return arrays.restore(path, items)
+                with series.opened(step) as path:
+                    return arrays.restore(path, items)
             except (DamageError, OSError, ValueError) as damage:
-                seen.append(path)
-                if path.exists():
-                    warn(f"the checkpoint {path} is damaged: {damage}; trying another")
-    if any(not path.exists() for path in seen):
+                with explained(workdir):
+                    there = step in series.steps()
+                seen.append(there)
+                if there:
+                    where = series.where(step)
+                    warn(f"the checkpoint {where} is damaged: {damage}; trying another")
+    if not all(seen):
         # The run replaced them with newer ones while they were read.
         return _read(workdir, items, which, warn)
     if isinstance(which, int) and kept and not seen:

@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxtext.errors import InputError
 from jaxtext.runs.agreement import of_first, together
-from jaxtext.runs.checkpoint import arrays, series
+from jaxtext.runs.checkpoint import arrays
 from jaxtext.runs.checkpoint.contents import Checkpoint, items_of, state_of
 from jaxtext.runs.checkpoint.errors import as_os_error
-from jaxtext.runs.checkpoint.manifest import DamageError
+from jaxtext.runs.storage import SeriesName, storage
+from jaxtext.runs.storage.manifest import DamageError
 from jaxtext.training.state import TrainState, copied
 from jaxtext.types import Params
 
@@ -32,8 +35,8 @@ class Checkpoints:
     Saving happens in a thread: a save copies the state and returns.
 
     If several processes train together, all of them save and restore at the same
-    steps. Each writes its share of the arrays, to a file system that they share, and
-    process 0 does everything else.
+    steps. Process 0 writes: the devices hand it what it lacks, the carries of the other
+    processes' streams. All of them read.
 
     Args:
       workdir: The run's directory. No other run may use it; see `workdir.claim`.
@@ -63,9 +66,9 @@ class Checkpoints:
         keep: int = 2,
         warn: Callable[[str], None] = warnings.warn,
     ):
-        self._root = Path(workdir) / "checkpoints"
         if keep < 2:
             raise InputError(f"expected to keep at least 2 checkpoints, got {keep}")
+        self._run = storage(workdir)
         self._keep = keep
         self._warn = warn
         self._writer = ThreadPoolExecutor(1, "checkpoint")
@@ -74,20 +77,13 @@ class Checkpoints:
         self._pending: dict[str, Future[None]] = {}  # by series, the newest last
         if jax.process_index() > 0:
             return
-        Path(workdir).mkdir(parents=True, exist_ok=True)
-        for path in (self._root, *self._root.glob("*")):
-            # Removing checkpoints must not touch anything outside the directory.
-            if path.is_symlink():
-                raise InputError(
-                    f"{path} is a symbolic link; expected a directory. To use another "
-                    "disk, choose a `workdir` there"
-                )
+        self._run.prepare()
         for name in ("latest", "best"):
-            series.recover(self._root / name)
+            self._run.series(name).recover()
 
-    def steps(self, name: series.Series) -> list[int]:
+    def steps(self, name: SeriesName) -> list[int]:
         """Returns the steps of a series' checkpoints, in ascending order."""
-        return series.steps(self._root / name)
+        return self._run.series(name).steps()
 
     def save_latest(self, state: TrainState, about: dict[str, Any]) -> None:
         """Saves the whole training state. The disk has it when `finish` returns.
@@ -107,9 +103,10 @@ class Checkpoints:
         """Removes states with more steps than that, when a run goes back."""
         self._settle_all()
         if jax.process_index() == 0:
-            for other, path in series.newest_first(self._root / "latest"):
+            series = self._run.series("latest")
+            for other in reversed(series.steps()):
                 if other > step:
-                    series.remove(path)
+                    series.remove(other)
 
     def finish(self) -> None:
         """Waits until all saves are on the disk.
@@ -143,7 +140,7 @@ class Checkpoints:
             model.
         """
         self._settle_all()
-        items = items_of(like)
+        items, series = items_of(like), self._run.series("latest")
         while True:
             step = _NONE
             with together():
@@ -152,13 +149,15 @@ class Checkpoints:
             step = int(of_first(step))
             if step == _NONE:
                 return None
-            path = self._root / "latest" / str(step)
             try:
-                found = arrays.restore(path, items)
+                with together(), series.opened(step) as path:
+                    found = arrays.restore(path, items)
+            except DamageError as damage:  # after process 0 had found none
+                raise InputError(f"{series.where(step)}: {damage}") from damage
             except OSError as error:  # the disk failed after the check
                 if jax.process_count() > 1 or error.errno != errno.EIO:
                     raise
-                self._set_aside(path, error)
+                self._set_aside(step, error)
                 continue
             return found._replace(arrays=state_of(found.arrays))
 
@@ -167,45 +166,49 @@ class Checkpoints:
             _settle(save)
 
     def _newest_undamaged(self, up_to):
-        for step, path in series.newest_first(self._root / "latest"):
+        series = self._run.series("latest")
+        for step in reversed(series.steps()):
             if up_to is not None and step > up_to:
                 continue
             try:
-                series.verify(path)
+                with series.opened(step):
+                    return step
             except DamageError as damage:
-                self._set_aside(path, damage)
-            else:
-                return step
-        damaged = self._root / "damaged"
-        if any(damaged.glob("latest-*")):
+                self._set_aside(step, damage)
+        if (damaged := self._run.damaged()) is not None:
             raise InputError(
                 f"every checkpoint of this run is damaged; they are in {damaged}. "
                 "Restore the directory from a copy, or remove it to start again"
             )
         return _NONE
 
-    def _set_aside(self, path, damage):
-        aside = series.set_aside(path, self._root / "damaged")
+    def _set_aside(self, step, damage):
+        series = self._run.series("latest")
+        where, aside = series.where(step), series.set_aside(step)
         self._warn(
-            f"the checkpoint {path} is damaged: {damage}; it was moved to {aside}, "
+            f"the checkpoint {where} is damaged: {damage}; it was moved to {aside}, "
             "and the one before it is used"
         )
 
     def _save(self, name, step, items, about, keep):
         # The next training step reuses the buffers of the state.
-        items, about = copied(items), copy.deepcopy(about)
+        items, about = _kept(items), copy.deepcopy(about)
+        if jax.process_index() > 0:
+            return
         if name in self._pending:  # at most one save waits, however slow the disk is
             _settle(self._pending.pop(name))
 
         def write():
             try:
-                _write(self._root / name, step, items, about, keep)
+                self._run.series(name).save(
+                    step, lambda path: arrays.save(path, items, about), keep
+                )
             except Exception as error:
                 error = as_os_error(error)
                 self._warn(
-                    f"step {step} could not be saved as {name} in {self._root} "
-                    f"({error.strerror or error}); earlier checkpoints are good, and "
-                    "the next save tries again"
+                    f"step {step} could not be saved as {name} in "
+                    f"{self._run.place / 'checkpoints'} ({error.strerror or error}); "
+                    "earlier checkpoints are good, and the next save tries again"
                 )
                 raise error from None
 
@@ -218,12 +221,10 @@ def _settle(save: Future[None]) -> None:
         save.result()
 
 
-def _write(directory, step, items, about, keep):
-    """Saves a checkpoint and removes those that it supersedes."""
-    try:
-        arrays.save(series.saving(directory, step), items, about)
-        if jax.process_index() == 0:
-            series.commit(directory, step, keep)
-    finally:
-        if jax.process_index() == 0:
-            series.discard(directory, step)
+def _kept(items: dict[str, Any]) -> dict[str, Any]:
+    """Copies arrays. Of several processes, each gets all of every array."""
+    if jax.process_count() == 1:
+        return copied(items)
+    mesh = Mesh(np.array(jax.devices()), ("devices",))
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    return jax.jit(lambda x: x, out_shardings=everywhere)(items)

@@ -10,14 +10,11 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 from jaxtext.files import rename, sync
-from jaxtext.runs.checkpoint import manifest
+from jaxtext.runs.storage import manifest
 
 _SAVING, _REMOVING = "saving-", "removing-"
-
-Series: TypeAlias = Literal["best", "latest"]
 
 
 def steps(directory: Path) -> list[int]:

@@ -54,7 +54,7 @@ def write(directory: Path, title: str) -> None:
         sync(path)
     for folder, _, _ in os.walk(directory):
         sync(Path(folder))
-    write_durably(directory / NAME, _render(directory, title))
+    write_durably(directory / NAME, render(directory, title))
 
 
 def verify(directory: Path, title: str) -> None:
@@ -80,13 +80,13 @@ def verify(directory: Path, title: str) -> None:
       >>> verify(directory, "latest 7")
       Traceback (most recent call last):
         ...
-      jaxtext.runs.checkpoint.manifest.DamageError: a was changed
+      jaxtext.runs.storage.manifest.DamageError: a was changed
     """
     try:
         path = directory / NAME
         if not path.is_file() or path.is_symlink():
             raise DamageError(f"it has no {NAME}")  # before hashing everything
-        expected = _render(directory, title)
+        expected = render(directory, title)
         found = path.read_bytes()
     except OSError as error:
         if error.errno not in _OF_THE_FILE:
@@ -97,7 +97,8 @@ def verify(directory: Path, title: str) -> None:
         raise DamageError(_difference(found, expected))
 
 
-def _render(directory: Path, title: str) -> bytes:
+def render(directory: Path, title: str) -> bytes:
+    """Returns the manifest of the files that are in a directory."""
     paths = list(_files(directory))
     with ThreadPoolExecutor() as threads:  # hashing releases the GIL
         digests = threads.map(_digest, paths)

@@ -1,0 +1,188 @@
+"""A run in a bucket."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from jaxtext.buckets import Objects, explained
+from jaxtext.runs.storage.bucket_series import BucketSeries
+from jaxtext.runs.storage.interface import SeriesName
+from jaxtext.runs.storage.lease import Lease, LostLeaseError
+from jaxtext.runs.storage.scratch import scratch
+from jaxtext.streams import say
+
+
+class BucketStorage:
+    """The part of a bucket that is a run's. Its methods are told in `Storage`.
+
+    Args:
+      url: Its URL.
+      place: The same, as a path.
+    """
+
+    def __init__(self, url: str, place: Path):
+        self.place = place
+        self._objects = Objects(url)
+        self._lease: Lease | None = None
+        self._logs: list[BucketLog] = []
+        self._series = {
+            name: BucketSeries(self._objects, name, self._before_commit)
+            for name in ("best", "latest")
+        }
+
+    def read(self, name: str) -> bytes | None:
+        return self._objects.read(name)
+
+    def write(self, name: str, data: bytes) -> None:
+        if self._lease is not None:
+            self._lease.confirm()
+        self._objects.write(name, data)
+
+    def check_writable(self) -> str | None:
+        """Only writing would show it."""
+        return None
+
+    def can_take(self, name: str) -> bool:
+        return True
+
+    def check(self) -> None:
+        with explained(self._objects.url):
+            self._objects.below("lease").names()
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator["BucketClaim"]:
+        lease = Lease(self._objects, lambda text: say(f"note: {text}"))
+        lease.take()
+        self._lease = lease
+        try:
+            yield BucketClaim(lease)
+            for log in self._logs:
+                log.flush()
+        finally:
+            for log in self._logs:
+                log.close()
+            self._logs.clear()
+            self._lease = None
+            lease.give_back()
+
+    def prepare(self) -> None:
+        """Objects need no directory."""
+
+    def check_shared(self) -> None:
+        """All hosts see the same bucket."""
+
+    def log(self, name: str) -> "BucketLog":
+        log = BucketLog(self._objects, name, self._is_lost)
+        self._logs.append(log)
+        return log
+
+    def series(self, name: SeriesName) -> BucketSeries:
+        return self._series[name]
+
+    def damaged(self) -> str | None:
+        folder = self._objects.below("checkpoints/damaged")
+        latest = any(name.startswith("latest-") for name in folder.names())
+        return folder.url if latest else None
+
+    @contextlib.contextmanager
+    def folder(self, name: str) -> Iterator[Path]:
+        with scratch() as local:
+            yield local
+            for path in sorted(local.rglob("*")):
+                if path.is_file():
+                    below = path.relative_to(local).as_posix()
+                    self._objects.upload(f"{name}/{below}" if name else below, path)
+
+    def _is_lost(self):
+        return self._lease is not None and self._lease.lost is not None
+
+    def _before_commit(self):
+        """A checkpoint says how many records the log has. So those come first."""
+        if self._lease is not None:
+            self._lease.confirm()
+        for log in self._logs:
+            log.flush()
+
+
+class BucketClaim:
+    """A lease on a run."""
+
+    def __init__(self, lease: Lease):
+        self._lease = lease
+
+    def is_there(self) -> bool:
+        return self._lease.lost is None
+
+    @property
+    def gone(self) -> str:
+        return (
+            f"is not this process's any more: {self._lease.lost} has taken over, since "
+            "this one did not renew its lease in time"
+        )
+
+
+class BucketLog:
+    """A file that grows. Its methods are told in `Log`.
+
+    An object cannot grow, so all of it is written again: before a checkpoint is
+    complete, at the end, and otherwise every ten seconds, or less often if it is large.
+    """
+
+    every = 10.0  # seconds
+
+    def __init__(self, objects: Objects, name: str, is_lost):
+        self._objects, self._name, self._is_lost = objects, name, is_lost
+        self._data = bytearray()
+        self._dirty = self._waiting = self._closed = False
+        self._changing, self._writing = threading.Lock(), threading.Lock()
+        self._written = time.monotonic()
+
+    def replace(self, data: bytes) -> None:
+        with self._changing:
+            self._data, self._dirty = bytearray(data), True
+        self.flush()
+
+    def append(self, data: bytes) -> None:
+        with self._changing:
+            self._data += data
+            self._dirty = True
+            if self._waiting or self._closed:
+                return
+            self._waiting = True
+        pause = self.every + len(self._data) / 1e6
+        wait = max(0.0, self._written + pause - time.monotonic())
+        timer = threading.Timer(wait, self._write_in_time)
+        timer.daemon = True
+        timer.start()
+
+    def flush(self) -> None:
+        self._write(None)
+
+    def close(self) -> None:
+        """Writes nothing any more."""
+        self._closed = True
+
+    def _write_in_time(self):
+        with self._changing:
+            self._waiting = False
+        with contextlib.suppress(OSError):  # `flush` tells of what stays
+            self._write(5.0)
+
+    def _write(self, patience):
+        with self._writing:  # the last one to begin is the last one to end
+            with self._changing:
+                if not self._dirty or self._closed:
+                    return
+                data, self._dirty = bytes(self._data), False
+            try:
+                if self._is_lost():
+                    raise LostLeaseError("another process has taken over")
+                self._objects.write(self._name, data, patience)
+            except BaseException:
+                with self._changing:
+                    self._dirty = True
+                raise
+            finally:
+                self._written = time.monotonic()
