@@ -23,6 +23,23 @@ def progress(done, total):
 with resolve(sys.argv[1], cache=Path(sys.argv[2]), progress=progress):
     pass
 """
+_MEASURES = """
+import sys
+from pathlib import Path
+from jaxtext.text.sources import resolve
+
+def peak():
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+def size(url):
+    with resolve(url, cache=Path(sys.argv[3])) as (_, [path]):
+        return path.stat().st_size
+
+size(sys.argv[1])
+before = peak()
+print(size(sys.argv[2]), before, peak())
+"""
 
 
 def read(url: str, cache: Path, **more) -> bytes:
@@ -34,6 +51,19 @@ def read(url: str, cache: Path, **more) -> bytes:
 def kept(cache: Path) -> list[str]:
     """The endings of the names of all files in the cache but locks."""
     return sorted(x.suffix for x in cache.glob("downloads/*") if x.suffix != ".lock")
+
+
+def peaks(small: str, large: str, cache: Path) -> tuple[int, float, float]:
+    """Reads a small and a large file in a process of its own (Linux).
+
+    Returns:
+      The bytes of the large one, and the peak of resident memory in MiB, after the
+      small one and after the large one.
+    """
+    command = [sys.executable, "-c", _MEASURES, small, large, str(cache)]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    size, before, after = found.stdout.split()
+    return int(size), float(before), float(after)
 
 
 def killed(url: str, cache: Path, content: bytes, seconds: float, times: int) -> int:

@@ -14,10 +14,11 @@ FAULTY = 200_000  # bytes that are sent before a fault
 
 
 class WebServer(ThreadingHTTPServer):
-    """Serves the same content at every path.
+    """Serves a content.
 
     Attributes:
       content: What is served.
+      contents: What is served at some paths instead.
       etag, modified: The headers that tell its version, if any.
       kind: Its media type.
       manner: How it is served. well; busy, missing, forbidden: that status. hangs: no
@@ -36,6 +37,7 @@ class WebServer(ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.content, self.etag, self.modified = CONTENT, None, None
+        self.contents = dict[str, bytes]()
         self.kind, self.manner, self.manners = "text/plain", "well", []
         self.requests, self.conditions = [], []
         self._versions = itertools.count(1)
@@ -90,7 +92,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._serve(manner, wanted)
 
     def _serve(self, manner, wanted):
-        server, whole = self.server, self.server.content
+        server = self.server
+        path = urlsplit(self.path).path.removeprefix("/")
+        whole = server.contents.get(path, server.content)
         condition = self.headers["If-Range"]
         ranged = wanted and manner not in ("ignores ranges", "bare")
         if condition is not None and condition not in (server.etag, server.modified):
@@ -123,9 +127,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         # A client may leave at any moment.
         with contextlib.suppress(ConnectionError):
-            self._send(manner, body, chunked, urlsplit(self.path).path)
+            self._send(manner, body, chunked)
 
-    def _send(self, manner, body, chunked, path):
+    def _send(self, manner, body, chunked):
         server, write = self.server, self.wfile.write
         if chunked:
             cut = manner == "chunked and cut"

@@ -139,7 +139,7 @@ def find(url: str) -> Found:
         else:
             root, pattern = url.rstrip("/"), ""
             if info is None and not _is_root(url):
-                raise FileNotFoundError(2, "there is no such object", url)
+                raise FileNotFoundError(2, "no such bucket or object", url)
         listed = buckets.retried(lambda: fs.find(root, detail=True), url)
     scheme = buckets.scheme(url)
     infos = {f"{scheme}://{name}": info for name, info in listed.items()}

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
+from urllib.parse import unquote
 
 from jaxtext import buckets
 from jaxtext.errors import InputError
@@ -168,7 +169,7 @@ def _elsewhere(spec: str) -> tuple[_Found, Counter[str], bool]:
     scheme = (buckets.scheme(spec) or "").lower()
     if scheme in ("http", "https"):
         file = web.ask(spec)
-        return _Found(last_part(file.url).stem, (file,)), Counter(), False
+        return _Found(last_part(unquote(file.url)).stem, (file,)), Counter(), False
     if scheme in ("gs", "s3"):
         name, files, left_out = bucket.find(spec)
         return _Found(name, files), left_out, not glob.has_magic(spec)
@@ -194,7 +195,7 @@ def _copied(
     if None in sizes:
         advance = partial(_unknown, progress)
     else:
-        advance = counter(sum(filter(None, sizes)), progress)
+        advance = counter(max(1, sum(filter(None, sizes))), progress)
     paths, copied = [], {}
     for file in files:
         if isinstance(file, Path):

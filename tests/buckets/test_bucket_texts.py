@@ -7,12 +7,13 @@ import hashlib
 import itertools
 import random
 import re
+import sys
 
 import char_gen
 import numpy as np
 import object_store
 import pytest
-from downloads import kept, killed, read
+from downloads import kept, killed, peaks, read
 
 from jaxtext import buckets
 from jaxtext.errors import InputError
@@ -158,7 +159,7 @@ def test_an_object_that_is_removed_while_it_is_read_is_told(store, folder, tmp_p
         if done == 3 * PIECE:
             store.remove(f"{folder}/a")
 
-    with pytest.raises(InputError, match=r"cannot use .*there is no such object"):
+    with pytest.raises(InputError, match=r"cannot use .*no such bucket or object"):
         read(store.url(f"{folder}/a"), tmp_path, progress=remove)
 
 
@@ -210,7 +211,7 @@ def test_what_is_wrong_is_told_in_one_line(store, folder, tmp_path):
             f"{scheme}://no-such-bucket/*",
             r"cannot use .*no-such-bucket.*check the name",
         ),
-        (store.url(f"{folder}/none"), r"there is no such object.*check the name"),
+        (store.url(f"{folder}/none"), r"no such bucket or object.*check the name"),
         (store.url(f"{folder}/none/"), r"the directory .*/none/ holds no files"),
         (store.url(f"{folder}/*.txt"), r"no file matches .*\*\.txt"),
         (store.url(f"{folder}/text"), r"holds no files; left out of .*hidden \(1\)"),
@@ -306,7 +307,7 @@ def test_a_script_tells_what_is_wrong_in_one_line(
             f"{store.scheme}://no-such-bucket/a",
             "check the name of the bucket",
         ),
-        "object": (store.url(f"{folder}/b"), "there is no such object"),
+        "object": (store.url(f"{folder}/b"), "no such bucket or object"),
         "empty": (store.url(f"{folder}/b/"), "holds no files"),
         "login": (store.url(f"{folder}/a"), "no credentials: .*; log in, as with"),
         "permission": (store.url(f"{folder}/a"), "no permission: "),
@@ -315,3 +316,16 @@ def test_a_script_tells_what_is_wrong_in_one_line(
         assert char_gen.main([flag, spec, "--workdir", str(tmp_path / "run")]) == 2
         assert re.search(said, capsys.readouterr().err.splitlines()[-1])
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.thorough
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_download_takes_no_memory_by_its_size(store, folder, tmp_path):
+    store.write(f"{folder}/small", CONTENT)
+    store.write(f"{folder}/large", bytes(300_000_000))
+    small, large = (store.url(f"{folder}/{name}") for name in ("small", "large"))
+    size, before, after = peaks(small, large, tmp_path)
+    store.remove(f"{folder}/large")
+    print(f"{large}: {size:,} bytes; peak {before:.1f} MiB before, {after:.1f} after")
+    assert size == 300_000_000
+    assert after - before < 60

@@ -4,11 +4,12 @@ import contextlib
 import hashlib
 import random
 import socket
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from downloads import kept, killed, read
+from downloads import kept, killed, peaks, read
 from web_server import CONTENT, FAULTY
 
 from jaxtext import buckets
@@ -355,3 +356,13 @@ def test_downloads_that_are_killed_at_any_moment_go_on(versioned, tmp_path):
     assert killed(versioned.url(), tmp_path, CONTENT, seconds=0.25, times=30) > 10
     assert read(versioned.url(), tmp_path) == CONTENT
     assert kept(tmp_path) == [".text"]
+
+
+@pytest.mark.thorough
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_download_takes_no_memory_by_its_size(versioned, tmp_path):
+    versioned.contents["large"] = bytes(300_000_000)
+    size, before, after = peaks(versioned.url(), versioned.url("large"), tmp_path)
+    print(f"web: {size:,} bytes; peak {before:.1f} MiB before, {after:.1f} after")
+    assert size == 300_000_000
+    assert after - before < 20
