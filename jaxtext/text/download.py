@@ -8,7 +8,6 @@ from jaxtext.errors import InputError
 from jaxtext.files import rename
 from jaxtext.text.cache import writing
 from jaxtext.text.remote import held, receive, sha256
-from jaxtext.text.web import WebFile
 
 
 class Dataset(NamedTuple):
@@ -68,6 +67,9 @@ def fetch(
 
 
 def _download(name: str, path: Path, advance: Callable[[int], None]) -> None:
+    # Imported here, not above, because most runs download nothing.
+    from jaxtext.text.web import WebFile
+
     url, wanted, size = DATASETS[name]
     part = path.with_suffix(".part")
     resumed = part.exists()

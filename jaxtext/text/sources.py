@@ -15,7 +15,6 @@ from urllib.parse import unquote
 from jaxtext import buckets
 from jaxtext.errors import InputError
 from jaxtext.files import unfinished
-from jaxtext.text import bucket, web
 from jaxtext.text.cache import writing
 from jaxtext.text.download import DATASETS, fetch
 from jaxtext.text.folder import Folder
@@ -166,6 +165,9 @@ def _find(
 
 
 def _elsewhere(spec: str) -> tuple[_Found, Counter[str], bool]:
+    # Imported here, not above, because most texts are on the disk.
+    from jaxtext.text import bucket, web
+
     scheme = (buckets.scheme(spec) or "").lower()
     if scheme in ("http", "https"):
         file = web.ask(spec)

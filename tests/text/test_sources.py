@@ -4,6 +4,7 @@ import errno
 import io
 import os
 import re
+import subprocess
 import sys
 import sysconfig
 from pathlib import Path
@@ -230,3 +231,13 @@ def test_an_unreadable_directory_is_not_passed_over(monkeypatch):
 def test_the_name_is_fit_for_a_directory(tree, file, name):
     (tree / file).touch()
     assert found("./" + file)[0] == name
+
+
+def test_files_are_read_without_what_networks_need():
+    program = "import sys, jaxtext.text.encoded; print(*sys.modules)"
+    found = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    loaded = set(found.stdout.split())
+    assert "jaxtext.text.sources" in loaded
+    assert not {"urllib.request", "ssl", "fsspec", "jax"} & loaded
