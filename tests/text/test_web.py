@@ -25,7 +25,7 @@ def versioned(server, request):
     if request.param == "etag":
         server.etag = '"one"'
     else:
-        server.modified = "Sat, 28 Nov 2026 10:00:00 GMT"
+        server.modified = "Sat, 28 Nov 2026 10:00:00 GMT"  # that of both
     return server
 
 
@@ -98,6 +98,18 @@ def test_a_download_of_another_version_is_not_continued(server, tmp_path):
 def test_a_file_that_changes_while_it_is_read_is_begun_again(server, tmp_path, etag):
     server.etag, server.manners = etag, ["well", "changes"]
     assert read(server.url(), tmp_path) == CONTENT[::-1]
+
+
+def test_another_length_is_another_version(server, tmp_path, patient):
+    server.modified = (
+        "Sat, 28 Nov 2026 10:00:00 GMT"  # both versions are of that second
+    )
+    server.manners = ["well", "cuts"]
+
+    def change(done, total):
+        server.content = CONTENT[::-1] + b"more"
+
+    assert read(server.url(), tmp_path, progress=change) == CONTENT[::-1] + b"more"
 
 
 def test_a_file_that_keeps_changing_is_told(server, tmp_path, patient):
