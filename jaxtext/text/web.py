@@ -120,15 +120,11 @@ class WebFile:
 
     def _beginning(self, response: Any, offset: int) -> int:
         """Where a response begins. It must be of the same version."""
-        ranged = response.status == 206
-        begin, whole = _content_range(response) if ranged else (0, response.length)
-        if not self.hashes and (
-            _version(response) != self.version
-            or (self.size is not None and whole not in (None, self.size))
-        ):
+        if self.version is not None and _version(response) != self.version:
             raise ChangedError
-        if not ranged:
+        if response.status != 206:
             return 0  # a server that does not know ranges
+        begin = _content_range(response)[0]
         if begin != offset:
             raise WebError("the server sends another part than it was asked for")
         return offset
