@@ -66,9 +66,9 @@ class Config:
     workdir: Path
     """Directory of the run, as char_gen.py printed it."""
     corpus: tuple[str, ...] | None = None
-    """Text to evaluate on, as char_gen.py takes it: files, directories, globs, '-',
-    stdlib or tinyshakespeare. Default: what the run was validated on, if it is still
-    where it was."""
+    """Text to evaluate on, as char_gen.py takes it: files, directories, globs, URLs,
+    '-', stdlib or tinyshakespeare. Default: what the run was validated on, if it is
+    still where it was."""
     protocol: Literal["carried", "cold-256"] | None = None
     """carried: read the text once, with the state carried to its end. cold-256: read
     windows of 256 predictions, each from the zero state, as nanoGPT is evaluated.

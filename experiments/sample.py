@@ -41,8 +41,9 @@ from jaxtext.generation import beam_search, generate, log_probabilities
 from jaxtext.generation.decoding import HOTTEST
 from jaxtext.runs import checkpoint
 from jaxtext.streams import say
-from jaxtext.text import Vocabulary
+from jaxtext.text import Vocabulary, cache
 from jaxtext.text.formats import reading
+from jaxtext.text.sources import is_elsewhere, resolve
 from writing import texts
 from writing.rules import TRUNCATING, Rules, decoding
 
@@ -52,6 +53,7 @@ Temperature: TypeAlias = Annotated[
 Finite: TypeAlias = Annotated[
     float, Bound(lambda x: abs(x) < float("inf"), "a finite number")
 ]
+PathOrUrl: TypeAlias = Annotated[str, Bound(bool, "a path or a URL")]
 
 
 @dataclass(frozen=True)
@@ -86,9 +88,9 @@ class Config(Several, Rules):
     prompt: str | None = None
     """Text to continue, as it is typed, or bytes for a model over bytes. It is not
     printed. Default: a new line."""
-    prompt_file: Path | None = None
-    """Continue the whole of this file instead, with its last new line; - is standard
-    input."""
+    prompt_file: PathOrUrl | None = None
+    """Continue the whole of this file instead, with its last new line. A URL is read as
+    --corpus of char_gen.py reads it; - is standard input."""
     length: Whole = 500
     """Characters to write (bytes, for a model over bytes)."""
     temperature: Temperature = 0.8
@@ -251,9 +253,12 @@ def _prompt(config: Config, vocabulary: Vocabulary) -> np.ndarray:
         raise InputError(f"{flag}: {error}") from error
 
 
-def _read(path: Path) -> bytes:
+def _read(path: str) -> bytes:
+    if is_elsewhere(path):
+        with resolve(path, cache=cache.root(), warn=_warn) as sources:
+            return b"".join(copy.read_bytes() for copy in sources.paths)
     with reading(path):
-        return sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+        return sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
 
 
 def _warn(text):

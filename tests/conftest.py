@@ -60,9 +60,6 @@ def pytest_unconfigure():
         shutil.rmtree(_PROGRAMS, ignore_errors=True)
 
 
-TINY_SHAKESPEARE = Path(__file__).parents[2] / "shared" / "data" / "tinyshakespeare.txt"
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _cache(tmp_path_factory):
     os.environ["JAXTEXT_CACHE"] = str(tmp_path_factory.mktemp("cache"))

@@ -52,7 +52,7 @@ LAYERS = [
 # Rooms that may not look into one another, whatever their order.
 APART = {("training", "generation"), ("generation", "training"), ("runs", "generation")}
 # What `text`, which does without JAX, may import.
-ALONE = "text", "errors", "locks", "files", "quantities"
+ALONE = "text", "errors", "locks", "files", "quantities", "buckets"
 LIBRARY = Path(jaxtext.__file__).parent
 ROOT = LIBRARY.parent
 # Folders that are searched for modules by name. Each may import from those before it.

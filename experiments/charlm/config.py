@@ -125,9 +125,9 @@ class Common:
     two cores; shakespeare: a million characters, 18 passes; ptb-char, enwik8, text8:
     your copies; tutorial: as in Keras. Another preset keeps only a run's texts."""
     corpus: tuple[str, ...] = option(("stdlib",), alike=False)
-    """Text to learn: files, directories, globs, '-' for standard input, stdlib (this
-    Python's own standard library) or tinyshakespeare. docs/guides/own_text.md says
-    how each kind of file is read."""
+    """Text to learn: files, directories, globs, URLs (gs://, s3://, https://), '-' for
+    standard input, stdlib (this Python's own standard library) or tinyshakespeare.
+    docs/guides/own_text.md says how each kind is read."""
     cell: Literal["rnn", "lstm", "gru"] = "lstm"
     """The recurrent cell."""
     hidden: Count = 256

@@ -20,6 +20,7 @@ from jaxtext.files import as_json
 from jaxtext.runs.storage import storage
 from jaxtext.streams import say
 from jaxtext.text.download import DATASETS
+from jaxtext.text.sources import is_elsewhere
 
 FILE = "flags.json"
 IDENTITY = "config.json"
@@ -68,8 +69,12 @@ def check_texts(values: Mapping[str, Any], workdir: Path) -> None:
 
 
 def is_there(spec: str) -> bool:
-    """Whether a text can be read where it was: a known name, a path or a pattern."""
-    return spec in _NO_PATHS or os.path.exists(spec) or bool(glob.glob(spec))
+    """Whether a text can be read where it was: a known name, a path or a pattern.
+
+    Of a URL that is not known before it is read.
+    """
+    no_path = spec in _NO_PATHS or is_elsewhere(spec)
+    return no_path or os.path.exists(spec) or bool(glob.glob(spec))
 
 
 def remember(config: Config, workdir: Path) -> None:
@@ -85,7 +90,7 @@ def remember(config: Config, workdir: Path) -> None:
 
 def _whole(spec):
     """An absolute path, in which nothing but a pattern that was given is one."""
-    if spec in _NO_PATHS or os.path.isabs(spec):
+    if spec in _NO_PATHS or is_elsewhere(spec) or os.path.isabs(spec):
         return spec
     if os.path.exists(spec):
         return os.path.abspath(spec)

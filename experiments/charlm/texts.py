@@ -1,7 +1,6 @@
 """The texts of a run: what it is trained on, and what it is validated on."""
 
 from collections.abc import Callable
-from functools import partial
 
 import jaxtext as jt
 from charlm.config import Config
@@ -55,9 +54,8 @@ def divide(
     if not config.val_corpus:
         return *jt.text.split(corpus.ids, config.val_fraction), None
     progress = _reading("the text to validate on", display, stop)
-    waiting = partial(progress, 0, 1)
     with resolve(
-        config.val_corpus, cache=cache.root(), waiting=waiting, warn=display.say
+        config.val_corpus, cache=cache.root(), progress=progress, warn=display.say
     ) as sources:
         validation = encode(sources, corpus.vocabulary, progress=progress)
     display.stop()

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -166,9 +165,9 @@ def _read(specs, about, display):
     """A text in the run's vocabulary, and whether it is the run's own."""
     vocabulary = Vocabulary.from_json(about["vocabulary"])
     limit = about["identity"]["characters"]
-    progress, waiting = display.advance, partial(display.advance, 0, 1)
+    progress = display.advance
     with resolve(
-        specs, cache=cache.root(), waiting=waiting, warn=display.say
+        specs, cache=cache.root(), progress=progress, warn=display.say
     ) as sources:
         # A run may have been trained on the beginning of a text alone.
         corpus = encode(sources, vocabulary, limit=limit, progress=progress)

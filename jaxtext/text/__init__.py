@@ -1,11 +1,11 @@
 """Text as a network reads it: from files on the disk to batches of ids.
 
-Everything here uses NumPy and the standard library only. JAX first sees the text when a
-batch is passed to a training step.
+Everything here uses NumPy and the standard library, and fsspec for buckets. JAX first
+sees the text when a batch is passed to a training step.
 
-- `load` reads a text (files, directories, globs, data sets) and returns a `Corpus`:
-  its ids, its `Vocabulary` and its hash. Memory stays constant, whatever the size of
-  the text, and the ids are cached.
+- `load` reads a text (files, directories, globs, URLs, data sets) and returns a
+  `Corpus`: its ids, its `Vocabulary` and its hash. Memory stays constant, whatever the
+  size of the text, and the ids are cached.
 - `Vocabulary` maps characters or bytes to ids and back.
 - `FileArray` is an array that stays in its file; `Ids` is that or a NumPy array.
 - `most_frequent` finds the symbols that a text has most often, for an adaptive softmax.
@@ -24,9 +24,10 @@ Example:
   >>> batch.inputs.shape, batch.targets.shape
   ((4, 32), (4, 32))
 
-How a text is read, from the bottom up: `formats` opens and unpacks a file, `reader`
-joins files into blocks of text, `folder` and `sources` find the files, and `download`
-fetches data sets. `entry` is the cached form of a text in the directory of `cache`, and
+How a text is read, from the bottom up: `formats` opens and unpacks a file, and `reader`
+joins files into blocks of text. `web` and `bucket` read files on servers, `remote`
+copies them into the cache, and `download` fetches data sets. `folder` and `sources`
+find the files. `entry` is the cached form of a text in the directory of `cache`, and
 `corpus` puts these together. `encoded` encodes a text in the vocabulary of a trained
 model.
 """

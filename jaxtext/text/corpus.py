@@ -9,7 +9,6 @@ import hashlib
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -59,15 +58,17 @@ def load(
 
     The text consists of all files of all specifications, one after the other. If a
     file does not end in a newline, one is added before the next file. Files packed with
-    gzip, bzip2 or xz are unpacked. With ``"chars"``, UTF-16 and UTF-32 with a byte
-    order mark are decoded, and the mark is not part of the text. Line endings are kept.
+    gzip, bzip2, xz or zstd are unpacked. With ``"chars"``, UTF-16 and UTF-32 with a
+    byte order mark are decoded, and the mark is not part of the text. Line endings are
+    kept.
 
     The text is read each time, because its hash identifies it: the same text has the
-    same ids, whatever its files are called.
+    same ids, whatever its files are called. Files in buckets and on the web are copied
+    into the cache once.
 
     Args:
-      specs: Files, directories, globs, data sets or ``-``, or a single one of these.
-        See `sources.resolve`.
+      specs: Files, directories, globs, URLs, data sets or ``-``, or a single one of
+        these. See `sources.resolve`.
       vocab: ``"chars"`` for characters (the text must be Unicode, without NULs), or
         ``"bytes"`` (any file except archives).
       limit: How many characters (or bytes) of the beginning to use. Default: all.
@@ -76,10 +77,11 @@ def load(
       cache: The root of the cache. Default: ``$JAXTEXT_CACHE`` if set, else the user's
         cache directory.
       progress: Called with the bytes processed so far and the total, counting both
-        passes; with 0 and 1 while standard input is read, since its size is unknown.
+        passes; before that with those that are copied from elsewhere, or with 0 and 1
+        where the size is unknown, as for standard input.
         An exception that it raises ends the preparation, which leaves nothing behind.
-      warn: Called with a sentence about a damaged cache entry, which is then written
-        again, and about files in a directory that are left out.
+      warn: Called with a sentence about a damaged file in the cache, which is then
+        written again, and about files in a directory that are left out.
 
     Returns:
       The corpus.
@@ -102,8 +104,7 @@ def load(
         raise InputError(f"expected a limit of at least 1, got {limit}; raise it")
     cache = caching.root() if cache is None else Path(cache)
     remove_leftovers(cache / "corpora")
-    waiting = partial(progress, 0, 1)
-    with resolve(specs, cache=cache, waiting=waiting, warn=warn) as (name, paths):
+    with resolve(specs, cache=cache, progress=progress, warn=warn) as (name, paths):
         size = check(paths, vocab)
         total = 2 * (size if limit is None else min(size, limit))
         advance = counter(total, progress)

@@ -31,7 +31,7 @@ _OF_A_RUN = (
     "wandb",
     "wandb-id",
 )
-_MARKS_OF_CACHES = ("CACHEDIR.TAG", "pyvenv.cfg")
+MARKS_OF_CACHES = ("CACHEDIR.TAG", "pyvenv.cfg")
 
 
 class Folder:
@@ -70,8 +70,8 @@ class Folder:
           ...     for file in "b.txt", "a.txt", ".hidden":
           ...         _ = Path(name, file).write_text("text")
           ...     folder = Folder(Path("cache"))
-          ...     [path.name for path in folder.below(Path(name))], folder.told()
-          (['a.txt', 'b.txt'], 'hidden (1)')
+          ...     [path.name for path in folder.below(Path(name))], folder.left_out
+          (['a.txt', 'b.txt'], Counter({'hidden': 1}))
         """
         files = []
         for folder in self._folders(directory, set()):
@@ -104,10 +104,6 @@ class Folder:
                 continue
             if self._is_to_read(path):
                 yield path
-
-    def told(self) -> str:
-        """Describes what was left out, as in ``hidden (3), runs (1)``."""
-        return ", ".join(f"{what} ({n})" for what, n in sorted(self.left_out.items()))
 
     def _expand(self, pattern: str) -> Iterator[str]:
         """Expands a glob. `glob` itself may not end if links lead back to a parent."""
@@ -153,7 +149,7 @@ class Folder:
             return "runs"
         if (
             directory.name == "__pycache__"
-            or any((directory / mark).exists() for mark in _MARKS_OF_CACHES)
+            or any((directory / mark).exists() for mark in MARKS_OF_CACHES)
             or _is_same(directory, self._cache)
         ):
             return "caches"
@@ -198,10 +194,19 @@ def is_run(directory: Path) -> bool:
     return claimed or any((checkpoints / kind).is_dir() for kind in ("latest", "best"))
 
 
+def is_named_as_of_a_run(name: str) -> bool:
+    """Whether a run writes files of that name into its directory.
+
+    Example:
+      >>> is_named_as_of_a_run("metrics.jsonl")
+      True
+    """
+    return any(fnmatch(name, pattern) for pattern in _OF_A_RUN)
+
+
 def _is_of_a_run(path: Path) -> bool:
     """Whether a path is a file that a run wrote into its directory."""
-    of_a_run = any(fnmatch(path.name, pattern) for pattern in _OF_A_RUN)
-    return of_a_run and is_run(path.parent)
+    return is_named_as_of_a_run(path.name) and is_run(path.parent)
 
 
 def _names(directory: Path) -> list[str]:

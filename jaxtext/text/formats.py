@@ -1,31 +1,33 @@
 """Opens a file as text. Its first bytes tell its format, not its name."""
 
 import codecs
+import contextlib
 import importlib
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from jaxtext.errors import InputError
 from jaxtext.text.vocabulary import Kind
 
 _HEAD = 512  # how many bytes are checked
 
-# What the standard library can unpack: first bytes, name, module.
+# What can be unpacked: first bytes, name, the modules that do it (the first one found).
 _PACKED = (
-    (b"\x1f\x8b\x08", "gzip", "gzip"),
+    (b"\x1f\x8b\x08", "gzip", ("gzip",)),
     *(
-        (b"BZh%d%b" % (level, block), "bzip2", "bz2")
+        (b"BZh%d%b" % (level, block), "bzip2", ("bz2",))
         for level in range(1, 10)
         for block in (b"1AY&SY", b"\x17rE8P\x90")  # a first block, or an empty file
     ),
-    (b"\xfd7zXZ\0", "xz", "lzma"),
+    (b"\xfd7zXZ\0", "xz", ("lzma",)),
+    # In the standard library since Python 3.14; the other is the same code before that.
+    (b"\x28\xb5\x2f\xfd", "zstd", ("compression.zstd", "backports.zstd")),
 )
 # Archives that are refused: offset, bytes there, name, command that unpacks it.
 _ARCHIVES = (
-    (0, b"\x28\xb5\x2f\xfd", "zstd", "zstd -d"),
     (0, b"\x04\x22\x4d\x18", "LZ4", "lz4 -d"),
     (0, b"\x1f\x9d", "compress", "uncompress"),
     (0, b"PK\x03\x04", "ZIP (as are docx, epub and others)", "unzip"),
@@ -67,7 +69,7 @@ class Opened(NamedTuple):
 
 @contextmanager
 def opened(path: Path, kind: Kind) -> Iterator[Opened]:
-    """Opens a file, and unpacks it if it is packed with gzip, bzip2 or xz.
+    """Opens a file, and unpacks it if it is packed with gzip, bzip2, xz or zstd.
 
     Args:
       path: The file.
@@ -171,36 +173,52 @@ def _head(file: BinaryIO) -> bytes:
     return head
 
 
-def _packed(head: bytes) -> tuple[str, str] | None:
-    """Returns the name of the packing and the module for it, or None."""
-    for begins, name, module in _PACKED:
+def _packed(head: bytes) -> tuple[str, tuple[str, ...]] | None:
+    """Returns the name of the packing and the modules for it, or None."""
+    for begins, name, modules in _PACKED:
         if head.startswith(begins):
-            return name, module
+            return name, modules
     return None
 
 
 @contextmanager
-def _unpacked(path: Path, own: BinaryIO, packed: tuple[str, str]) -> Iterator[BinaryIO]:
-    name, module = packed
-    try:
-        # Imported here, because some Pythons are built without some of them.
-        unpacker = importlib.import_module(module)
-    except ImportError as error:
-        raise InputError(
-            f"{path} is packed ({name}), but this Python has no module {module}; "
-            f"unpack it first: {name} -d"
-        ) from error
-    damage = EOFError, zlib.error, getattr(unpacker, "LZMAError", EOFError)
+def _unpacked(
+    path: Path, own: BinaryIO, packed: tuple[str, tuple[str, ...]]
+) -> Iterator[BinaryIO]:
+    name, modules = packed
+    unpacker = _unpacker(path, name, modules)
+    damage = (
+        EOFError,
+        zlib.error,
+        *(getattr(unpacker, x, EOFError) for x in ("LZMAError", "ZstdError")),
+    )
     try:
         with unpacker.open(own, "rb") as file:
             yield file
     except (OSError, *damage) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # an error of the disk
+        if "too much memory" in str(error):  # zstd allows itself 128 MiB
+            raise InputError(
+                f"cannot unpack {path}, which was packed with a window of more than "
+                f"128 MiB; unpack it first: {name} -d --long=31"
+            ) from error
         raise InputError(
             f"cannot unpack {path} ({error}): it is a truncated or damaged {name} "
             "file; get it again"
         ) from error
+
+
+def _unpacker(path: Path, name: str, modules: tuple[str, ...]) -> Any:
+    # Imported here, because some Pythons are built without some of them.
+    for module in modules:
+        with contextlib.suppress(ImportError):
+            return importlib.import_module(module)
+    extra = "" if len(modules) == 1 else f", or pip install 'jaxtext[{name}]'"
+    raise InputError(
+        f"{path} is packed ({name}), but this Python has no module "
+        f"{' or '.join(modules)}; unpack it first: {name} -d{extra}"
+    )
 
 
 @contextmanager

@@ -2,21 +2,26 @@
 
 import glob
 import os
-import re
 import sys
 import sysconfig
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
+from urllib.parse import unquote
 
+from jaxtext import buckets
 from jaxtext.errors import InputError
 from jaxtext.files import unfinished
 from jaxtext.text.cache import writing
 from jaxtext.text.download import DATASETS, fetch
 from jaxtext.text.folder import Folder
 from jaxtext.text.formats import reading
-from jaxtext.text.reader import CHUNK
+from jaxtext.text.names import last_part, slug
+from jaxtext.text.reader import CHUNK, counter
+from jaxtext.text.remote import Remote, obtain
 
 
 class Sources(NamedTuple):
@@ -34,13 +39,14 @@ def resolve(
     specs: Spec | Sequence[Spec],
     *,
     cache: Path,
-    waiting: Callable[[], None] = lambda: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
     warn: Callable[[str], None] = lambda text: None,
 ) -> Iterator[Sources]:
     """Finds the files that corpus specifications stand for.
 
-    This is a context manager because standard input can be read only once: it is kept
-    in a temporary file until the block ends.
+    Files that are elsewhere are copied into the cache, once for each version
+    (`remote.obtain`). This is a context manager because standard input can be read only
+    once: it is kept in a temporary file until the block ends.
 
     Args:
       specs: A specification, or a list of them. Each is one of
@@ -51,11 +57,17 @@ def resolve(
         - a file; ``./stdlib`` is a file of that name
         - a directory: every file below it, sorted by path (see `folder`)
         - a glob, sorted by path; ``**`` matches any number of directories
+        - ``gs://…`` or ``s3://…``: an object, a prefix that stands for a directory, or
+          a glob
+        - ``http://…`` or ``https://…``: one file. ``#sha256=…`` at its end is the hash
+          that it must have.
       cache: The root of the cache, for downloads and standard input.
-      waiting: Called repeatedly while standard input is read.
+      progress: Called with the bytes received, or found in the cache and checked, and
+        their total; with 0 and 1 while standard input is read, whose size is unknown.
+        An exception that it raises ends a download, which can be continued.
       warn: Called with a sentence for each directory or glob in which something was
         left out: hidden files, runs, caches, pipes and devices, and links to nothing or
-        to a file that is already read.
+        to a file that is already read; and for a damaged copy in the cache.
 
     Yields:
       The files in the order of `specs`. The name is that of the first one.
@@ -75,17 +87,37 @@ def resolve(
     if words.count("-") > 1:
         raise InputError("standard input can be read only once; give - a single time")
     with ExitStack() as stack:
-        found = [_find(word, cache, waiting, warn, stack) for word in words]
-        paths = tuple(path for sources in found for path in sources.paths)
-        if not paths:
+        found = [_find(word, cache, progress, warn, stack) for word in words]
+        files = [file for each in found for file in each.files]
+        if not files:
             raise InputError(
                 f"there are only runs in {' '.join(words)}, which are not text; use "
                 "another corpus"
             )
         # Checked now, not after an hour spent reading other files.
-        for path in paths:
-            _check_readable(path)
-        yield Sources(_slug(found[0].name), paths)
+        for file in files:
+            if isinstance(file, Path):
+                _check_readable(file)
+        paths, copied = _copied(files, cache, progress, warn)
+        stack.enter_context(_named(copied))
+        yield Sources(slug(found[0].name), paths)
+
+
+def is_elsewhere(spec: str) -> bool:
+    """Whether a specification is a URL, so no path of this machine.
+
+    Example:
+      >>> is_elsewhere("gs://bucket/text"), is_elsewhere("my.txt")
+      (True, False)
+    """
+    return buckets.scheme(spec) is not None
+
+
+class _Found(NamedTuple):
+    """What one specification stands for."""
+
+    name: str
+    files: tuple[Path | Remote, ...]
 
 
 def _each(specs: Spec | Sequence[Spec]) -> Sequence[Spec]:
@@ -95,45 +127,109 @@ def _each(specs: Spec | Sequence[Spec]) -> Sequence[Spec]:
 def _find(
     spec: str,
     cache: Path,
-    waiting: Callable[[], None],
+    progress: Callable[[int, int], None],
     warn: Callable[[str], None],
     stack: ExitStack,
-) -> Sources:
+) -> _Found:
     if spec == "-":
-        spool = stack.enter_context(_spooled_stdin(cache / "corpora", waiting))
-        return Sources("stdin", (spool,))
+        spooled = _spooled_stdin(cache / "corpora", lambda: progress(0, 1))
+        return _Found("stdin", (stack.enter_context(spooled),))
     if spec == "stdlib":
-        return Sources(spec, _standard_library())
+        return _Found(spec, _standard_library())
     if spec in DATASETS:
-        return Sources(spec, (fetch(spec, cache),))
-    folder = Folder(cache)
-    try:
-        found = _files(spec, folder)
-    except OSError as error:
-        raise InputError(
-            f"cannot read {error.filename or spec} ({error.strerror}); check its "
-            "permissions"
-        ) from error
-    left_out = f"left out of {spec}: {folder.told()}" if folder.left_out else ""
+        advance = counter(DATASETS[spec].size, progress)
+        return _Found(spec, (fetch(spec, cache, advance),))
+    if is_elsewhere(spec):
+        found, left_out, is_directory = _elsewhere(spec)
+    else:
+        folder = Folder(cache)
+        try:
+            found = _files(spec, folder)
+        except OSError as error:
+            raise InputError(
+                f"cannot read {error.filename or spec} ({error.strerror}); check its "
+                "permissions"
+            ) from error
+        left_out, is_directory = folder.left_out, Path(spec).is_dir()
+    told = ", ".join(f"{what} ({n})" for what, n in sorted(left_out.items()))
+    told = f"left out of {spec}: {told}" if told else ""
     # It is no error if one of the directories of a shell's * holds only runs.
-    runs = folder.left_out["runs"] or folder.left_out["files of runs"]
-    if not found.paths and not runs:
-        is_directory = Path(spec).is_dir()
+    if not found.files and not left_out["runs"] and not left_out["files of runs"]:
         nothing = (
             "the directory {} holds no files" if is_directory else "no file matches {}"
         )
-        raise InputError(f"{nothing.format(spec)}; {left_out or 'use another'}")
-    if left_out:
-        warn(f"{left_out}; to read any of it, give its path")
+        raise InputError(f"{nothing.format(spec)}; {told or 'use another'}")
+    if told:
+        warn(f"{told}; to read any of it, give its path")
     return found
 
 
-def _files(spec: str, folder: Folder) -> Sources:
+def _elsewhere(spec: str) -> tuple[_Found, Counter[str], bool]:
+    # Imported here, not above, because most texts are on the disk.
+    from jaxtext.text import bucket, web
+
+    scheme = (buckets.scheme(spec) or "").lower()
+    if scheme in ("http", "https"):
+        file = web.ask(spec)
+        return _Found(last_part(unquote(file.url)).stem, (file,)), Counter(), False
+    if scheme in ("gs", "s3"):
+        name, files, left_out = bucket.find(spec)
+        return _Found(name, files), left_out, not glob.has_magic(spec)
+    raise InputError(
+        f"expected a path, gs://, s3://, https:// or http://, got {spec}; use one of "
+        "these"
+    )
+
+
+def _copied(
+    files: Sequence[Path | Remote],
+    cache: Path,
+    progress: Callable[[int, int], None],
+    warn: Callable[[str], None],
+) -> tuple[tuple[Path, ...], dict[Path, str]]:
+    """Copies what is elsewhere into the cache.
+
+    Returns:
+      The paths of all files, and the URLs of those that were copied.
+    """
+    sizes = [file.size for file in files if not isinstance(file, Path)]
+    # Of one that does not tell its size, nobody knows how much is left.
+    if None in sizes:
+        advance = partial(_unknown, progress)
+    else:
+        advance = counter(max(1, sum(filter(None, sizes))), progress)
+    paths, copied = [], {}
+    for file in files:
+        if isinstance(file, Path):
+            paths.append(file)
+            continue
+        paths.append(obtain(file, cache, advance=advance, warn=warn))
+        copied[paths[-1]] = file.url
+    return tuple(paths), copied
+
+
+def _unknown(progress: Callable[[int, int], None], size: int) -> None:
+    progress(0, 1)
+
+
+@contextmanager
+def _named(copies: dict[Path, str]) -> Iterator[None]:
+    """Names files in errors by what they are copies of."""
+    try:
+        yield
+    except InputError as error:
+        said = str(error)
+        for path, name in copies.items():
+            said = said.replace(str(path), name)
+        raise InputError(said) from error
+
+
+def _files(spec: str, folder: Folder) -> _Found:
     path = Path(spec)
     if path.is_file():
-        return Sources(path.stem, (path,))
+        return _Found(path.stem, (path,))
     if path.is_dir():
-        return Sources(path.resolve().name, tuple(folder.below(path)))
+        return _Found(path.resolve().name, tuple(folder.below(path)))
     if path.exists():
         raise InputError(
             f"{spec} is neither a file nor a directory; pipe its contents to standard "
@@ -142,7 +238,7 @@ def _files(spec: str, folder: Folder) -> Sources:
     return _matches(spec, folder)
 
 
-def _matches(pattern: str, folder: Folder) -> Sources:
+def _matches(pattern: str, folder: Folder) -> _Found:
     if not glob.has_magic(pattern):
         known = ", ".join(["stdlib", *DATASETS])
         raise InputError(
@@ -150,7 +246,7 @@ def _matches(pattern: str, folder: Folder) -> Sources:
             f"use one of the data sets {known}"
         )
     paths = tuple(folder.matching(pattern))
-    return Sources(paths[0].stem if paths else "corpus", paths)
+    return _Found(paths[0].stem if paths else "corpus", paths)
 
 
 def _standard_library() -> tuple[Path, ...]:
@@ -185,12 +281,9 @@ def _spooled_stdin(directory: Path, waiting: Callable[[], None]) -> Iterator[Pat
                 file.write(piece)
                 waiting()
             file.flush()
-        try:
-            yield Path(file.name)
-        except InputError as error:
-            # The temporary file holds what was piped.
-            said = str(error).replace(file.name, "standard input")
-            raise InputError(said) from error
+        path = Path(file.name)
+        with _named({path: "standard input"}):
+            yield path
 
 
 def _read_stdin() -> bytes:
@@ -205,8 +298,3 @@ def _check_readable(path: Path) -> None:
         raise InputError(
             f"cannot read {path} ({error.strerror}); check its permissions"
         ) from error
-
-
-def _slug(name: str) -> str:
-    # Without leading dots (hidden) and dashes (which look like a flag).
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:40] or "corpus"

@@ -27,7 +27,7 @@ RUN = ["--workdir", "run"]
         (look_inside.Config, "--page", "page", Path("None")),
         (memory.Config, "--out", "out", Path("None")),
         (sample.Config, "--prompt", "prompt", "None"),
-        (sample.Config, "--prompt-file", "prompt_file", Path("None")),
+        (sample.Config, "--prompt-file", "prompt_file", "None"),
     ],
 )
 def test_none_is_a_name_like_any_other(read, flag, field, value):

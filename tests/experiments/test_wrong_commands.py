@@ -111,7 +111,7 @@ char_gen --workdir FOX
 sample --workdir FOX
     --workdir: expected a directory, got
 sample --workdir RUN --prompt-file ''
-    --prompt-file: expected a path, got ''
+    --prompt-file: expected a path or a URL, got ''
 look_inside --workdir FOX
     --workdir: expected a directory, got
 compare_cells --out FOX

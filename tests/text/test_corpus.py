@@ -8,17 +8,18 @@ import signal
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from conftest import TINY_SHAKESPEARE
 from jaxtext.errors import InputError
 from jaxtext.text import FileArray, Vocabulary, entry, load, reader
 from jaxtext.text import corpus as corpus_module
 from jaxtext.text.vocabulary import MAX_CHARACTERS
 
+TINY_SHAKESPEARE = Path(__file__).parents[3] / "shared" / "data" / "tinyshakespeare.txt"
 TEXT = "The quick \ufeffbrown fox\r\njumps over\1 the lazy dog: é€😀\n" * 10
 
 

@@ -2,74 +2,23 @@
 
 import hashlib
 import socket
-import threading
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from web_server import CONTENT
 
 from jaxtext.errors import InputError
-from jaxtext.text import download
+from jaxtext.text import download, web
+from jaxtext.text.download import DATASETS as KNOWN
 from jaxtext.text.download import Dataset, fetch
 
-CONTENT = bytes(range(256)) * 2000  # 512,000 bytes
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
-class Handler(BaseHTTPRequestHandler):
-    """Serves the server's ``content`` in its ``manner`` and notes what was asked."""
-
-    def do_GET(self):
-        server = self.server
-        wanted = self.headers.get("Range")
-        server.requests.append(wanted)
-        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
-        if server.manner == "missing":
-            self.send_error(404)
-        elif server.manner == "hangs":
-            server.released.wait(10)
-        elif start > len(server.content) or (start and server.manner == "416"):
-            self.send_error(416)
-        else:
-            ranged = wanted and server.manner != "ignores ranges"
-            body = server.content[start:] if ranged else server.content
-            self.send_response(206 if ranged else 200)
-            if server.manner != "endless":
-                self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            faulty = server.manner in ("cuts", "stalls")
-            self.wfile.write(body[:200_000] if faulty else body)
-            if server.manner == "stalls":
-                server.released.wait(10)
-            elif server.manner == "endless":
-                self.go_on(body)
-
-    def go_on(self, body):
-        try:
-            for _ in range(100):
-                self.wfile.write(body)
-        except ConnectionError:
-            self.server.client_left.set()
-
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture
-def server(monkeypatch):
-    monkeypatch.setenv("no_proxy", "*")
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.content, server.manner, server.requests = CONTENT, "well", []
-        server.released, server.client_left = threading.Event(), threading.Event()
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        url = f"http://127.0.0.1:{server.server_port}/numbers.txt"
-        dataset = Dataset(url, SHA256, len(CONTENT))
-        monkeypatch.setattr(download, "DATASETS", {"numbers": dataset})
-        yield server
-        server.released.set()
-        server.shutdown()
-        thread.join()
+@pytest.fixture(autouse=True)
+def _numbers(server, monkeypatch):
+    dataset = Dataset(server.url(), SHA256, len(CONTENT))
+    monkeypatch.setattr(download, "DATASETS", {"numbers": dataset})
 
 
 @pytest.fixture
@@ -96,14 +45,19 @@ def test_processes_that_start_together_download_once(server, tmp_path):
     assert server.requests == [None]
 
 
-def test_a_cut_download_is_resumed(server, part, tmp_path):
+def test_a_cut_download_is_resumed_at_once(server, tmp_path):
     server.manner = "cuts"
-    with pytest.raises(InputError, match=r"cut after 200,000 of 512,000 bytes.*resume"):
+    assert fetch("numbers", tmp_path).read_bytes() == CONTENT
+    assert server.requests == [None, "bytes=200000-", "bytes=400000-"]
+
+
+def test_a_download_that_failed_is_resumed_by_the_next_call(server, part, tmp_path):
+    server.manners = ["cuts", "missing"]
+    with pytest.raises(InputError, match=r"the server answers 404.*it resumes"):
         fetch("numbers", tmp_path)
     assert part.read_bytes() == CONTENT[:200_000]
-    server.manner = "well"
     assert fetch("numbers", tmp_path).read_bytes() == CONTENT
-    assert server.requests == [None, "bytes=200000-"]
+    assert server.requests == [None, "bytes=200000-", "bytes=200000-"]
 
 
 @pytest.mark.parametrize("manner", ["ignores ranges", "416"])
@@ -181,15 +135,15 @@ def test_offline(server, part, tmp_path, monkeypatch):
 
 
 def test_a_server_that_never_answers(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(download, "TIMEOUT", 0.1)
+    monkeypatch.setattr(web, "TIMEOUT", 0.1)
     server.manner = "hangs"
     with pytest.raises(InputError, match="cannot download numbers: timed out"):
         fetch("numbers", tmp_path)
 
 
 def test_a_server_that_stalls_half_way(server, part, tmp_path, monkeypatch):
-    monkeypatch.setattr(download, "TIMEOUT", 0.1)
-    server.manner = "stalls"
+    monkeypatch.setattr(web, "TIMEOUT", 0.1)
+    server.manners, server.manner = ["stalls"], "hangs"
     with pytest.raises(InputError, match="cannot download numbers: timed out"):
         fetch("numbers", tmp_path)
     # What came before is kept, up to a piece that was still being put together.
@@ -204,4 +158,4 @@ def test_a_cache_that_cannot_be_written(server, tmp_path):
 
 
 def test_the_known_data_set():
-    assert download.DATASETS["tinyshakespeare"].size == 1_115_394
+    assert KNOWN["tinyshakespeare"].size == 1_115_394

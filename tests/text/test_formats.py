@@ -1,6 +1,7 @@
 """Files as they lie about: packed, in other encodings, or no text at all."""
 
 import bz2
+import contextlib
 import errno
 import gzip
 import hashlib
@@ -25,7 +26,31 @@ from jaxtext.text.reader import blocks
 from jaxtext.text.sources import Sources, resolve
 
 TEXT = "naïve café, 5 €, Москва 😀\r\n" * 8
-PACKINGS = [gzip.compress, bz2.compress, lzma.compress]
+
+
+def _zstd():
+    """The module for zstd: that of Python 3.14, or of the extra; None without it."""
+    for name in "compression.zstd", "backports.zstd":
+        with contextlib.suppress(ImportError):
+            return importlib.import_module(name)
+    return None
+
+
+ZSTD = _zstd()
+needs_zstd = pytest.mark.skipif(ZSTD is None, reason="needs jaxtext[zstd]")
+
+
+def zstd(data):
+    # With a checksum, as the program zstd packs.
+    return ZSTD.compress(data, options={ZSTD.CompressionParameter.checksum_flag: 1})
+
+
+PACKINGS = [
+    gzip.compress,
+    bz2.compress,
+    lzma.compress,
+    pytest.param(zstd, marks=needs_zstd),
+]
 # Without the time, which would name a test otherwise in each process.
 gzipped = partial(gzip.compress, mtime=0)
 
@@ -97,13 +122,29 @@ def test_a_packed_text_that_is_damaged_is_named(file, pack, kind, harm):
         read(file, kind)
 
 
-def test_a_python_without_the_module(file, monkeypatch):
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (lzma.compress(b"text"), r"no module lzma; unpack it first: xz -d$"),
+        (b"\x28\xb5\x2f\xfd text", r"zstd -d, or pip install 'jaxtext\[zstd\]'"),
+    ],
+)
+def test_a_python_without_the_module(file, monkeypatch, data, said):
     def refuse(name):
         raise ModuleNotFoundError(name)
 
     monkeypatch.setattr(importlib, "import_module", refuse)
-    file.write_bytes(lzma.compress(b"text"))
-    with pytest.raises(InputError, match=r"no module lzma; unpack it first: xz -d"):
+    file.write_bytes(data)
+    with pytest.raises(InputError, match=said):
+        read(file)
+
+
+@needs_zstd
+def test_zstd_that_wants_more_memory_than_it_may_have(file):
+    option = ZSTD.CompressionParameter.window_log
+    packer = ZSTD.ZstdCompressor(options={option: 28})  # 256 MiB
+    file.write_bytes(packer.compress(b"text" * 9) + packer.flush())
+    with pytest.raises(InputError, match=r"window of more than 128 MiB.*--long=31"):
         read(file)
 
 
@@ -111,11 +152,11 @@ def test_a_python_without_the_module(file, monkeypatch):
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"\x28\xb5\x2f\xfd text", "zstd; unpack it first: zstd -d"),
         (archive("zip"), r"ZIP .*unzip"),
         (archive("tar"), r"tar; .*tar -xf"),
         (gzipped(archive("tar")), r"tar; .*tar -xf"),
         (bz2.compress(gzipped(b"text")), r"gzip; .*gzip -d"),
+        (gzipped(b"\x28\xb5\x2f\xfd text"), r"zstd; .*zstd -d"),
     ],
 )
 def test_other_archives_are_named_with_what_unpacks_them(file, kind, data, said):

@@ -4,6 +4,7 @@ import errno
 import io
 import os
 import re
+import subprocess
 import sys
 import sysconfig
 from pathlib import Path
@@ -94,7 +95,7 @@ def test_an_interpreter_without_sources(tmp_path, monkeypatch):
 
 
 def test_a_data_set_is_fetched_into_the_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "fetch", lambda name, cache: cache / name)
+    monkeypatch.setattr(sources, "fetch", lambda name, cache, advance: cache / name)
     (tmp_path / "tinyshakespeare").touch()
     with resolve(["tinyshakespeare"], cache=tmp_path) as files:
         assert files == ("tinyshakespeare", (tmp_path / "tinyshakespeare",))
@@ -123,13 +124,13 @@ def test_standard_input_is_removed_after_an_error_too(tmp_path, monkeypatch):
 def test_waiting_for_standard_input_can_be_ended(tmp_path, monkeypatch):
     give_stdin(monkeypatch, b"abc")
 
-    def stop():
+    def stop(done, total):
         assert list(tmp_path.glob("*/*")) != []
         raise KeyboardInterrupt
 
     with (
         pytest.raises(KeyboardInterrupt),
-        resolve(["-"], cache=tmp_path, waiting=stop),
+        resolve(["-"], cache=tmp_path, progress=stop),
     ):
         raise AssertionError
     assert list(tmp_path.glob("*/*")) == []
@@ -230,3 +231,13 @@ def test_an_unreadable_directory_is_not_passed_over(monkeypatch):
 def test_the_name_is_fit_for_a_directory(tree, file, name):
     (tree / file).touch()
     assert found("./" + file)[0] == name
+
+
+def test_files_are_read_without_what_networks_need():
+    program = "import sys, jaxtext.text.encoded; print(*sys.modules)"
+    found = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    loaded = set(found.stdout.split())
+    assert "jaxtext.text.sources" in loaded
+    assert not {"urllib.request", "ssl", "fsspec", "jax"} & loaded
