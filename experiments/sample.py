@@ -31,6 +31,7 @@ from charlm.build import restore
 from charlm.checkpoints import Which, described
 from charlm.samples import neutral_prompt
 from common.flags import read
+from common.programs import Keeping, keep_programs
 from common.script import script
 from common.values import Bound, Directory, Seed, Whole
 from jaxtext.errors import InputError
@@ -47,7 +48,7 @@ Temperature: TypeAlias = Annotated[
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Keeping):
     """Continue a prompt with a trained model."""
 
     workdir: Directory
@@ -72,7 +73,10 @@ class Config:
 @script
 def main(argv: Sequence[str] | None = None) -> int:
     """Writes the text and returns the exit status."""
-    write(read(Config, _as_typed(sys.argv[1:] if argv is None else argv), __doc__))
+    argv = _as_typed(sys.argv[1:] if argv is None else argv)
+    config = read(Config, argv, __doc__)
+    keep_programs(config.compilation_cache)
+    write(config)
     return 0
 
 

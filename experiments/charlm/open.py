@@ -16,6 +16,7 @@ from charlm.planning import make_plan
 from charlm.remembered import remember
 from charlm.result import Result, finished_result
 from charlm.run import Clock, Run
+from charlm.spent import Spent
 from charlm.texts import divide, frequent_symbols, read_corpus
 from common.flags import flag
 from common.rules import fields_without
@@ -31,7 +32,7 @@ EMPTIED_WITHIN = 0.2  # seconds, a directory that is being removed
 
 @contextlib.contextmanager
 def open_run(
-    config: Config, display: Screen, clock: Clock, stop: Request
+    config: Config, display: Screen, clock: Clock, stop: Request, spent: Spent
 ) -> Iterator[tuple[Run, Result | None]]:
     """Opens the run that a configuration names, new or where it stopped.
 
@@ -43,6 +44,7 @@ def open_run(
       display: Shows what happens.
       clock: Tells the seconds since the process began.
       stop: Is polled meanwhile.
+      spent: Is told what the time goes to.
 
     Yields:
       The run, and its result if it has already done what is asked.
@@ -100,6 +102,7 @@ def open_run(
             clock=clock,
             stop=stop,
             claim=claimed,
+            spent=spent,
             plan=Plan(asked_steps(config, read.batches_per_epoch), config.minutes),
         )
         result = finished_result(run)
@@ -108,18 +111,21 @@ def open_run(
             yield run, result or {}
             return
         state = trainer.create(jax.random.key(config.seed))
-        found = checkpoints.restore_latest(state)
+        with spent.on("restoring"):
+            found = checkpoints.restore_latest(state)
         if found is not None:
             check_identity(workdir, found.about["identity"], own)
             state = found.arrays
             run.progress.go_on_from(found)
+            spent.go_on_from(found.about.get("spent"), found.about["seconds"])
             display.say(
                 f"going on from step {found.step} in {workdir}, with the same text"
                 f"{_called_then(found.about['corpus'], corpus)}"
             )
         else:
             display.say(f"a new run in {workdir}")
-        make_plan(run, state, found and found.about["plan"], display)
+        with spent.on("measuring"):
+            make_plan(run, state, found and found.about["plan"], display)
         opt_state = build.planned_for(state.opt_state, run.plan.steps)
         run.progress.state = trainer.parallel.place(state._replace(opt_state=opt_state))
         _remember(config, workdir)  # not before: a run that cannot begin leaves none

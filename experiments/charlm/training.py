@@ -46,7 +46,8 @@ def open_training(run: Run, display: Screen) -> Iterator["Training"]:
     try:
         if run.progress.saved_step is None:
             opened.save()
-        yield opened
+        with run.spent.on("training"):
+            yield opened
         opened.recorder.flush()
     except Stopped:
         opened.save()
@@ -57,8 +58,10 @@ def open_training(run: Run, display: Screen) -> Iterator["Training"]:
             opened.save()
         raise
     finally:
+        run.spent.turn_to("ending")
         gone = run.is_gone()
-        with contextlib.suppress(OSError) if gone else contextlib.nullcontext():
+        passing = contextlib.suppress(OSError) if gone else contextlib.nullcontext()
+        with passing, run.spent.on("saving"):
             run.checkpoints.finish()
         opened.recorder.finish()
     of_first(0)  # what is read from now on has been written

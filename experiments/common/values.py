@@ -50,12 +50,12 @@ Rate: TypeAlias = Annotated[
 ]
 
 
-def _can_be_directory(path):
+def can_be_directory(path):
     """Whether neither it nor what it lies in is something else."""
     return all(os.path.isdir(x) for x in (path, *path.parents) if os.path.exists(x))
 
 
-Directory: TypeAlias = Annotated[Path, Bound(_can_be_directory, "a directory")]
+Directory: TypeAlias = Annotated[Path, Bound(can_be_directory, "a directory")]
 
 _WORDS = {int: "a whole number", float: "a number", str: "a word", Path: "a path"}
 _METAVARS = {int: "INT", float: "FLOAT", str: "STR", Path: "PATH"}
