@@ -40,11 +40,13 @@ from collections.abc import Sequence
 import jax
 
 from charlm.config import Config
+from charlm.dry import report
 from charlm.open import open_run
 from charlm.parse import parse
 from charlm.result import Result, commands, result_of, summary
 from charlm.run import Clock, Run
 from charlm.samples import print_samples
+from charlm.spelling import whole_command
 from charlm.spent import Spent
 from charlm.status import in_all_processes
 from charlm.training import open_training
@@ -72,6 +74,9 @@ def main(argv: Sequence[str] | None = None, clock: Clock = since_start) -> int:
     # What Orbax logs as errors, and at length, reaches us as exceptions too.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
     config = parse(argv, about=__doc__)
+    if config.print_config:
+        print(whole_command(config))
+        return 0
     keep_programs(config.compilation_cache)
 
     def work(display, stop):
@@ -86,6 +91,11 @@ def experiment(config: Config, display: Screen, stop: Request, clock: Clock) -> 
     spent = Spent(since_start)
     with spent.watching(), open_run(config, display, clock, stop, spent) as opened:
         run, result = opened
+        if config.dry_run:
+            result = report(run, display)
+            if jax.process_index() == 0:
+                print_result(result)
+            return
         if result is None:
             train(run, display)
             result = finish(run, display)

@@ -3,13 +3,16 @@
 import contextlib
 import dataclasses
 import os
+import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import jax
 
 from charlm import batches, build
 from charlm.config import Config
+from charlm.dry import check_place
 from charlm.identity import default_workdir, identity
 from charlm.plan import Plan, asked_steps
 from charlm.planning import make_plan
@@ -37,7 +40,8 @@ def open_run(
     """Opens the run that a configuration names, new or where it stopped.
 
     Everything that can be wrong with the configuration or the text is found before
-    anything is written. The run's directory is held until the end.
+    anything is written. The run's directory is held until the end. In a dry run a
+    directory in the place of temporary files takes all that would be written to it.
 
     Args:
       config: The configuration.
@@ -73,12 +77,17 @@ def open_run(
             frequent=frequent_symbols(config, train, vocab_size),
         )
     _say_batch(config, len(train), fitted, len(devices), display)
-    check_shared(workdir)
+    if not config.dry_run:
+        check_shared(workdir)
     with contextlib.ExitStack() as held:
+        written = workdir
         with together():
+            if config.dry_run:
+                check_place(workdir)
+                written = Path(held.enter_context(tempfile.TemporaryDirectory()))
             claimed = None
             if jax.process_index() == 0:
-                claimed = held.enter_context(claim(workdir, own))
+                claimed = held.enter_context(claim(written, own))
 
             def warn(text):
                 # Of a directory that is gone, one message is enough. Who removes it
@@ -87,7 +96,7 @@ def open_run(
                 if claimed is None or claimed.is_there():
                     display.say(text)
 
-            checkpoints = Checkpoints(workdir, keep=config.keep, warn=warn)
+            checkpoints = Checkpoints(written, keep=config.keep, warn=warn)
         run = Run(
             config=config,
             identity=own,
@@ -105,14 +114,17 @@ def open_run(
             spent=spent,
             plan=Plan(asked_steps(config, read.batches_per_epoch), config.minutes),
         )
-        result = finished_result(run)
+        result = None if config.dry_run else finished_result(run)
         if of_first(result is not None):
             _remember(config, workdir)
             yield run, result or {}
             return
         state = trainer.create(jax.random.key(config.seed))
         with spent.on("restoring"):
-            found = checkpoints.restore_latest(state)
+            if config.dry_run:
+                found = _latest_about(workdir, state, display)
+            else:
+                found = checkpoints.restore_latest(state)
         if found is not None:
             check_identity(workdir, found.about["identity"], own)
             state = found.arrays
@@ -128,8 +140,17 @@ def open_run(
             make_plan(run, state, found and found.about["plan"], display)
         opt_state = build.planned_for(state.opt_state, run.plan.steps)
         run.progress.state = trainer.parallel.place(state._replace(opt_state=opt_state))
-        _remember(config, workdir)  # not before: a run that cannot begin leaves none
+        if not config.dry_run:  # nor before: a run that cannot begin leaves none
+            _remember(config, workdir)
         yield run, None
+
+
+def _latest_about(workdir, state, display):
+    """The checkpoint that a run would go on from, but with the arrays of `state`."""
+    if not any(workdir.glob("checkpoints/latest/*")):
+        return None
+    found = read_about(workdir, which="latest", warn=display.say)
+    return found._replace(arrays=state)
 
 
 def _remember(config, workdir):

@@ -15,6 +15,7 @@ from charlm.record import Recorder
 from charlm.run import GoneError, Run
 from charlm.samples import print_samples
 from charlm.skips import Skips
+from charlm.tracing import Trace
 from charlm.validation import Validation
 from common.screen import Screen
 from jaxtext.errors import InputError
@@ -59,6 +60,7 @@ def open_training(run: Run, display: Screen) -> Iterator["Training"]:
         raise
     finally:
         run.spent.turn_to("ending")
+        opened.trace.close()
         gone = run.is_gone()
         passing = contextlib.suppress(OSError) if gone else contextlib.nullcontext()
         with passing, run.spent.on("saving"):
@@ -75,6 +77,7 @@ class Training:
         self.recorder = Recorder(run, display)
         self.skips = Skips(run, display)
         self.validation = Validation(run)
+        self.trace = Trace(run, display)
         every = run.config.sample_every
         self._sample_every = self.validation.every if every is None else every
         self._agree = agreement()
@@ -108,6 +111,9 @@ class Training:
             self.save()
         if plan and not over:
             self._plan_anew()
+        if self.trace.is_due() and not over:
+            jax.block_until_ready(run.progress.state)  # no step before it is traced
+            self.trace.begin()
         self._step_began = run.clock()
         return over
 
@@ -121,6 +127,9 @@ class Training:
         read = run.batches.characters(run.config.seed, progress.step - 1)
         run.speed.characters += read
         run.speed.seconds += run.clock() - self._step_began
+        if self.trace.is_over():
+            jax.block_until_ready(progress.state)  # all of its steps are
+            self.trace.end()
         if self.skips.are_too_many():
             self.take_in(self._settle())
             self.skips.go_back(self.recorder)

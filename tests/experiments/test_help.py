@@ -33,7 +33,8 @@ SCRIPTS = {
 }
 GROUPS = [
     *("common flags", "text", "model", "training", "regularisation", "saving"),
-    *("writing: samples, and metrics elsewhere", "compiled programs", "several hosts"),
+    "writing: samples, and metrics elsewhere",
+    *("what a command does besides training", "compiled programs", "several hosts"),
 ]
 SCREEN = 24
 
