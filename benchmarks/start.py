@@ -4,9 +4,10 @@
     python benchmarks/start.py --roots . ../before
 
 Each run of ``char_gen.py`` is a process of its own in a new directory, and is stopped
-once it has told a loss. *Warm* runs have a compilation cache that a run before them has
-filled. With several checkouts, their runs take turns. The last line on standard output
-is one JSON object.
+once it has told a loss. Its text is in the cache. *Cold* runs compile all programs.
+*Warm* runs are what a second start is: a run before them has filled the cache that the
+checkout keeps by default, if it keeps one. With several checkouts, their runs take
+turns. The last line on standard output is one JSON object.
 """
 
 import jaxtext.needs_experiments  # noqa: F401 (first)
@@ -48,16 +49,25 @@ class Config:
     """Also write the JSON to this file."""
 
 
-def started(root: Path, flags: Sequence[str], cache: Path | None) -> dict[str, float]:
-    """Starts a run and stops it: the seconds at which it said what `MARKS` lists."""
+def started(
+    root: Path, flags: Sequence[str], cache: Path, warm: bool
+) -> dict[str, float]:
+    """Starts a run and stops it: the seconds at which it said what `MARKS` lists.
+
+    Args:
+      root: The checkout.
+      flags: Those of the run.
+      cache: In the place of the user's cache directory.
+      warm: Whether compiled programs may be read from it.
+
+    Raises:
+      InputError: If the run ends before its first step.
+    """
     root = root.resolve()
-    environment = os.environ | {"PYTHONPATH": str(root)}
-    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
-    if cache is not None:
-        environment |= {
-            "JAX_COMPILATION_CACHE_DIR": str(cache),
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        }
+    of_jax = "JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"
+    environment = {k: x for k, x in os.environ.items() if k not in of_jax}
+    environment |= {"PYTHONPATH": str(root), "JAXTEXT_CACHE": str(cache)}
+    environment["JAX_ENABLE_COMPILATION_CACHE"] = str(warm).lower()
     found: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
         words = [str(root / "experiments" / "char_gen.py"), *flags]
@@ -89,15 +99,15 @@ def measure(config: Config) -> dict[str, Any]:
     rows = []
     with tempfile.TemporaryDirectory() as caches:
         ways = [
-            (preset, root, Path(caches, str(n)) if warm else None)
+            (preset, root, Path(caches, str(n)), warm)
             for preset in config.presets
             for warm in (False, True)
             for n, root in enumerate(config.roots)
         ]
 
-        def once(preset, root, cache):
+        def once(preset, root, cache, warm):
             flags = "--preset", preset, "--corpus", config.corpus
-            return started(root, flags, cache)
+            return started(root, flags, cache, warm)
 
         for way in ways:
             once(*way)  # the text and the programs are in their caches from now on
@@ -105,15 +115,15 @@ def measure(config: Config) -> dict[str, Any]:
         for _ in range(config.rounds):
             for way, into in zip(ways, times, strict=True):
                 into.append(once(*way))
-    for (preset, root, cache), found in zip(ways, times, strict=True):
+    for (preset, root, _, warm), found in zip(ways, times, strict=True):
         median = {
             f"{mark}_seconds": statistics.median(each[mark] for each in found)
             for mark in MARKS.values()
         }
         where = "." if root == OWN else str(root)
-        rows.append({"preset": preset, "root": where, "warm": cache is not None})
+        rows.append({"preset": preset, "root": where, "warm": warm})
         rows[-1] |= median
-        kind = "cold" if cache is None else "warm"
+        kind = "warm" if warm else "cold"
         say(f"{median['first_step_seconds']:6.2f} s  {kind}  {preset}  {where}")
     return {"rows": rows, **chosen(config, "corpus", "rounds"), **record.environment()}
 

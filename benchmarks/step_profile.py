@@ -31,6 +31,7 @@ from jaxtext.streams import say
 from jaxtext.training.loop import run as run_steps
 
 WARM_UP = 5  # steps; the first one compiles
+TRACE = "*.trace.json.gz"  # what JAX calls the recording that is read
 
 
 @dataclass(frozen=True)
@@ -66,16 +67,20 @@ def record_steps(config: Config, folder: Path) -> None:
                 jax.block_until_ready(progress.state)
 
 
+def events(folder: Path) -> list[dict[str, Any]]:
+    """All events of the newest recording in a directory, at any depth."""
+    path = max(folder.rglob(TRACE), key=lambda path: path.stat().st_mtime_ns)
+    return json.loads(gzip.decompress(path.read_bytes()))["traceEvents"]
+
+
 def operations(folder: Path) -> list[tuple[str, float, float]]:
     """The operations that the device ran: name, start and duration in microseconds.
 
     If the directory has several recordings, the newest one is read.
     """
-    paths = folder.rglob("*.trace.json.gz")
-    path = max(paths, key=lambda path: path.stat().st_mtime_ns)
-    events = json.loads(gzip.decompress(path.read_bytes()))["traceEvents"]
+    recorded = events(folder)
     processes, threads = {}, {}
-    for event in events:
+    for event in recorded:
         if event.get("name") == "process_name":
             processes[event["pid"]] = event["args"]["name"]
         elif event.get("name") == "thread_name":
@@ -91,7 +96,7 @@ def operations(folder: Path) -> list[tuple[str, float, float]]:
         thread = threads.get((event["pid"], event["tid"]), "")
         return event["pid"] in devices and thread.startswith("Stream")
 
-    return [(e["name"], e["ts"], e.get("dur", 0.0)) for e in events if counts(e)]
+    return [(e["name"], e["ts"], e.get("dur", 0.0)) for e in recorded if counts(e)]
 
 
 def added_up(config: Config, found: list[tuple[str, float, float]]) -> dict[str, Any]:

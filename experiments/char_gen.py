@@ -40,13 +40,17 @@ from collections.abc import Sequence
 import jax
 
 from charlm.config import Config
+from charlm.dry import report
 from charlm.open import open_run
 from charlm.parse import parse
 from charlm.result import RESULT, Result, commands, result_of, summary
 from charlm.run import Clock, Run
 from charlm.samples import print_samples
+from charlm.spelling import whole_command
+from charlm.spent import Spent
 from charlm.status import in_all_processes
 from charlm.training import open_training
+from common.programs import keep_programs
 from common.screen import Screen, print_result
 from common.script import script
 from jaxtext.files import as_json
@@ -71,6 +75,10 @@ def main(argv: Sequence[str] | None = None, clock: Clock = since_start) -> int:
     # What Orbax logs as errors, and at length, reaches us as exceptions too.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
     config = parse(argv, about=__doc__)
+    if config.print_config:
+        print(whole_command(config))
+        return 0
+    keep_programs(config.compilation_cache)
 
     def work(display, stop):
         experiment(config, display, stop, clock)
@@ -80,7 +88,15 @@ def main(argv: Sequence[str] | None = None, clock: Clock = since_start) -> int:
 
 def experiment(config: Config, display: Screen, stop: Request, clock: Clock) -> None:
     """Opens the run, trains it to its end or until a signal, and reports the result."""
-    with open_run(config, display, clock, stop) as (run, result):
+    # The budget's clock may be another one.
+    spent = Spent(since_start)
+    with spent.watching(), open_run(config, display, clock, stop, spent) as opened:
+        run, result = opened
+        if config.dry_run:
+            result = report(run, display)
+            if jax.process_index() == 0:
+                print_result(result)
+            return
         if result is None:
             train(run, display)
             result = finish(run, display)

@@ -32,6 +32,7 @@ from charlm.checkpoints import Which, described
 from charlm.config import WINDOWS
 from common.flags import build, typed
 from common.pages import check_page, page_in, write_page
+from common.programs import Keeping, keep_programs
 from common.rules import Needs, check, option
 from common.screen import Screen, print_result, screen
 from common.script import script
@@ -60,7 +61,7 @@ def _none_or_two(config):
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Keeping):
     """What to evaluate, on which text, and how."""
 
     workdir: Path
@@ -111,6 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = typed(Config, argv, __doc__)
     config = build(Config, words)
     check(config, words)
+    keep_programs(config.compilation_cache)
     with screen() as display:
         result = evaluate(config, display)
     print_result(result)

@@ -33,6 +33,7 @@ from matplotlib.figure import Figure
 from common.few import FEW
 from common.figures import COLOURS, NAMES, save
 from common.flags import read
+from common.programs import Keeping, keep_programs
 from common.screen import Screen, print_result, screen
 from common.script import script
 from common.values import Directory, Seed, at_least
@@ -42,7 +43,7 @@ SCALES = {0.9: "#3a7d44", 1.0: "#7b5ea7", 1.1: "#d9822b"}  # and their colours
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Keeping):
     """How far back does a loss reach? The gradient that arrives k steps before it."""
 
     seed: Seed = 0
@@ -57,6 +58,7 @@ class Config:
 def main(argv: Sequence[str] | None = None) -> int:
     """Measures, draws, and returns the exit status."""
     config = read(Config, argv, __doc__)
+    keep_programs(config.compilation_cache)
     with screen() as display:
         result = look(config, display)
     print_result(result)

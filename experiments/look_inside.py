@@ -30,6 +30,7 @@ from charlm.build import restore
 from charlm.checkpoints import Which, described
 from common.flags import read
 from common.pages import check_page, page_in, write_page
+from common.programs import Keeping, keep_programs
 from common.screen import Screen, print_result, screen
 from common.script import script
 from common.values import Directory, at_least
@@ -46,7 +47,7 @@ LEAST = 100  # characters that can tell anything
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Keeping):
     """Which unit of a trained network knows what of the text that it reads?"""
 
     workdir: Directory
@@ -71,6 +72,7 @@ class Config:
 def main(argv: Sequence[str] | None = None) -> int:
     """Looks, and returns the exit status."""
     config = read(Config, argv, __doc__)
+    keep_programs(config.compilation_cache)
     with screen() as display:
         result = look(config, display)
     print_result(result)

@@ -30,6 +30,7 @@ from typing import Any, Literal
 
 from common.few import FEW
 from common.flags import read
+from common.programs import Keeping
 from common.screen import print_result, screen
 from common.script import script
 from common.values import Count, Directory, Seed
@@ -48,7 +49,7 @@ def _cores() -> int:
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Keeping):
     """What does a cell remember? Tasks that ask for it."""
 
     task: Literal[
@@ -93,7 +94,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         missing = [run for run in asked if not _done(run, out)]
         try:
             with screen() as display:
-                make_all(missing, len(asked), out, config.jobs, display)
+                cache = config.compilation_cache
+                make_all(missing, len(asked), out, config.jobs, cache, display)
         finally:
             kept = dict(_kept(out, config))
             pictures = _pictures(list(kept.values()), out)

@@ -32,6 +32,7 @@ from charlm.build import restore
 from charlm.checkpoints import Which, described
 from charlm.samples import neutral_prompt
 from common.flags import Typed, build, flag, typed
+from common.programs import Keeping, keep_programs
 from common.rules import Needs, check, option
 from common.screen import screen
 from common.script import script
@@ -80,7 +81,7 @@ class Several:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Several, Rules):
+class Config(Keeping, Several, Rules):
     """Continue a prompt with a trained model."""
 
     workdir: Directory
@@ -109,6 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     config = build(Config, words)
     check(config, words)
     _check_together(words)
+    keep_programs(config.compilation_cache)
     write(config)
     return 0
 

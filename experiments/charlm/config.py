@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Literal, TypeAlias
 
+from charlm.operating import Operating
+from common.programs import Keeping
 from common.rules import Needs, option
 from common.values import (
     Count,
@@ -332,7 +334,16 @@ class Hosts:
 
 @dataclass(frozen=True)
 class Config(  # dataclasses have the fields of the last one first
-    Hosts, Writing, Saving, Regularisation, Training, Model, Text, Common
+    Hosts,
+    Keeping,
+    Operating,
+    Writing,
+    Saving,
+    Regularisation,
+    Training,
+    Model,
+    Text,
+    Common,
 ):
     """A recurrent network, the text that it is trained on, and how."""
 

@@ -2,8 +2,10 @@
 
 import contextlib
 import dataclasses
+import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import jax
 
@@ -16,6 +18,7 @@ from charlm.planning import make_plan
 from charlm.remembered import remember
 from charlm.result import Result, finished_result
 from charlm.run import Clock, Run
+from charlm.spent import Spent
 from charlm.texts import divide, frequent_symbols, read_corpus
 from common.flags import flag
 from common.rules import fields_without
@@ -33,18 +36,20 @@ EMPTIED_WITHIN = 0.2  # seconds, a directory that is being removed
 
 @contextlib.contextmanager
 def open_run(
-    config: Config, display: Screen, clock: Clock, stop: Request
+    config: Config, display: Screen, clock: Clock, stop: Request, spent: Spent
 ) -> Iterator[tuple[Run, Result | None]]:
     """Opens the run that a configuration names, new or where it stopped.
 
     Everything that can be wrong with the configuration or the text is found before
-    anything is written. The run's directory is held until the end.
+    anything is written. The run's directory is held until the end. In a dry run a
+    directory in the place of temporary files takes all that would be written to it.
 
     Args:
       config: The configuration.
       display: Shows what happens.
       clock: Tells the seconds since the process began.
       stop: Is polled meanwhile.
+      spent: Is told what the time goes to.
 
     Yields:
       The run, and its result if it has already done what is asked.
@@ -79,12 +84,17 @@ def open_run(
             frequent=frequent,
         )
     _say_batch(config, len(train), fitted, len(devices), display)
-    check_shared(workdir)
+    if not config.dry_run:
+        check_shared(workdir)
     with contextlib.ExitStack() as held:
+        written = workdir
         with together():
+            if config.dry_run:
+                storage(workdir).check_usable()
+                written = Path(held.enter_context(tempfile.TemporaryDirectory()))
             claimed = None
             if jax.process_index() == 0:
-                claimed = held.enter_context(claim(workdir, own))
+                claimed = held.enter_context(claim(written, own))
 
             def warn(text):
                 # Of a directory that is gone, one message is enough. Who removes it
@@ -93,7 +103,7 @@ def open_run(
                 if claimed is None or claimed.is_there():
                     display.say(text)
 
-            checkpoints = Checkpoints(workdir, keep=config.keep, warn=warn)
+            checkpoints = Checkpoints(written, keep=config.keep, warn=warn)
         run = Run(
             config=config,
             identity=own,
@@ -108,19 +118,25 @@ def open_run(
             clock=clock,
             stop=stop,
             claim=claimed,
+            spent=spent,
             plan=Plan(asked_steps(config, read.batches_per_epoch), config.minutes),
         )
-        result = finished_result(run)
+        result = None if config.dry_run else finished_result(run)
         if of_first(result is not None):
             _remember(config, workdir)
             yield run, result or {}
             return
         state = _beginning(config, trainer, origin, corpus.vocabulary)
-        found = checkpoints.restore_latest(state)
+        with spent.on("restoring"):
+            if config.dry_run:
+                found = _latest_about(workdir, state, display)
+            else:
+                found = checkpoints.restore_latest(state)
         if found is not None:
             check_identity(workdir, found.about["identity"], own)
             state = found.arrays
             run.progress.go_on_from(found)
+            spent.go_on_from(found.about.get("spent"), found.about["seconds"])
             display.say(
                 f"going on from step {found.step} in {workdir}, with the same text"
                 f"{_called_then(found.about['corpus'], corpus)}"
@@ -132,11 +148,21 @@ def open_run(
             display.say(f"a new run in {workdir}")
             if origin is not None:
                 tell_origin(origin, corpus.vocabulary, display)
-        make_plan(run, state, found and found.about["plan"], display)
+        with spent.on("measuring"):
+            make_plan(run, state, found and found.about["plan"], display)
         opt_state = build.planned_for(state.opt_state, run.plan.steps)
         run.progress.state = trainer.parallel.place(state._replace(opt_state=opt_state))
-        _remember(config, workdir)  # not before: a run that cannot begin leaves none
+        if not config.dry_run:  # nor before: a run that cannot begin leaves none
+            _remember(config, workdir)
         yield run, None
+
+
+def _latest_about(workdir, state, display):
+    """The checkpoint that a run would go on from, but with the arrays of `state`."""
+    if not storage(workdir).series("latest").steps():
+        return None
+    found = read_about(workdir, which="latest", warn=display.say)
+    return found._replace(arrays=state)
 
 
 def _remember(config, workdir):

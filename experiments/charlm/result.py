@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from charlm.run import Run
+from charlm.spent import goodput, told
 from common.names import as_typed, command, this_python
 from common.screen import Screen
 from jaxtext.files import as_json
@@ -28,7 +29,9 @@ def result_of(run: Run, display: Screen) -> Result:
     """The result of a run at its end. Each checkpoint that it names exists."""
     progress, speed = run.progress, run.speed
     params = run.parallel.params(progress.state)
-    val, best_step = _validated(run, params, display)
+    with run.spent.on("validating"):
+        val, best_step = _validated(run, params, display)
+    here, spent = run.spent.of_process(), run.spent.of_run()
     rss_unit = 1 if sys.platform == "darwin" else 1024
     rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * rss_unit
     return {
@@ -44,6 +47,8 @@ def result_of(run: Run, display: Screen) -> Result:
         "chars_per_second": speed.chars_per_second(),
         "chars_per_second_of_steps": speed.steps,
         "compile_seconds": speed.compile_seconds,
+        "programs": run.spent.programs,
+        "programs_from_cache": run.spent.found,
         "devices": run.devices,
         "processes": jax.process_count(),
         "workdir": str(run.workdir),
@@ -58,6 +63,9 @@ def result_of(run: Run, display: Screen) -> Result:
         # Used up, so that the same command has nothing left to do.
         "minutes": None if progress.step == run.plan.asked else run.config.minutes,
         "seconds": run.seconds(),
+        "goodput": goodput(spent),
+        "spent": spent,
+        "spent_in_this_process": here,
     }
 
 
@@ -84,7 +92,7 @@ def finished_result(run: Run) -> Result | None:
 
 
 def summary(result: Result, validated: int) -> dict[str, str]:
-    """Six lines about a result.
+    """Seven lines about a result.
 
     Args:
       result: The result.
@@ -103,6 +111,8 @@ def summary(result: Result, validated: int) -> dict[str, str]:
         "training": _training_loss(result),
         "validation": _validation_loss(result, validated),
         "speed": _speed(result),
+        # Older results do not have it.
+        **({"time": told(result["spent"])} if "spent" in result else {}),
     }
 
 

@@ -9,6 +9,7 @@ import jaxtext as jt
 from charlm.config import WINDOWS, Config
 from charlm.plan import Plan
 from charlm.progress import Progress
+from charlm.spent import Spent
 from jaxtext.runs.checkpoint import Checkpoints
 from jaxtext.runs.interrupt import Request
 from jaxtext.runs.storage import Claim
@@ -70,13 +71,19 @@ class Run:
     clock: Clock
     stop: Request
     claim: Claim | None  # on the directory; process 0 has it
+    spent: Spent
     plan: Plan
     progress: Progress = field(default_factory=Progress)
     speed: Speed = field(default_factory=Speed)
 
     def batch(self, k: int) -> jt.text.Batch:
         """This process's rows of batch `k` of the run."""
-        return self.batches.batch(self.config.seed, k, rows=self.parallel.rows)
+        with self.spent.fetching(self._is_idle):
+            return self.batches.batch(self.config.seed, k, rows=self.parallel.rows)
+
+    def _is_idle(self):
+        """Whether the devices have done all that they were given."""
+        return self.progress.state.step.is_ready()
 
     def evaluate(self, params: Params, ids: jt.text.Ids) -> float:
         """Nats per character of a text, by the run's protocol; a signal ends it."""
@@ -101,11 +108,14 @@ class Run:
             "frequent": list(self.model.frequent),
             "plan": {"steps": self.plan.steps, "minutes": self.config.minutes},
             "seconds": self.seconds(),
+            "spent": self.spent.of_run(),
             **self.progress.about(),
         }
 
     def save(self) -> None:
         """Saves the whole state as the latest checkpoint."""
-        state = self.parallel.collect(self.progress.state)
-        self.checkpoints.save_latest(state, self.about())
+        self.spent.kept()
+        with self.spent.on("saving"):
+            state = self.parallel.collect(self.progress.state)
+            self.checkpoints.save_latest(state, self.about())
         self.progress.saved_step = self.progress.step

@@ -22,9 +22,14 @@ def print_samples(run: Run, display: Screen) -> None:
     """Prints what the model writes now, in the way of its preset. Process 0 prints."""
     if jax.process_index() > 0:
         return
-    if run.config.preset == "tutorial":
-        _print_tutorial_samples(run, display)
-        return
+    with run.spent.on("sampling"):
+        if run.config.preset == "tutorial":
+            _print_tutorial_samples(run, display)
+        else:
+            _print_sample(run, display)
+
+
+def _print_sample(run, display):
     vocabulary = run.corpus.vocabulary
     prompt = vocabulary.encode(neutral_prompt(vocabulary))
     display.say(

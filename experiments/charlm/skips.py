@@ -50,7 +50,9 @@ class Skips:
         now, found = run.parallel.collect(progress.state), None
         if len(progress.rollbacks) < run.config.max_rollbacks:
             before = progress.step - self.in_a_row
-            found = run.checkpoints.restore_latest(now, up_to=before)
+            run.spent.undone()
+            with run.spent.on("restoring"):
+                found = run.checkpoints.restore_latest(now, up_to=before)
         if found is None:
             raise DivergedError(
                 f"training stopped: {evidence}, after going back "

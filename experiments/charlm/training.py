@@ -15,6 +15,7 @@ from charlm.record import Recorder
 from charlm.run import GoneError, Run
 from charlm.samples import print_samples
 from charlm.skips import Skips
+from charlm.tracing import Trace
 from charlm.validation import Validation
 from common.screen import Screen
 from jaxtext.errors import InputError
@@ -46,7 +47,8 @@ def open_training(run: Run, display: Screen) -> Iterator["Training"]:
     try:
         if run.progress.saved_step is None:
             opened.save()
-        yield opened
+        with run.spent.on("training"):
+            yield opened
         opened.recorder.flush()
     except Stopped:
         opened.save()
@@ -57,8 +59,11 @@ def open_training(run: Run, display: Screen) -> Iterator["Training"]:
             opened.save()
         raise
     finally:
+        run.spent.turn_to("ending")
+        opened.trace.close()
         gone = run.is_gone()
-        with contextlib.suppress(OSError) if gone else contextlib.nullcontext():
+        passing = contextlib.suppress(OSError) if gone else contextlib.nullcontext()
+        with passing, run.spent.on("saving"):
             run.checkpoints.finish()
         opened.recorder.finish()
     of_first(0)  # what is read from now on has been written
@@ -72,6 +77,7 @@ class Training:
         self.recorder = Recorder(run, display)
         self.skips = Skips(run, display)
         self.validation = Validation(run)
+        self.trace = Trace(run, display)
         every = run.config.sample_every
         self._sample_every = self.validation.every if every is None else every
         self._agree = agreement()
@@ -105,6 +111,9 @@ class Training:
             self.save()
         if plan and not over:
             self._plan_anew()
+        if self.trace.is_due() and not over:
+            jax.block_until_ready(run.progress.state)  # no step before it is traced
+            self.trace.begin()
         self._step_began = run.clock()
         return over
 
@@ -118,6 +127,9 @@ class Training:
         read = run.batches.characters(run.config.seed, progress.step - 1)
         run.speed.characters += read
         run.speed.seconds += run.clock() - self._step_began
+        if self.trace.is_over():
+            jax.block_until_ready(progress.state)  # all of its steps are
+            self.trace.end()
         if self.skips.are_too_many():
             self.take_in(self._settle())
             self.skips.go_back(self.recorder)

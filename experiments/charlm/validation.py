@@ -31,7 +31,8 @@ class Validation:
         """Evaluates the parameters, records the loss, and saves them if it is best."""
         run, progress = self._run, self._run.progress
         part = run.validation[: run.config.eval_characters]
-        val = run.evaluate(run.parallel.params(progress.state), part)
+        with run.spent.on("validating"):
+            val = run.evaluate(run.parallel.params(progress.state), part)
         progress.validated_step = progress.step
         if of_first(not math.isfinite(val)):
             display.say(f"step {progress.step}: validation is {val}")
@@ -45,5 +46,6 @@ class Validation:
         )
         if of_first(val < progress.best.get("val_nats_per_char", math.inf)):
             progress.best = {"step": progress.step, "val_nats_per_char": val}
-            params = predicting(run.parallel.collect(progress.state))
-            run.checkpoints.save_best(progress.step, params, run.about())
+            with run.spent.on("saving"):
+                params = predicting(run.parallel.collect(progress.state))
+                run.checkpoints.save_best(progress.step, params, run.about())

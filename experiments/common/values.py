@@ -51,7 +51,7 @@ Rate: TypeAlias = Annotated[
 ]
 
 
-def _can_be_directory(path):
+def can_be_directory(path):
     """Whether neither it nor what it lies in is something else. A bucket may be any."""
     if scheme(path) is not None:
         return scheme(path) in SCHEMES
@@ -59,7 +59,7 @@ def _can_be_directory(path):
 
 
 _DIRECTORY = "a directory, or one in a bucket (gs://… or s3://…)"
-Directory: TypeAlias = Annotated[Path, Bound(_can_be_directory, _DIRECTORY)]
+Directory: TypeAlias = Annotated[Path, Bound(can_be_directory, _DIRECTORY)]
 
 _WORDS = {int: "a whole number", float: "a number", str: "a word", Path: "a path"}
 _METAVARS = {int: "INT", float: "FLOAT", str: "STR", Path: "PATH"}

@@ -104,6 +104,7 @@ def train(
         *("--cell", cell, "--learning-rate", str(RATES[cell])),
         *("--hidden", str(hidden), "--minutes", str(minutes)),
         *("--seed", str(seed), "--sample-every", "0"),
+        *("--compilation-cache", ""),  # each of them has to compile within its minutes
         *("--workdir", no_flag(str(out / name))),
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as run:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from common.programs import keep_programs
 from common.screen import Screen
 from jaxtext.files import write_durably
 from jaxtext.versions import with_flags
@@ -16,7 +17,12 @@ from recall.run import Run, make
 
 
 def make_all(
-    missing: Sequence[Run], count: int, out: Path, jobs: int, display: Screen
+    missing: Sequence[Run],
+    count: int,
+    out: Path,
+    jobs: int,
+    cache: str | None,
+    display: Screen,
 ) -> None:
     """Makes runs side by side, and keeps the result of each as it ends.
 
@@ -25,6 +31,7 @@ def make_all(
       count: How many there are together with those that are done.
       out: Where they are kept.
       jobs: How many at once.
+      cache: Where compiled programs are kept, as for `keep_programs`.
       display: Shows how many are done.
 
     Raises:
@@ -38,6 +45,7 @@ def make_all(
         min(jobs, len(missing)),
         multiprocessing.get_context("spawn"),  # JAX's threads do not survive a fork
         _begin_worker,
+        (cache,),
     )
     try:
         # Workers begin here, and inherit it: this process alone hears Ctrl-C, and what
@@ -65,7 +73,7 @@ def make_all(
         pool.shutdown(cancel_futures=True)
 
 
-def _begin_worker():
+def _begin_worker(cache):
     """Ends with the process that began it; has one core."""
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -77,3 +85,4 @@ def _begin_worker():
     threading.Thread(target=follow, daemon=True).start()
     # Products of this size gain nothing from two. Read when JAX first computes.
     os.environ["XLA_FLAGS"] = with_flags("--xla_cpu_multi_thread_eigen=false")
+    keep_programs(cache)

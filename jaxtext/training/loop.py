@@ -79,10 +79,16 @@ def run(
         return [(step, _fetch(metrics)) for step, metrics in ready]
 
     for k in range(start + 1, stop + 1):
-        state, metrics = parallel.step(state, parallel.shard(batch(k - 1)))
-        late.append((k, metrics))
-        yield Progress(k, state, arrived(but=0 if k == stop else 1), arrived)
+        # In a trace, profilers find the steps by these names, and what the host did.
+        with jax.profiler.StepTraceAnnotation("train", step_num=k):
+            with jax.profiler.TraceAnnotation("batch"):
+                read = parallel.shard(batch(k - 1))
+            state, metrics = parallel.step(state, read)
+            late.append((k, metrics))
+            found = arrived(but=0 if k == stop else 1)
+        yield Progress(k, state, found, arrived)
 
 
 def _fetch(metrics: Metrics) -> Metrics:
-    return jax.tree.map(lambda x: x.item(), jax.device_get(metrics))
+    with jax.profiler.TraceAnnotation("metrics"):
+        return jax.tree.map(lambda x: x.item(), jax.device_get(metrics))

@@ -137,18 +137,21 @@ def make_train_step(
             )
         key = jax.random.fold_in(state.key, state.step)
         read = state.carry, key, batch
-        losses, grads, carry = objective.gradient(state.params, *read)
+        # Traces of the device show its operations by these names.
+        with jax.named_scope("gradient"):
+            losses, grads, carry = objective.gradient(state.params, *read)
         loss, norm = losses.cross_entropy, optax.tree.norm(grads)
 
         def value_fn(params: Params) -> Array:
             return objective.value(params, *read)
 
-        updates, opt_state = _update(
-            optimizer,
-            (grads, state.opt_state, state.params),
-            {"value": losses.objective, "grad": grads, "value_fn": value_fn},
-        )
-        params = optax.apply_updates(state.params, updates)
+        with jax.named_scope("update"):
+            updates, opt_state = _update(
+                optimizer,
+                (grads, state.opt_state, state.params),
+                {"value": losses.objective, "grad": grads, "value_fn": value_fn},
+            )
+            params = optax.apply_updates(state.params, updates)
         finite = jnp.isfinite(loss) & jnp.isfinite(norm)
         finite &= jnp.isfinite(optax.tree.norm(params))
 

@@ -35,7 +35,8 @@ SCRIPTS = {
 }
 GROUPS = [
     *("common flags", "text", "model", "training", "regularisation", "saving"),
-    *("writing: samples, and metrics elsewhere", "several hosts"),
+    "writing: samples, and metrics elsewhere",
+    *("what a command does besides training", "compiled programs", "several hosts"),
 ]
 SCREEN = 24
 

@@ -45,7 +45,7 @@ def run(request, tmp_path, capsys):
     clock = Clock()
     assert char_gen.main([*of, "--steps", "27"], clock) == 0
     captured = capsys.readouterr()
-    told = captured.err.split("what to type next:")[0].splitlines()[-6:]
+    told = captured.err.split("what to type next:")[0].splitlines()[-7:]
     lines = dict(line.strip().split(None, 1) for line in told)
     return workdir, json.loads(captured.out), lines, clock
 
@@ -58,7 +58,7 @@ def test_each_number_of_the_summary(run):
     workdir, result, lines, clock = run
     assert result == json.loads((workdir / "result.json").read_text())
     assert list(lines) == [
-        *("run", "model", "trained", "training", "validation", "speed"),
+        *("run", "model", "trained", "training", "validation", "speed", "time"),
     ]
     latest = checkpoint.read_about(workdir, which="latest")
     about, records = latest.about, read_metrics(workdir / "metrics.jsonl")
@@ -114,6 +114,16 @@ def test_each_number_of_the_summary(run):
     assert told[1] == result["devices"]
     assert told[2] == round(result["compile_seconds"], 1) > 0
     assert told[3] == round(result["peak_memory_mb"]) > 50
+
+    # time: kinds that add up; the checkpoint has those of both processes
+    spent, here = result["spent"], result["spent_in_this_process"]
+    share, whole = numbers(lines["time"])[:2]
+    assert share == round(100 * result["goodput"], 1)
+    assert result["goodput"] == spent["training"] / sum(spent.values())
+    assert whole == round(sum(spent.values()), 1)
+    assert 0 < here["training"] < spent["training"]
+    assert all(here[kind] <= spent[kind] for kind in here)
+    assert about["spent"].keys() <= spent.keys()
 
 
 def test_losses_of_the_log_are_means_of_all_steps(tmp_path, capsys, monkeypatch):

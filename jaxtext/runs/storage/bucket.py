@@ -51,6 +51,12 @@ class BucketStorage:
         with explained(self._objects.url):
             self._objects.below("lease").names()
 
+    def check_usable(self) -> None:
+        self.check()
+
+    def free(self) -> int | None:
+        return None
+
     @contextlib.contextmanager
     def hold(self) -> Iterator["BucketClaim"]:
         lease = Lease(self._objects, lambda text: say(f"note: {text}"))

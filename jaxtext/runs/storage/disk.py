@@ -3,6 +3,7 @@
 import contextlib
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -44,6 +45,26 @@ class Disk:
 
     def check(self) -> None:
         """A directory may be made, if there is none."""
+
+    def check_usable(self) -> None:
+        above = self._existing()
+        if not os.access(above, os.W_OK | os.X_OK):
+            raise InputError(
+                f"{self.place} cannot be used as a workdir ({above} cannot be "
+                "written); choose another `workdir`"
+            )
+        if (self.place / ".lock").exists():
+            try:
+                with lock(self.place / ".lock", wait=False):
+                    pass
+            except LockedError:
+                raise InputError(
+                    f"{self.place} is in use by another process; wait for it to end, "
+                    "or choose another `workdir`"
+                ) from None
+
+    def free(self) -> int | None:
+        return shutil.disk_usage(self._existing()).free
 
     @contextlib.contextmanager
     def hold(self) -> Iterator["DiskClaim"]:
@@ -109,6 +130,11 @@ class Disk:
     @contextlib.contextmanager
     def folder(self, name: str) -> Iterator[Path]:
         yield self.place / name
+
+    def _existing(self):
+        """The directory, or the nearest one above it that is there."""
+        place = self.place.absolute()
+        return next(x for x in (place, *place.parents) if x.exists())
 
 
 class DiskClaim:

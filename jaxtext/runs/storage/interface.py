@@ -121,6 +121,18 @@ class Storage(Protocol):
         """
         ...
 
+    def check_usable(self) -> None:
+        """Checks that a run could use the place now, as far as reading shows it.
+
+        Raises:
+          InputError: If it could not; the message says why.
+        """
+        ...
+
+    def free(self) -> int | None:
+        """How many bytes there is space for; ``None`` if there is no end to it."""
+        ...
+
     def hold(self) -> AbstractContextManager[Claim]:
         """Holds the place for this process. It is created if needed.
 
