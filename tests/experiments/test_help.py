@@ -13,6 +13,7 @@ import look_inside
 import memory
 import pytest
 import sample
+import talk
 
 from charlm.config import Config
 from common import flags
@@ -25,7 +26,7 @@ SCRIPTS = {
         *(
             (module, module.Config)
             for module in (
-                *(sample, evaluate, look_inside, compile_tpu),
+                *(sample, talk, evaluate, look_inside, compile_tpu),
                 *(compare_cells, gradient_reach, memory),
             )
         ),
