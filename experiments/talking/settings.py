@@ -26,7 +26,7 @@ Penalty: TypeAlias = Annotated[float, _bound("repetition_penalty")]
 
 @dataclass(frozen=True)
 class Settings:
-    """how it writes, which commands change on the way"""
+    """how it writes"""
 
     length: Count = 300
     """Characters of a turn (bytes, for a model over bytes)."""

@@ -108,12 +108,9 @@ class Conversation:
         key = key_of(self._settings, self._drawn)
         self._drawn += 1
         for choice in self.text.write(key):
-            _put(
-                decode(choice.ids).encode()
-                if people
-                else vocabulary.to_bytes(choice.ids)
-            )
-            if stop.signal is not None:
+            ids = choice.ids
+            _put(decode(ids).encode() if people else vocabulary.to_bytes(ids))
+            if stop.is_set():
                 break
         _put((decode([], final=True) if people else "").encode() + b"\n")
 
