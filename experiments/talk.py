@@ -23,6 +23,7 @@ written; 130 stopped by Ctrl-C.
 
 import jaxtext.needs_experiments  # noqa: F401 (first)
 
+import itertools
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -87,11 +88,12 @@ def _serve(port, network, config):
 
 def _with_port(words: Sequence[str]) -> list[str]:
     """The command line with the usual port after --serve, if none is there."""
-    words = list(words)
-    following = dict(zip(words, [*words[1:], "--"], strict=True))
-    if following.get("--serve", "").startswith("--"):
-        words.insert(words.index("--serve") + 1, str(PORT))
-    return words
+    found = []
+    for word, following in itertools.zip_longest(words, words[1:], fillvalue="--"):
+        found.append(word)
+        if word == "--serve" and following.startswith("--"):
+            found.append(str(PORT))
+    return found
 
 
 def _warn(text):

@@ -19,7 +19,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -119,9 +119,12 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
-    server: Server
     protocol_version = "HTTP/1.1"  # which has pieces
     timeout = 60
+
+    @property
+    def _own(self) -> Server:
+        return cast(Server, self.server)
 
     def do_GET(self) -> None:
         self._answer(self._get)
@@ -147,15 +150,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _check_from_here(self):
         """Refuses other sites, whose names may lead to this machine too."""
         host, origin = self.headers.get("Host"), self.headers.get("Origin")
-        if host not in self.server.hosts:
-            expected = self.server.address
+        if host not in self._own.hosts:
+            expected = self._own.address
             raise Refused(HTTPStatus.FORBIDDEN, f"expected {expected}, got {host}")
         if origin is not None and origin != f"http://{host}":
             raise Refused(HTTPStatus.FORBIDDEN, f"expected no other site, got {origin}")
 
     def _get(self):
         if self.path == "/about":
-            about = json.dumps(self.server.about).encode()
+            about = json.dumps(self._own.about).encode()
             return self._send(HTTPStatus.OK, "application/json", about)
         if self.path not in _FILES:
             raise Refused(HTTPStatus.NOT_FOUND, f"there is no {self.path}")
@@ -168,8 +171,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _post(self):
         if self.path != "/write":
             raise Refused(HTTPStatus.NOT_FOUND, f"there is no {self.path}")
-        request = Request.of(self._body(), self.server.network.vocabulary)
-        text, lock = self.server.texts.of(request.tab)
+        request = Request.of(self._body(), self._own.network.vocabulary)
+        text, lock = self._own.texts.of(request.tab)
         with lock:  # until whoever wrote before has seen that the page has gone
             answer = _write(text, request)
             first = next(answer, [])  # errors have a status of their own

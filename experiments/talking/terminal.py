@@ -46,6 +46,8 @@ class Conversation:
 
     def run(self) -> None:
         """Reads lines to the end of standard input, and answers each."""
+        if _is_terminal():
+            say("note: each line is written on; /help lists the commands")
         for line in _turns():
             try:
                 if self._answer(line):
@@ -170,7 +172,7 @@ def _turns() -> Iterator[bytes]:
 
 
 def _lines() -> Iterator[bytes]:
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not _is_terminal():
         for line in sys.stdin.buffer:
             yield line.removesuffix(b"\n").removesuffix(b"\r")
         return
@@ -186,6 +188,10 @@ def _lines() -> Iterator[bytes]:
             return
         except UnicodeDecodeError as error:
             say(f"error: expected UTF-8, got {error.object!r}")
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def _words(line: bytes) -> list[str]:

@@ -1,9 +1,12 @@
 """talk.py in a pipe: turns, commands, and what is taken back."""
 
 import io
+import os
+import pty
 import signal
 import subprocess
 import sys
+import threading
 from types import SimpleNamespace
 
 import char_gen
@@ -148,14 +151,12 @@ def test_going_back_leads_to_the_same_bits(workdir, size):
 
 
 def test_undo_is_as_before(workdir, say):
-    plain = say("hello\n\n w", "--length", 90)[0]
-    undone = say("hello\n/seed 0\n", "--length", 90)[0]
-    assert plain.startswith(undone)
-    with_undo = say("hello\n\nwor\n/undo\n/undo\n/seed 0\n\n", "--length", 90)[0]
-    again = say("hello\n/seed 0\n\n", "--length", 90)[0]
-    assert with_undo.startswith(undone)
-    assert again.startswith(undone)
-    assert with_undo.endswith(again.removeprefix(undone))
+    kept = say("hello\n/seed 0\n w", "--length", 90)[0]
+    undone = say("hello\n\nwor\n/undo\n/undo\n/seed 0\n w", "--length", 90)[0]
+    first = f"{written(workdir, 'hello', 90)}\n".encode()
+    assert kept.startswith(first)
+    assert undone.startswith(first)
+    assert undone.endswith(kept.removeprefix(first))
 
     talking = talk.Conversation(network_of(workdir), Settings(length=90))
     talking._answer(b"hello")
@@ -246,6 +247,46 @@ def test_ctrl_c_stops_the_turn_and_not_the_program(workdir):
         rest = process.stdout.read().decode()
         assert process.wait() == 0
     assert rest.endswith("\n" + written(workdir, "hello", 10) + "\n")
+
+
+def test_a_terminal_has_a_prompt_that_ctrl_c_clears(workdir):
+    ours, theirs = pty.openpty()
+    late = threading.Timer(120, os.close, [ours])
+    late.start()
+    seen = b""
+    controlled = (  # by the terminal, whose Ctrl-C is a signal then
+        "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+        "os.execv(sys.argv[1], sys.argv[1:])"
+    )
+
+    def wait(for_what):
+        nonlocal seen
+        while for_what not in seen:
+            seen += os.read(ours, 4096)
+        seen = seen[seen.index(for_what) + len(for_what) :]
+
+    with subprocess.Popen(
+        [sys.executable, "-c", controlled, sys.executable, talk.__file__]
+        + ["--workdir", str(workdir), "--length", "20"],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"TERM": "dumb"},
+        start_new_session=True,
+    ) as process:
+        wait(b"> ")
+        os.write(ours, b"wrong\x03")  # Ctrl-C
+        wait(b"\n> ")
+        os.write(ours, b"hello\n")
+        wait(b"hello\r\n")
+        answer = written(workdir, "hello", 20)
+        wait((answer + "\n").replace("\n", "\r\n").encode())
+        wait(b"> ")
+        os.write(ours, b"/quit\n")
+        assert process.wait() == 0
+    late.cancel()
+    os.close(ours)
+    os.close(theirs)
 
 
 @pytest.mark.parametrize(

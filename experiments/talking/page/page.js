@@ -12,6 +12,7 @@ let before = []; // the texts that undo comes back to
 let writtenFrom = null; // where the last writing began
 let turn = 0; // so that writing again writes another text
 let running = null; // what stops the writing
+let last = Promise.resolve(); // the writing, until it is over
 
 // The text as elements ---------------------------------------------------------------
 
@@ -108,6 +109,7 @@ async function go(keep, given) {
   const begin = performance.now();
   let written = 0;
   let answered = false;
+  let wrong = "";
   tell("Reading");
   running = new AbortController();
   enable();
@@ -140,14 +142,21 @@ async function go(keep, given) {
   } catch (error) {
     if (error.name !== "AbortError") {
       const isGone = error instanceof TypeError; // as fetch calls it
-      problem(isGone ? "The server does not answer. Is talk.py still running?" : error.message);
+      wrong = isGone ? "The server does not answer. Is talk.py still running?" : error.message;
     }
   }
   running = null;
-  if (answered) tell(summary());
-  else tell("Nothing was written.");
+  tell(answered ? summary() : "Nothing was written.");
+  get("problem").textContent = wrong;
+  get("problem").hidden = wrong === "";
   enable();
   return answered;
+}
+
+/** The same from any place, even while something is written. */
+function goFrom(keep, given) {
+  running?.abort();
+  last = last.then(() => go(keep, given));
 }
 
 function summary() {
@@ -161,9 +170,8 @@ function summary() {
 async function submit() {
   if (running) return;
   const given = get("given").value;
-  if (await go(symbols.length, given)) {
-    if (get("given").value === given) get("given").value = "";
-  }
+  last = go(symbols.length, given);
+  if ((await last) && get("given").value === given) get("given").value = "";
 }
 
 function undo() {
@@ -195,13 +203,6 @@ function enable() {
 function tell(text) {
   get("problem").hidden = true;
   get("status").textContent = text;
-}
-
-function problem(text) {
-  queueMicrotask(() => {
-    get("problem").textContent = text;
-    get("problem").hidden = false;
-  });
 }
 
 // What the network expected of a character -----------------------------------------------
@@ -237,9 +238,8 @@ function alternativesAt(at, where) {
     made.classList.toggle("taken", other === id);
     made.classList.toggle("never", drawn === 0);
     made.addEventListener("click", () => {
-      if (running) return;
       close();
-      go(at, [other]);
+      goFrom(at, [other]);
     });
     return made;
   });
@@ -346,7 +346,7 @@ function listen() {
   get("given").addEventListener("focus", close);
   get("stop").addEventListener("click", () => running?.abort());
   get("undo").addEventListener("click", undo);
-  get("again").addEventListener("click", () => go(writtenFrom, []));
+  get("again").addEventListener("click", () => goFrom(writtenFrom, []));
   get("clear").addEventListener("click", clear);
   get("copy").addEventListener("click", async () => {
     await navigator.clipboard.writeText(decoded(symbols.map((symbol) => symbol.id)));
