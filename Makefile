@@ -61,8 +61,9 @@ contracts: $(VENV)/installed-test
 		tests/test_contracts.py
 
 ## Weights to and from other libraries, which this installs: torch, Keras, Haiku, Equinox
-## (Flax is there anyway), and that none of them is imported before it is asked for; and
-## what TensorBoard's own reader finds of a run, and the benchmarks that use torch.
+## (Flax is there anyway), and that none of them is imported before it is asked for; what
+## TensorBoard's own reader finds of a run, the rules of decoding beside Transformers', and
+## the benchmarks that use torch.
 ## torch comes first and in one version: without it, pip takes the newest, which on Linux
 ## brings gigabytes of CUDA.
 TORCH ?= torch==2.13.0
@@ -71,7 +72,7 @@ test-peers: $(VENV)/installed-peers
 	$(BIN)/python -m pytest -m '' -n 2 --dist worksteal tests/interop/test_layers.py \
 		$(PEERS:%=tests/interop/test_%.py) $(PEERS:%=jaxtext/interop/%.py) \
 		'tests/test_pages.py::test_the_code_of_a_page_prints_what_it_shows[docs/guides/weights.md]' \
-		tests/experiments/test_tensorboard.py \
+		tests/experiments/test_tensorboard.py tests/generation/test_huggingface.py \
 		tests/benchmarks/test_torch_cells.py tests/benchmarks/test_torch_train.py \
 		tests/benchmarks/test_transformer.py
 

@@ -2,9 +2,9 @@
 
     python benchmarks/decoding.py --out benchmarks/results/decoding.json
 
-A repetition goes from a prompt to the characters on the host, as in `sample.py`, without
-the time for compiling. The weights are random, and the rules take little away. The last
-line on standard output is one JSON object.
+A repetition goes from a prompt to the characters on the host, as in `sample.py`,
+without the time for compiling. The weights are random: their values do not change the
+speed. The last line on standard output is one JSON object.
 """
 
 import jaxtext.needs_experiments

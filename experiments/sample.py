@@ -1,11 +1,12 @@
 r"""Let a trained run write: the text alone on standard output, streamed as it comes.
 
     python experiments/sample.py --workdir runs/stdlib-lstm-1a2b3c4d
-    python experiments/sample.py --workdir DIR --prompt "def main(" --temperature 0.5
-    python experiments/sample.py --workdir DIR --prompt-file beginning.txt > whole.txt
+    python experiments/sample.py --workdir DIR --prompt "def " --top-p 0.9 --stop ":"
+    python experiments/sample.py --workdir DIR --count 8 --score --jsonl > texts.jsonl
 
 It needs nothing but the run's directory. The same seed writes the same text. Standard
-error says which checkpoint was used.
+error says which checkpoint was used. Several texts are written side by side, and shown
+when all of them are done, the first as it would be alone.
 
 A model over bytes reads the bytes of the prompt as they are, in any encoding (in bash,
 --prompt $'caf\xe9' is Latin-1), and writes bytes to a file or a pipe. A terminal shows
@@ -30,24 +31,54 @@ import numpy as np
 from charlm.build import restore
 from charlm.checkpoints import Which, described
 from charlm.samples import neutral_prompt
-from common.flags import read
+from common.flags import Typed, build, flag, typed
+from common.rules import Needs, check, option
+from common.screen import screen
 from common.script import script
-from common.values import Bound, Directory, Seed, Whole
+from common.values import Bound, Count, Directory, Seed, Whole
 from jaxtext.errors import InputError
-from jaxtext.generation import generate
+from jaxtext.generation import beam_search, generate, log_probabilities
 from jaxtext.generation.decoding import HOTTEST
 from jaxtext.runs import checkpoint
 from jaxtext.streams import say
 from jaxtext.text import Vocabulary
 from jaxtext.text.formats import reading
+from writing import texts
+from writing.rules import TRUNCATING, Rules, decoding
 
 Temperature: TypeAlias = Annotated[
     float, Bound(lambda x: 0 <= x <= HOTTEST, f"a number of 0 to {HOTTEST:g}")
 ]
+Finite: TypeAlias = Annotated[
+    float, Bound(lambda x: abs(x) < float("inf"), "a finite number")
+]
 
 
 @dataclass(frozen=True)
-class Config:
+class Several:
+    """several texts, and how likely"""
+
+    count: Count = 1
+    """Write this many texts, each by noise of its own."""
+    best_of: Count | None = None
+    """Write this many, and show the one with the highest mean log-probability of a
+    symbol."""
+    beams: Count | None = None
+    """Do not draw: search for the likeliest text, keeping this many beginnings."""
+    length_penalty: Finite = option(
+        1.0, needs=Needs(lambda c: c.beams and c.stop, "--beams and --stop with it")
+    )
+    """Scores of --beams are log-probabilities over the length to this power."""
+    score: bool = False
+    """Also tell the log-probability of what was written, by the model alone."""
+    score_file: Path | None = None
+    """Write nothing: print the log-probability of this file's text after the prompt."""
+    jsonl: bool = False
+    """Print a JSON object a line for each text, all at the end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(Several, Rules):
     """Continue a prompt with a trained model."""
 
     workdir: Directory
@@ -72,32 +103,119 @@ class Config:
 @script
 def main(argv: Sequence[str] | None = None) -> int:
     """Writes the text and returns the exit status."""
-    write(read(Config, _as_typed(sys.argv[1:] if argv is None else argv), __doc__))
+    words = typed(Config, _as_typed(sys.argv[1:] if argv is None else argv), __doc__)
+    config = build(Config, words)
+    check(config, words)
+    _check_together(words)
+    write(config)
     return 0
 
 
+# What has no effect beside a flag, and is refused with it.
+_DRAWN = ("temperature", "seed", *TRUNCATING)
+_APART = {
+    "beams": ("count", "best_of", *_DRAWN),
+    "best_of": ("count",),
+    "score_file": (
+        *("count", "best_of", "beams", "score", "jsonl", "length", *_DRAWN),
+        *("repetition_penalty", "forbid", "only", "stop", "utf8"),
+    ),
+}
+
+
+def _check_together(words: Typed) -> None:
+    for name, others in _APART.items():
+        for other in others:
+            if name in words and other in words:
+                raise InputError(
+                    f"{flag(other)}: expected no {flag(name)} with it; leave one out"
+                )
+
+
 def write(config: Config) -> None:
-    """Restores the model, and streams what it writes to standard output."""
+    """Restores the model, and prints what it writes."""
     which = config.checkpoint
     about = checkpoint.read_about(config.workdir, which=which, warn=_warn).about
     vocabulary = Vocabulary.from_json(about["vocabulary"])
-    ids = _prompt(config, vocabulary)[None]
+    prompt = _prompt(config, vocabulary)
+    temperature = config.temperature if config.beams is None else 1.0
+    rules = decoding(config, temperature, vocabulary)
+    scored = _scored(config.score_file, vocabulary)
     model, found = restore(config.workdir, about, which=which, warn=_warn)
+    of = model, found.arrays
+    symbol = "byte" if vocabulary.kind == "bytes" else "character"
+    if scored is not None:
+        log_p = log_probabilities(*of, prompt[None], scored[None])[0]
+        say(f"note: from the checkpoint of {described(found)}")
+        _put(f"{texts.likelihood(log_p, symbol)}\n".encode())
+        return
 
-    pieces = generate(
-        model,
-        found.arrays,
-        ids,
-        config.length,
-        key=jax.random.key(config.seed),
-        temperature=config.temperature,
-    )
-    say(f"note: from the checkpoint of {described(found)}")
+    length, key = config.length, jax.random.key(config.seed)
+    rows = config.best_of or config.count
+    prompts = np.repeat(prompt[None], rows, axis=0)
+    if config.beams is None:
+        pieces = generate(*of, prompts, length, key=key, decoding=rules)
+        say(f"note: from the checkpoint of {described(found)}")
+        if rows == 1 and not config.jsonl:
+            ids = _stream(pieces, vocabulary)
+        else:
+            with screen() as display:
+                ids = texts.collect(pieces, rows, length, display)
+    else:
+        say(f"note: from the checkpoint of {described(found)}")
+        ids = np.zeros((1, 0), np.int32)
+        if length:
+            penalty = config.length_penalty
+            how = {"beams": config.beams, "length_penalty": penalty}
+            ids = beam_search(*of, prompts, length, **how, decoding=rules).ids[:, 0]
+    log_p = None
+    if config.score or config.best_of:
+        log_p = log_probabilities(*of, prompts, ids)
+    written = texts.texts(ids, length, log_p)
+    if config.best_of:
+        written = [max(written, key=lambda one: one.each)]
+    streamed = config.beams is None and rows == 1 and not config.jsonl
+    _show(written, config, vocabulary, symbol, streamed)
+
+
+def _stream(pieces, vocabulary):
+    """Prints one text as it comes, and returns its ids, ``[1, n]``."""
     decode, terminal = vocabulary.decoder(), sys.stdout.isatty()
+    whole = [np.zeros((1, 0), np.int32)]
     for piece in pieces:
-        _put(decode(piece[0]).encode() if terminal else vocabulary.to_bytes(piece[0]))
+        ids = piece[0]
+        _put(decode(ids).encode() if terminal else vocabulary.to_bytes(ids))
+        whole.append(piece)
     if terminal:
         _put((decode([], final=True) + "\n").encode())
+    return np.concatenate(whole, axis=1)
+
+
+def _show(written, config, vocabulary, symbol, streamed):
+    """Prints texts, and tells how likely they are."""
+    terminal = sys.stdout.isatty()
+    for i, one in enumerate(written):
+        if config.jsonl:
+            _put(f"{texts.as_json(i, one, vocabulary)}\n".encode())
+        elif not streamed:
+            if len(written) > 1:
+                _put(f"----- text {i + 1} of {len(written)}\n".encode())
+            text = vocabulary.decode(one.ids).encode()
+            _put(text if terminal else vocabulary.to_bytes(one.ids))
+            _put(b"\n" if terminal or len(written) > 1 else b"")
+        if config.score and not config.jsonl:
+            of = f"text {i + 1}: " if len(written) > 1 else ""
+            say(f"note: {of}{texts.likelihood(one.log_p, symbol)}")
+
+
+def _scored(path, vocabulary):
+    """The ids of the text to score; ``None``: there is none."""
+    if path is None:
+        return None
+    try:
+        return vocabulary.encode(_read(path))
+    except InputError as error:
+        raise InputError(f"--score-file: {error}") from error
 
 
 def _as_typed(words: Sequence[str]) -> list[str]:

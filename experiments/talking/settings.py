@@ -6,22 +6,15 @@ from dataclasses import dataclass
 from typing import Annotated, Any, TypeAlias
 
 from common.flags import check_value
-from common.values import Bound, Count, Seed
+from common.values import Bound, Count, Positive, Seed
 from jaxtext.errors import InputError
 from jaxtext.generation.decoding import BOUNDS, Decoding
 from jaxtext.text import Vocabulary
+from writing.rules import Share, ShareOrZero
 
-
-def _bound(name):
-    """The bound of one of the numbers of `Decoding`."""
-    return Bound(BOUNDS[name].holds, BOUNDS[name].expected)
-
-
-Temperature: TypeAlias = Annotated[float, _bound("temperature")]
-TopP: TypeAlias = Annotated[float, _bound("top_p")]
-MinP: TypeAlias = Annotated[float, _bound("min_p")]
-TypicalP: TypeAlias = Annotated[float, _bound("typical_p")]
-Penalty: TypeAlias = Annotated[float, _bound("repetition_penalty")]
+Temperature: TypeAlias = Annotated[
+    float, Bound(BOUNDS["temperature"].holds, BOUNDS["temperature"].expected)
+]
 
 
 @dataclass(frozen=True)
@@ -34,14 +27,14 @@ class Settings:
     """Below 1, likely symbols become likelier; 0 always takes the likeliest."""
     top_k: Count | None = None
     """Draw from this many of the likeliest symbols."""
-    top_p: TopP | None = None
+    top_p: Share | None = None
     """Draw from the likeliest symbols that together have this probability."""
-    min_p: MinP | None = None
+    min_p: ShareOrZero | None = None
     """Leave out symbols that are less than this many times as likely as the first."""
-    typical_p: TypicalP | None = None
+    typical_p: Share | None = None
     """Draw from the symbols of about the expected surprisal that together have this
     probability."""
-    repetition_penalty: Penalty | None = None
+    repetition_penalty: Positive | None = None
     """Divide the logits of symbols in the text by this; choose it near 1."""
     window: Count | None = None
     """How many of the last symbols that looks at. Default: all."""

@@ -1,11 +1,21 @@
 """Text generation with a trained model.
 
 `generate` continues prompts, and `Decoding` says how symbols are drawn and which.
-`steps` is for programs that look at each symbol, or choose themselves.
+`beam_search` looks for the likeliest continuation, and `log_probabilities` says how
+likely one is. `steps` is for programs that look at each symbol, or choose themselves.
 """
 
 from jaxtext.generation import steps
+from jaxtext.generation.beam import Beams, beam_search
 from jaxtext.generation.decoding import Decoding
 from jaxtext.generation.sampling import generate
+from jaxtext.generation.scoring import log_probabilities
 
-__all__ = ["Decoding", "generate", "steps"]
+__all__ = [
+    "Beams",
+    "Decoding",
+    "beam_search",
+    "generate",
+    "log_probabilities",
+    "steps",
+]

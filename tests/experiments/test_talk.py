@@ -266,8 +266,10 @@ def test_a_terminal_has_a_prompt_that_ctrl_c_clears(workdir):
         seen = seen[seen.index(for_what) + len(for_what) :]
 
     with subprocess.Popen(
-        [sys.executable, "-c", controlled, sys.executable, talk.__file__]
-        + ["--workdir", str(workdir), "--length", "20"],
+        [
+            *(sys.executable, "-c", controlled, sys.executable, talk.__file__),
+            *("--workdir", str(workdir), "--length", "20"),
+        ],
         stdin=theirs,
         stdout=theirs,
         stderr=subprocess.DEVNULL,
