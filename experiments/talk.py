@@ -11,7 +11,7 @@ a turn.
 
 --serve shows a page instead, which only this machine can open. It colours each
 character by its surprisal, and shows what else the network expected there: click one of
-these, and the text goes on from it.
+these, and the text continues from it.
 
 Without a terminal, each line of standard input is a turn. Standard output has what the
 network writes, with a new line after each turn, and standard error all else. The same
@@ -23,10 +23,9 @@ written; 130 stopped by Ctrl-C.
 
 import jaxtext.needs_experiments  # noqa: F401 (first)
 
-import itertools
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, TypeAlias
 
 from charlm.build import restore
@@ -54,7 +53,7 @@ class Config(Settings):
 
     workdir: Directory
     """Directory of the run, as char_gen.py printed it."""
-    serve: Port | None = None
+    serve: Port | None = field(default=None, metadata={"alone": PORT})
     """Show a page on this port, 8000 if none is named; 0 takes any that is free."""
     checkpoint: Which = "best"
     """Which parameters: those that did best in validation (the latest, if nothing was
@@ -64,8 +63,7 @@ class Config(Settings):
 @script
 def main(argv: Sequence[str] | None = None) -> int:
     """Talks until the input ends, and returns the exit status."""
-    words = sys.argv[1:] if argv is None else argv
-    config = read(Config, _with_port(words), __doc__)
+    config = read(Config, argv, __doc__)
     which = config.checkpoint
     about = checkpoint.read_about(config.workdir, which=which, warn=_warn).about
     model, found = restore(config.workdir, about, which=which, warn=_warn)
@@ -84,16 +82,6 @@ def _serve(port, network, config):
         print(server.address, flush=True)
         say("note: open this address in a browser; Ctrl-C ends the program")
         server.serve_forever()
-
-
-def _with_port(words: Sequence[str]) -> list[str]:
-    """The command line with the usual port after --serve, if none is there."""
-    found = []
-    for word, following in itertools.zip_longest(words, words[1:], fillvalue="--"):
-        found.append(word)
-        if word == "--serve" and following.startswith("--"):
-            found.append(str(PORT))
-    return found
 
 
 def _warn(text):

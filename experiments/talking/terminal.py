@@ -26,7 +26,7 @@ COMMANDS = {
 }
 _SETTINGS = [field.name for field in dataclasses.fields(Settings)]
 _WAYS = """\
-A line is continued. An empty line goes on without anything new. A line that ends in a
+A line is continued. An empty line continues without anything new. A line that ends in a
 backslash is joined to the next one by a new line. // at its beginning stands for /.
 Ctrl-C stops the writing of a turn."""
 
