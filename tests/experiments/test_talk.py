@@ -238,6 +238,8 @@ def test_ctrl_c_stops_the_turn_and_not_the_program(workdir):
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
+        late = threading.Timer(120, process.kill)  # it would write for hours
+        late.start()
         process.stdin.write(b"/length 100000000\nhello\n")
         process.stdin.flush()
         assert process.stdout.read(1)  # it writes
@@ -246,6 +248,7 @@ def test_ctrl_c_stops_the_turn_and_not_the_program(workdir):
         process.stdin.close()
         rest = process.stdout.read().decode()
         assert process.wait() == 0
+    late.cancel()
     assert rest.endswith("\n" + written(workdir, "hello", 10) + "\n")
 
 
