@@ -367,6 +367,7 @@ def test_the_page_by_keys_with_settings_and_stop(page, network):
     page.click("#alternatives button:nth-of-type(3)")
     ready(page, 14)
     assert ids_in(page)[:3] == stopped[:3]
+    assert page.evaluate("before.at(-1).symbols.length") < len(stopped) + 100_000
 
 
 @needs_chromium
