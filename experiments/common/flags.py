@@ -7,6 +7,8 @@ stands in, which may be one that the configuration inherits from, is its group.
 All scripts share two rules. A word that is not understood is refused, and the error
 names the nearest flag. What was typed can be told from what is a default.
 
+A field may have the metadata ``alone``: the value of its flag if none follows it.
+
 A word that begins with a hyphen is a flag, unless it is a number or the hyphen alone.
 
 One field may have the metadata ``bare``: its value may stand without its flag.
@@ -178,6 +180,10 @@ def _default(kind, name):
     return next(x.default for x in dataclasses.fields(kind) if x.name == name)
 
 
+def _metadata(kind, name):
+    return next(x.metadata for x in dataclasses.fields(kind) if x.name == name)
+
+
 @functools.cache
 def _hints(kind):
     return typing.get_type_hints(kind, include_extras=True)
@@ -317,6 +323,8 @@ def _convert(kind, name, words):
         return None
     if words == [] and default == ():
         return ()
+    if words == [] and (alone := _metadata(kind, name).get("alone")) is not None:
+        return alone
     if hint is bool:
         return words == ["True"]
     advice = ""

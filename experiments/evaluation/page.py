@@ -6,18 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from common.pages import document, name, shown, symbol_of, table, tag
+from common.surprisal import STYLE, kind, legend
 from jaxtext.text import Vocabulary
 from jaxtext.training import Predicted
 
-STEP, SHADES = 0.5, 15  # nats a shade; the last one is for all that is beyond
-
-_STYLE = """
-.bar { background: rgb(225 60 20 / .7); display: inline-block; height: .7rem; }
-.text .s { border-left: 2px solid rgb(60 120 220); }
-""" + "".join(
-    f".c{shade} {{ background: rgb(225 60 20 / {0.75 * shade / (SHADES - 1):.3f}); }}\n"
-    for shade in range(SHADES)
-)
+_STYLE = f"""
+.bar {{ background: rgb(225 60 20 / .7); display: inline-block; height: .7rem; }}
+.text .s {{ border-left: 2px solid rgb(60 120 220); }}
+{STYLE}"""
 
 
 def page(
@@ -38,16 +34,12 @@ def page(
       text: HTML, as `heat_map` makes it.
     """
     rows = [tag("th", what) + tag("td", value) for what, value in figures.items()]
-    shades = "".join(
-        f'<b class="c{shade}">{shade * STEP:g}{"+" if shade == SHADES - 1 else ""}</b>'
-        for shade in range(SHADES)
-    )
     parts = [
         table(rows),
         *_positions(by_position),
         tag("h2", "Surprisal of each symbol"),
         *(tag("p", note) for note in notes),
-        f'<p class="legend">nats {shades}</p>',
+        legend(),
         f'<div class="text">{text}</div>',
     ]
     return document(title, _STYLE, parts)
@@ -71,8 +63,8 @@ def heat_map(
     names = [name(vocabulary, symbol) for symbol in range(len(vocabulary))]
     texts = [shown(vocabulary, symbol) for symbol in range(len(vocabulary))]
 
-    def cell(symbol, kind, told):
-        return symbol_of(texts[symbol], f"{names[symbol]}: {told}", kind)
+    def cell(symbol, shade, told):
+        return symbol_of(texts[symbol], f"{names[symbol]}: {told}", shade)
 
     cells = [cell(int(ids[0]), "", "the first, which is not predicted")]
     for piece in predicted:
@@ -81,10 +73,10 @@ def heat_map(
             guesses = ", ".join(f"{names[x]} {p:.1%}" for x, p in pairs)
             bits = nats / math.log(2)
             told = f"{nats:.2f} nats, {bits:.2f} bits; likeliest {guesses}"
-            kind = f"c{min(int(nats / STEP), SHADES - 1)}"
+            shade = kind(nats)
             if window and (len(cells) - 1) % window == 0:
-                kind += " s"
-            cells.append(cell(int(ids[len(cells)]), kind, told))
+                shade += " s"
+            cells.append(cell(int(ids[len(cells)]), shade, told))
     return "".join(cells)
 
 

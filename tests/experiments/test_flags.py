@@ -13,6 +13,7 @@ import look_inside
 import memory
 import pytest
 import sample
+import talk
 
 from charlm import config as char_config
 from charlm.parse import parse
@@ -25,7 +26,7 @@ CONFIGS = {
     module.__name__: module.Config
     for module in (
         *(char_config, compare_cells, compile_tpu, evaluate, gradient_reach),
-        *(look_inside, memory, sample),
+        *(look_inside, memory, sample, talk),
     )
 }
 
@@ -228,3 +229,21 @@ def test_errors_of_the_library_name_flags(tmp_path, capsys):
     (tmp_path / "text").write_bytes(b"a\0b" * 100)
     assert char_gen.main(["--corpus", str(tmp_path / "text"), "--steps", "1"]) == 2
     assert "or use --vocab bytes" in capsys.readouterr().err
+
+
+@dataclasses.dataclass(frozen=True)
+class Alone:
+    """A flag that may stand alone."""
+
+    port: int | None = dataclasses.field(default=None, metadata={"alone": 8000})
+    """Which."""
+    name: str = ""
+    """What."""
+
+
+@pytest.mark.parametrize(
+    ("words", "port"),
+    [([], None), (["--port"], 8000), (["--port", "3"], 3), (["--port=4"], 4)],
+)
+def test_a_flag_may_have_a_value_of_its_own_alone(words, port):
+    assert flags.read(Alone, [*words, "--name", "n"]).port == port

@@ -15,6 +15,7 @@ import look_inside
 import memory
 import pytest
 import sample
+import talk
 
 from charlm.config import Config
 from common import flags
@@ -27,7 +28,8 @@ SCRIPTS = {
         *(
             (module, module.Config)
             for module in (
-                *(sample, evaluate, compress, export, look_inside, compile_tpu),
+                *(sample, talk, evaluate, compress, export, look_inside),
+                compile_tpu,
                 *(compare_cells, gradient_reach, memory),
             )
         ),

@@ -1,0 +1,1 @@
+"""Talking with a trained network: the parts of ``talk.py``."""
