@@ -37,6 +37,7 @@ import jaxtext as jt
 from charlm.build import restore
 from charlm.checkpoints import Which, described
 from common.flags import build, typed
+from common.programs import Keeping, keep_programs
 from common.rules import Needs, check, option
 from common.screen import Screen, print_result, screen
 from common.script import script
@@ -67,7 +68,7 @@ def _one_stream(config):
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Keeping):
     """What to compress or to bring back, and with which run."""
 
     workdir: Directory
@@ -105,6 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = typed(Config, argv, __doc__)
     config = build(Config, words)
     check(config, words)
+    keep_programs(config.compilation_cache)
     with screen() as display:
         result = (decompress if config.decompress else compress)(config, display)
     print_result(result)

@@ -31,6 +31,7 @@ from typing import Annotated, TypeAlias
 from charlm.build import restore
 from charlm.checkpoints import Which, described
 from common.flags import read
+from common.programs import Keeping, keep_programs
 from common.script import script
 from common.values import Bound, Directory
 from jaxtext.runs import checkpoint
@@ -48,7 +49,7 @@ Port: TypeAlias = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Settings):
+class Config(Keeping, Settings):
     """Talk with a trained run."""
 
     workdir: Directory
@@ -64,6 +65,7 @@ class Config(Settings):
 def main(argv: Sequence[str] | None = None) -> int:
     """Talks until the input ends, and returns the exit status."""
     config = read(Config, argv, __doc__)
+    keep_programs(config.compilation_cache)
     which = config.checkpoint
     about = checkpoint.read_about(config.workdir, which=which, warn=_warn).about
     model, found = restore(config.workdir, about, which=which, warn=_warn)
