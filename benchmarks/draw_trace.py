@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import tyro
 from matplotlib.figure import Figure
-from step_profile import TRACE, events, operations
+from measuring.trace import TRACE, events, operations
 
 from common.figures import save
 from jaxtext.errors import InputError

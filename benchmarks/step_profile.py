@@ -11,8 +11,6 @@ object.
 import jaxtext.needs_experiments  # noqa: F401 (first)
 
 import contextlib
-import gzip
-import json
 import re
 import shlex
 import sys
@@ -26,12 +24,12 @@ import jax
 from loops.experiment import training
 from measuring import record
 from measuring.command import command
+from measuring.trace import operations
 
 from jaxtext.streams import say
 from jaxtext.training.loop import run as run_steps
 
 WARM_UP = 5  # steps; the first one compiles
-TRACE = "*.trace.json.gz"  # what JAX calls the recording that is read
 
 
 @dataclass(frozen=True)
@@ -65,38 +63,6 @@ def record_steps(config: Config, folder: Path) -> None:
                 recording.enter_context(jax.profiler.trace(folder))
             if progress.step == last:
                 jax.block_until_ready(progress.state)
-
-
-def events(folder: Path) -> list[dict[str, Any]]:
-    """All events of the newest recording in a directory, at any depth."""
-    path = max(folder.rglob(TRACE), key=lambda path: path.stat().st_mtime_ns)
-    return json.loads(gzip.decompress(path.read_bytes()))["traceEvents"]
-
-
-def operations(folder: Path) -> list[tuple[str, float, float]]:
-    """The operations that the device ran: name, start and duration in microseconds.
-
-    If the directory has several recordings, the newest one is read.
-    """
-    recorded = events(folder)
-    processes, threads = {}, {}
-    for event in recorded:
-        if event.get("name") == "process_name":
-            processes[event["pid"]] = event["args"]["name"]
-        elif event.get("name") == "thread_name":
-            threads[event["pid"], event["tid"]] = event["args"]["name"]
-    devices = {pid for pid, name in processes.items() if name.startswith("/device:")}
-
-    def counts(event):
-        if event.get("ph") != "X":
-            return False
-        if not devices:  # on a CPU, operations are among the threads of the host
-            return "hlo_op" in event.get("args", {})
-        # Other rows of a device repeat the same time by operation and by module.
-        thread = threads.get((event["pid"], event["tid"]), "")
-        return event["pid"] in devices and thread.startswith("Stream")
-
-    return [(e["name"], e["ts"], e.get("dur", 0.0)) for e in recorded if counts(e)]
 
 
 def added_up(config: Config, found: list[tuple[str, float, float]]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import os
 
 import pytest
 import step_profile
+from measuring.trace import operations
 
 KERNELS = [("dot.1", 0.0, 10.0), ("dot.2", 10.0, 10.0), ("add", 15.0, 10.0)]
 
@@ -37,7 +38,7 @@ def test_of_a_gpu_its_streams_count_alone(tmp_path):
         ran("dot.1", 0.0, 20.0, pid=2, tid=2),
         ran("python", 0.0, 99.0, pid=1, tid=1, args={"hlo_op": "x"}),
     )
-    assert step_profile.operations(tmp_path) == KERNELS
+    assert operations(tmp_path) == KERNELS
 
 
 def test_of_a_cpu_xlas_operations_count(tmp_path):
@@ -47,7 +48,7 @@ def test_of_a_cpu_xlas_operations_count(tmp_path):
         ran("dot.1", 1.0, 2.0, pid=1, tid=1, args={"hlo_op": "dot.1"}),
         ran("python", 0.0, 99.0, pid=1, tid=1),
     )
-    assert step_profile.operations(tmp_path) == [("dot.1", 1.0, 2.0)]
+    assert operations(tmp_path) == [("dot.1", 1.0, 2.0)]
 
 
 def test_of_two_recordings_the_newest_counts(tmp_path):
@@ -55,7 +56,7 @@ def test_of_two_recordings_the_newest_counts(tmp_path):
         event = ran("dot.1", number, 2.0, pid=2, tid=1, args={"hlo_op": "dot.1"})
         trace(tmp_path, event, when=when)
         os.utime(next(tmp_path.rglob(f"{when}/*.gz")), (number, number))
-    assert step_profile.operations(tmp_path) == [("dot.1", 1, 2.0)]
+    assert operations(tmp_path) == [("dot.1", 1, 2.0)]
 
 
 def test_times_are_added_up_by_kind():
