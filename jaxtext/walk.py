@@ -207,7 +207,7 @@ def _where_read(cell, masks, state):
     The gradient through a step that is masked out is 0 times its slope. That is NaN if
     the state is not finite, and no mask after it would help.
     """
-    if masks.valid is None:
+    if not _leaves_out(masks):
         return state
     read, _ = _reads(masks)
     return select(read, state, cell.initial_state(read.shape))
@@ -215,36 +215,33 @@ def _where_read(cell, masks, state):
 
 def _where_unread(masks, given, state):
     """The state that was given where neither a step nor a reset has changed it."""
-    if masks.valid is None:
+    if not _leaves_out(masks):
         return state
-    read, first_reset = _reads(masks)
-    length = len(masks.valid)
+    read, since_reset = _reads(masks)
+    changed = read | since_reset  # by each step
     state, seen = apart(state)
-    state = select(read | (first_reset < length), state, given)
+    state = select(changed[-1], state, given)
     if isinstance(seen, Seen):
-        steps = jax.lax.broadcasted_iota(jnp.int32, masks.valid.shape, 0)
+        length = changed.shape[0]
         states = jax.tree.map(lambda x: jnp.broadcast_to(x, (length, *x.shape)), given)
-        changed = read | (first_reset <= steps)
         seen = seen._replace(states=select(changed, seen.states, states))
     return _together(state, seen)
 
 
+def _leaves_out(masks):
+    return masks.valid is not None and masks.valid.shape[0] != 0
+
+
 def _reads(masks):
-    """Whether a step reads the state before a reset clears it; and the first reset.
+    """Whether a step reads the state that is given, and where a reset has cleared it.
 
-    Both are ``[B]``. The first reset is ``T`` where there is none.
+    The former is ``[B]``, and the latter ``[T, B]``.
     """
-    first_step, first_reset = (
-        _first(jnp.zeros_like(masks.valid) if flags is None else flags)
-        for flags in (masks.valid, masks.resets)
-    )
-    return first_step < first_reset, first_reset
-
-
-def _first(flags):
-    """The index of the first flag along the first axis that is true, or its length."""
-    steps = jax.lax.broadcasted_iota(jnp.int32, flags.shape, 0)
-    return jnp.min(jnp.where(flags, steps, len(flags)), axis=0, initial=len(flags))
+    resets, valid = masks
+    if resets is None:
+        return valid.any(0), jnp.zeros_like(valid)
+    since_reset = jax.lax.cummax(resets.astype(jnp.int32)) != 0
+    return (valid & ~since_reset).any(0), since_reset
 
 
 def _after_last(cell, reset, state):

@@ -330,7 +330,7 @@ WRONG = {
     "an unknown backend": (
         lambda: jt.unroll(LSTM, PARAMS, STATE, XS, backend="cuda"),
         "backend: expected auto, scan, fused, mosaic, mosaic_gpu, cudnn, parallel, "
-        "got 'cuda'",
+        "newton, got 'cuda'",
     ),
     "a backend of before": (
         lambda: jt.unroll(LSTM, PARAMS, STATE, XS, backend="triton"),

@@ -58,7 +58,7 @@ def test_parameters_may_be_bfloat16(make):
 def test_a_backend_that_is_unknown_is_named():
     cell = jt.gru(2)
     params = cell.init(jax.random.key(0), 3)
-    with pytest.raises(ValueError, match=r"fused, .*parallel, got 'fusd'"):
+    with pytest.raises(ValueError, match=r"fused, .*newton, got 'fusd'"):
         jt.unroll(
             cell, params, cell.initial_state(()), jnp.ones((4, 3)), backend="fusd"
         )

@@ -110,14 +110,15 @@ def test_every_leaf_is_reached_by_its_path(name):
     # A rule for each, as partitioning by names has it: the first that fits.
     rules = [
         (r"(kernel|projection|gates/\d+)$", jax.sharding.PartitionSpec(None, "model")),
-        (r"(bias|scale|peephole)$", jax.sharding.PartitionSpec("model")),
+        (r"(bias|scale|peephole|diagonal)$", jax.sharding.PartitionSpec("model")),
     ]
     specs = {
         path: next(spec for pattern, spec in rules if re.search(pattern, path))
         for path in flat
     }
+    heads = int(name == "heads")  # an axis of their own, in front
     for path, spec in specs.items():
-        assert flat[path][1].ndim == len(spec)
+        assert flat[path][1].ndim == heads + len(spec)
 
 
 def test_frozen_parameters_are_parameters():

@@ -58,8 +58,7 @@ def can_be_directory(path):
     return all(os.path.isdir(x) for x in (path, *path.parents) if os.path.exists(x))
 
 
-_DIRECTORY = "a directory, or one in a bucket (gs://… or s3://…)"
-Directory: TypeAlias = Annotated[Path, Bound(can_be_directory, _DIRECTORY)]
+Directory: TypeAlias = Annotated[Path, Bound(can_be_directory, "a directory")]
 
 _WORDS = {int: "a whole number", float: "a number", str: "a word", Path: "a path"}
 _METAVARS = {int: "INT", float: "FLOAT", str: "STR", Path: "PATH"}

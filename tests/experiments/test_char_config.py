@@ -119,11 +119,12 @@ def test_fields_outside_the_identity_are_those_of_runs_that_exist():
     """Or their default directories, and they themselves, would not be found again."""
     hosts = {"distributed", "coordinator", "num_processes", "process_id"}
     hosts.add("heartbeat_seconds")
-    assert fields_without(Config, "kept") == {"workdir", "init_from", *hosts}
+    ways = {"profile", "print_config", "dry_run", "compilation_cache"}
+    assert fields_without(Config, "kept") == {"workdir", "init_from", *ways, *hosts}
     assert fields_without(Config, "identity") == {
         *("workdir", "steps", "epochs", "minutes", "backend", "remat", *hosts),
         *("data_parallel", "max_skips", "max_rollbacks", "keep", "save_minutes"),
-        *("save_steps", "sample_every", "tensorboard", "wandb", "init_from"),
+        *("save_steps", "sample_every", "tensorboard", "wandb", "init_from", *ways),
     }
     assert not fields_without(Config, "identity") & identity(Config(), "").keys()
 

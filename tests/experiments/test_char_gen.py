@@ -163,7 +163,7 @@ def test_a_signal_in_any_phase_loses_nothing(corpus, tmp_path, capsys, monkeypat
         "charlm.planning.measure",
         "charlm.samples.generate",
         "charlm.run.evaluate",
-        "jaxtext.runs.checkpoint.writer._write",
+        "jaxtext.runs.checkpoint.arrays.save",
         "char_gen.result_of",
         "char_gen.print_samples",
     ]

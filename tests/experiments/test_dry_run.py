@@ -9,6 +9,7 @@ import pytest
 
 from charlm import dry
 from jaxtext.locks import lock
+from jaxtext.runs.storage import disk
 
 SMALL = "--hidden 8 --batch-size 8 --seq-len 8 --sample-every 0 --eval-every 50"
 
@@ -77,7 +78,7 @@ def test_a_place_that_cannot_be_used_is_refused(gen, tmp_path, monkeypatch):
     assert status == 2
     assert f"({tmp_path} cannot be written); choose another --workdir" in said
     usage = SimpleNamespace(free=1000)
-    monkeypatch.setattr(dry.shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda path: usage)
     status, _, said = gen("--steps", 5, "--dry-run")
     assert status == 2
     assert "of disk space for its checkpoints, got 0.0 MB; free some" in said

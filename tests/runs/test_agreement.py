@@ -8,6 +8,7 @@ import pytest
 
 from jaxtext.errors import InputError
 from jaxtext.runs import agreement, workdir
+from jaxtext.runs.storage import disk
 
 
 class Messages:
@@ -88,7 +89,7 @@ def test_what_fails_in_one_fails_in_all(meet):
 
 def test_a_directory_that_is_not_shared(meet, tmp_path, monkeypatch):
     """Process 1 does not see what process 0 has made; nothing of it is left."""
-    monkeypatch.setattr(workdir.jax, "process_count", lambda: 2)
+    monkeypatch.setattr(disk.jax, "process_count", lambda: 2)
     for seen in (None, "it is another"):
         meet(0, 2, {1: ""}, {1: None}, {1: seen})
         if seen is None:
@@ -101,8 +102,8 @@ def test_a_directory_that_is_not_shared(meet, tmp_path, monkeypatch):
 
 
 def test_a_directory_that_is_another_here(meet, tmp_path, monkeypatch):
-    monkeypatch.setattr(workdir.jax, "process_count", lambda: 2)
-    monkeypatch.setattr(workdir.jax, "process_index", lambda: 1)
+    monkeypatch.setattr(disk.jax, "process_count", lambda: 2)
+    monkeypatch.setattr(disk.jax, "process_index", lambda: 1)
     meet(1, 2, {0: ".shared-1"}, {0: None}, {0: None})
     with pytest.raises(InputError, match="is not the directory that process 0 has"):
         workdir.check_shared(tmp_path / "run")

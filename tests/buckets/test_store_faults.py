@@ -86,7 +86,7 @@ def use(url, step):
 CALM = ("500", "503", "429", "slow", "refused", "lost", "cut", "silent")
 
 
-@pytest.mark.thorough
+@pytest.mark.everyday("store", kind=("500",))
 @pytest.mark.parametrize("kind", [*CALM, "403"])
 def test_no_fault_is_silently_wrong(kind, store, folder, impatient, monkeypatch):
     monkeypatch.setattr(object_store, "SLOW", 0.05)
