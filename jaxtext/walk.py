@@ -218,7 +218,7 @@ def _where_unread(masks, given, state):
     if not _leaves_out(masks):
         return state
     read, since_reset = _reads(masks)
-    changed = read | since_reset  # by each step
+    changed = read[None] | since_reset  # by each step
     state, seen = apart(state)
     state = select(changed[-1], state, given)
     if isinstance(seen, Seen):
