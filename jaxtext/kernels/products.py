@@ -88,8 +88,18 @@ def product_gradients(
 
 def outer(x: Array, dz: Array, total: DType) -> Array:
     """``xᵀ dz``, summed over rows."""
-    axes = ((0,), (0,)), ((), ())
-    return jax.lax.dot_general(x, dz, axes, preferred_element_type=total)
+
+    def summed(x, dz):
+        axes = ((0,), (0,)), ((), ())
+        return jax.lax.dot_general(x, dz, axes, preferred_element_type=total)
+
+    def widened(x, dz):
+        return summed(x.astype(total), dz.astype(total))
+
+    if x.dtype == total:
+        return summed(x, dz)
+    # XLA for CPU has no such product of 16 bits under `jax.vmap`.
+    return jax.lax.platform_dependent(x, dz, cpu=widened, default=summed)
 
 
 def along(vector: Array, x: Array) -> Array:
