@@ -76,7 +76,8 @@ test-peers: $(VENV)/installed-peers
 		jaxtext/interop/torch_language_model.py \
 		'tests/test_pages.py::test_the_code_of_a_page_prints_what_it_shows[docs/guides/weights.md]' \
 		tests/experiments/test_tensorboard.py tests/experiments/test_tracing.py \
-		tests/generation/test_huggingface.py \
+		tests/generation/test_huggingface.py tests/experiments/test_export.py \
+		tests/cells/test_heads.py \
 		tests/benchmarks/test_torch_cells.py tests/benchmarks/test_torch_train.py \
 		tests/benchmarks/test_transformer.py
 
