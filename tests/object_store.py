@@ -49,6 +49,9 @@ class Store:
         self.scheme, self._upstream = scheme, upstream
         self.fault: Callable[[str, str], str | None] = lambda method, path: None
         self.requests = 0
+        # The servers are for trying things out: asked for several things at once, they
+        # now and then answer 500, or with other bytes than were written.
+        self.turn = threading.Lock()
         self.proxy = Proxy(self, upstream)
         address = f"http://127.0.0.1:{self.proxy.server_port}"
         self.environment = {
@@ -113,7 +116,8 @@ class Store:
 
     def _ask(self, method, path, data=None, headers=None):
         headers = dict(headers or {}, Authorization=_SIGNED)
-        status, _, body = forward(self._upstream, method, path, headers, data)
+        with self.turn:
+            status, _, body = forward(self._upstream, method, path, headers, data)
         if status >= 300:
             raise FileNotFoundError(f"{method} {path}: {status} {body[:200]!r}")
         return body
@@ -147,7 +151,6 @@ class Proxy(ThreadingHTTPServer):
     def __init__(self, store: Store, upstream: tuple[str, int]):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.store, self.upstream = store, upstream
-        self.creating = threading.Lock()
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def handle_error(self, request, client_address):
@@ -205,9 +208,9 @@ class _Handler(BaseHTTPRequestHandler):
         headers["Content-Length"] = str(len(body))
         send = self.server.upstream, self.command, self.path, headers, body
         query = parse_qs(urlsplit(self.path).query)
-        if query.get("ifGenerationMatch") != ["0"]:
-            return forward(*send)
-        with self.server.creating:
+        with self.server.store.turn:
+            if query.get("ifGenerationMatch") != ["0"]:
+                return forward(*send)
             name = (query.get("name") or [_name_in(body)])[0]
             path = f"/storage/v1/b/{BUCKET}/o/{quote(unquote(name), safe='')}"
             if forward(self.server.upstream, "GET", path, {}, None)[0] == 200:
