@@ -66,14 +66,15 @@ def over_time(
         return cell.sequence(walk, params, state, xs, masks, noise)
     before, last = before_steps(masks)
     chosen = choose(cell, params, state, xs, before, backend).backend
-    given, state = state, _where_read(cell, before, state)
+    reads = _reads(before)
+    given, state = state, _where_read(cell, reads, state)
     if chosen is None or watch:
         walk = partial(step_by_step, again=remat is not None, watch=watch)
         state, ys = walk(cell, params, state, xs, before, noise)
     else:
         keep = remat is None
         state, ys = chosen.sequence(params, state, xs, before, noise, keep)
-    return _after_last(cell, last, _where_unread(before, given, state)), ys
+    return _after_last(cell, last, _where_unread(reads, given, state)), ys
 
 
 def backwards(
@@ -201,23 +202,23 @@ def before_steps(masks: Masks) -> tuple[Masks, Array | None]:
     return masks._replace(resets=resets[:-1]), resets[-1]
 
 
-def _where_read(cell, masks, state):
+def _where_read(cell, reads, state):
     """The state where a step reads it, and the initial one elsewhere.
 
     The gradient through a step that is masked out is 0 times its slope. That is NaN if
     the state is not finite, and no mask after it would help.
     """
-    if not _leaves_out(masks):
+    if reads is None:
         return state
-    read, _ = _reads(masks)
+    read, _ = reads
     return select(read, state, cell.initial_state(read.shape))
 
 
-def _where_unread(masks, given, state):
+def _where_unread(reads, given, state):
     """The state that was given where neither a step nor a reset has changed it."""
-    if not _leaves_out(masks):
+    if reads is None:
         return state
-    read, since_reset = _reads(masks)
+    read, since_reset = reads
     changed = read[None] | since_reset  # by each step
     state, seen = apart(state)
     state = select(changed[-1], state, given)
@@ -228,16 +229,14 @@ def _where_unread(masks, given, state):
     return _together(state, seen)
 
 
-def _leaves_out(masks):
-    return masks.valid is not None and masks.valid.shape[0] != 0
-
-
 def _reads(masks):
     """Whether a step reads the state that is given, and where a reset has cleared it.
 
-    The former is ``[B]``, and the latter ``[T, B]``.
+    The former is ``[B]``, and the latter ``[T, B]``. ``None``: every step is taken.
     """
     resets, valid = masks
+    if valid is None or valid.shape[0] == 0:
+        return None
     if resets is None:
         return valid.any(0), jnp.zeros_like(valid)
     since_reset = jax.lax.cummax(resets.astype(jnp.int32)) != 0

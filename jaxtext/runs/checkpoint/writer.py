@@ -145,7 +145,7 @@ class Checkpoints:
             step = _NONE
             with together():
                 if jax.process_index() == 0:
-                    step = self._newest_undamaged(up_to)
+                    step = self._newest_undamaged(series, up_to)
             step = int(of_first(step))
             if step == _NONE:
                 return None
@@ -165,8 +165,7 @@ class Checkpoints:
         for save in self._pending.values():
             _settle(save)
 
-    def _newest_undamaged(self, up_to):
-        series = self._run.series("latest")
+    def _newest_undamaged(self, series, up_to):
         for step in reversed(series.steps()):
             if up_to is not None and step > up_to:
                 continue

@@ -18,6 +18,7 @@ from jaxtext.buckets import Objects
 from jaxtext.runs.storage import manifest
 from jaxtext.runs.storage.interface import SeriesName
 from jaxtext.runs.storage.lease import LostLeaseError
+from jaxtext.runs.storage.retention import superseded
 from jaxtext.runs.storage.scratch import scratch
 
 _SAVING, _REMOVING = "saving-", "removing-"
@@ -80,13 +81,8 @@ class BucketSeries:
                 raise
         with contextlib.suppress(OSError):  # the next save tries again
             self._objects.remove(f"{_SAVING}{step}")
-            steps = self.steps()
-            kept = [s for s in reversed(steps) if s <= step][:keep]
-            for other in steps:
-                # Later states stay. A later best goes: the run was killed after it,
-                # continued from an earlier state, and will come to that step again.
-                if other not in kept and (other < step or keep == 1):
-                    self.remove(other)
+            for other in superseded(self.steps(), step, keep):
+                self.remove(other)
 
     @contextlib.contextmanager
     def opened(self, step: int) -> Iterator[Path]:

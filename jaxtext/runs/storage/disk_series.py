@@ -8,11 +8,11 @@ import contextlib
 import os
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 from jaxtext.files import rename, sync
 from jaxtext.runs.storage import manifest
+from jaxtext.runs.storage.retention import superseded
 
 _SAVING, _REMOVING = "saving-", "removing-"
 
@@ -20,12 +20,6 @@ _SAVING, _REMOVING = "saving-", "removing-"
 def steps(directory: Path) -> list[int]:
     """Returns the steps of all complete checkpoints, in ascending order."""
     return _numbers(directory, "")
-
-
-def newest_first(directory: Path) -> Iterator[tuple[int, Path]]:
-    """Yields the step and the path of every complete checkpoint."""
-    for step in reversed(steps(directory)):
-        yield step, directory / str(step)
 
 
 def verify(checkpoint: Path) -> None:
@@ -52,13 +46,9 @@ def commit(directory: Path, step: int, keep: int) -> None:
     unfinished = directory / f"{_SAVING}{step}"
     manifest.write(unfinished, _title(directory, step))
     _name(unfinished, directory / str(step))
-    kept = [s for s, _ in newest_first(directory) if s <= step][:keep]
-    for other, path in newest_first(directory):
-        # Later states stay. A later best goes: the run was killed after it, continued
-        # from an earlier state, and will come to that step again.
-        if other not in kept and (other < step or keep == 1):
-            with contextlib.suppress(OSError):  # the next save tries again
-                remove(path)
+    for other in superseded(steps(directory)[::-1], step, keep):
+        with contextlib.suppress(OSError):  # the next save tries again
+            remove(directory / str(other))
 
 
 def discard(directory: Path, step: int) -> None:
