@@ -250,24 +250,27 @@ def test_what_is_left_out_is_told(store, folder, tmp_path):
     assert line.startswith(f"left out of {store.url(folder)}: hidden (1), runs (1); ")
 
 
-@pytest.mark.thorough
+@pytest.mark.parametrize("times", [3, pytest.param(30, marks=pytest.mark.thorough)])
 def test_downloads_that_are_killed_at_any_moment_go_on(
-    store, folder, tmp_path, monkeypatch
+    store, folder, tmp_path, monkeypatch, times
 ):
     monkeypatch.setattr(object_store, "SLOW", 0.05)
     store.write(f"{folder}/a", CONTENT)
     store.fault = lambda method, path: "slow"
     url = store.url(f"{folder}/a")
-    assert killed(url, tmp_path, CONTENT, seconds=0.4, times=30) > 10
+    continued = killed(url, tmp_path, CONTENT, seconds=0.4, times=times)
+    assert continued >= times // 3
     store.fault = lambda method, path: None
     assert read(url, tmp_path) == CONTENT
     assert kept(tmp_path) == [".text"]
 
 
-@pytest.mark.thorough
+@pytest.mark.parametrize("times", [8, pytest.param(150, marks=pytest.mark.thorough)])
 @pytest.mark.usefixtures("impatient")
-def test_no_series_of_faults_makes_another_text(store, folder, tmp_path, monkeypatch):
-    """150 requests go wrong: what is read is whole, or an error is told."""
+def test_no_series_of_faults_makes_another_text(
+    store, folder, tmp_path, monkeypatch, times
+):
+    """That many requests go wrong: what is read is whole, or an error is told."""
     monkeypatch.setattr(object_store, "SLOW", 0.05)
     draw, faults = random.Random(0), collections.Counter()
     kinds = ("500", "503", "429", "403", "slow", "refused", "lost", "cut")
@@ -275,11 +278,12 @@ def test_no_series_of_faults_makes_another_text(store, folder, tmp_path, monkeyp
     def fault(method, path):
         if draw.random() > rate:
             return None
-        faults[kind := draw.choice(kinds)] += 1
+        kind = kinds[sum(faults.values()) % len(kinds)]
+        faults[kind] += 1
         return kind
 
     url, read_well, told = store.url(f"{folder}/a"), 0, 0
-    while sum(faults.values()) < 150:
+    while sum(faults.values()) < times:
         content, rate = draw.randbytes(len(CONTENT)), draw.choice([0.02, 0.1])
         store.write(f"{folder}/a", content)
         store.fault = fault
