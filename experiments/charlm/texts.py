@@ -150,7 +150,12 @@ def divide(
     """
     if not config.val_corpus:
         of = config.val_fraction, config.val_split, config.seed
-        return *own_parts(corpus, *of), None
+        train, validation = own_parts(corpus, *of)
+        if corpus.mode != "none" and len(validation):
+            share = len(validation) / len(corpus.ids)
+            how = "drawn" if config.val_split == "documents" else "at the end"
+            display.say(f"validation: {share:.1%} of it, whole documents, {how}")
+        return train, validation, None
     progress = _reading("the text to validate on", display, stop)
     with resolve(
         config.val_corpus, cache=cache.root(), progress=progress, warn=display.say
@@ -191,8 +196,8 @@ def own_parts(
     if val_fraction and not len(validation):
         raise InputError(
             f"--val-fraction {val_fraction:g} keeps none of {len(documents):,} "
-            f"documents for validation (--val-split {val_split}); raise it, give "
-            "--val-corpus, or --val-fraction 0 to validate on nothing"
+            f"documents for validation (--val-split {val_split}); give --val-corpus, "
+            "--documents none to read one text, or --val-fraction 0 for no validation"
         )
     return train, validation
 

@@ -156,6 +156,9 @@ def test_the_end_is_cut_off_between_documents(held):
         # The cut is in the last document that is trained on, or right behind it.
         exact = (1 - val_fraction) * len(ids)
         assert len(train) - len(cut(train)[-1]) - 2 <= exact <= len(train)
+    last = np.array([END, 1, END, 2, 3, 4, 5, 6, END], np.uint8)
+    _, validation = split_documents(Documents.of(held(last), END), 0.3)
+    assert cut(validation) == [b"\2\3\4\5\6"]  # rather than nothing
     train, validation = split_documents(Documents.of(held(ids), END), 0)
     assert (len(train), len(validation)) == (len(ids), 0)
     _, none = split_documents(Documents.of(held(make(1, 20)), END), 0.5)
