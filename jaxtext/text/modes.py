@@ -24,7 +24,7 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 ROWS = ("jsonl", "csv")  # modes in which a document is a field of a row
 
 _END, _NEWLINE = ord(END), ord("\n")
-_AT_ONCE = 1 << 20  # characters of rows that make a block
+_AT_ONCE = 1 << 18  # characters of rows that make a block
 _LONGEST_ROW = 1 << 28  # bytes
 _NAMED = 12  # fields, at most
 
