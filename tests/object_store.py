@@ -6,7 +6,6 @@ if it is not there), which that emulator does not know. Neither server checks
 credentials.
 """
 
-import base64
 import contextlib
 import http.client
 import json
@@ -204,8 +203,6 @@ class _Handler(BaseHTTPRequestHandler):
         return self.rfile.read(int(self.headers.get("Content-Length", 0)))
 
     def _forward(self, body):
-        if body.endswith(_END):
-            body = _in_base64(body)
         headers = {k: v for k, v in self.headers.items() if k.lower() not in _HOP}
         headers.pop("Expect", None)
         headers["Content-Length"] = str(len(body))
@@ -238,20 +235,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         with contextlib.suppress(OSError):
             self.connection.shutdown(socket.SHUT_RDWR)
-
-
-_BOUNDARY, _END = b"\n--==0==\n", b"\n--==0==--"  # of gcsfs
-
-
-def _in_base64(body):
-    """An upload in two parts whose contents the emulator reads to the last byte.
-
-    It takes a carriage return at their end for a part of the boundary.
-    """
-    begin = body.index(b"\n\n", body.index(_BOUNDARY)) + 2
-    contents = base64.encodebytes(body[begin : -len(_END)])
-    how = b"Content-Transfer-Encoding: base64\n\n"
-    return body[: begin - 1] + how + contents + _END
 
 
 def _name_in(body):
