@@ -4,6 +4,10 @@ S3 is served by moto, and Google Cloud Storage by gcp-storage-emulator. Every re
 goes through a `Proxy`. It also keeps to ``ifGenerationMatch=0`` (create an object only
 if it is not there), which that emulator does not know. Neither server checks
 credentials.
+
+    python tests/object_store.py COMMAND
+
+runs a command that finds both, each with an empty bucket of the name ``bucket``.
 """
 
 import contextlib
@@ -12,6 +16,8 @@ import json
 import logging
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -289,3 +295,16 @@ def found_by_this_process(store: Store) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+def main(command: list[str]) -> int:
+    """Runs a command that finds a server of each kind, with an empty bucket."""
+    with contextlib.ExitStack() as stack:
+        environment = dict(os.environ)
+        for scheme in ("s3", "gs"):
+            environment |= stack.enter_context(serving(scheme)).environment
+        return subprocess.run(command, env=environment, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
