@@ -1,6 +1,5 @@
 """saving.py: a row for each thing that is timed and each place, and nothing is left."""
 
-import itertools
 import json
 
 import pytest
