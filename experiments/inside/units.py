@@ -71,13 +71,13 @@ def _gates(cell: str, params: Params, x: Array, h: Array) -> dict[str, Array]:
     """The gates of one layer at each step, by the equations of `jaxtext.cells`.
 
     Args:
-      cell: rnn, lstm or gru.
+      cell: Its name. Only the gates of an LSTM and of a GRU are computed.
       params: Its parameters, of the one with layer norm if they have its scales.
       x: ``[n]`` symbols or ``[n, D]``, what it read.
       h: ``[n, H]``, its hidden state after each of them.
     """
     h_tm1 = jnp.concatenate([jnp.zeros_like(h[:1]), h[:-1]])
-    if cell == "rnn":
+    if cell not in ("lstm", "gru"):
         return {}
     from_x = input_product(x, params["kernel"], h.dtype)
     from_h = h_tm1 @ params["recurrent_kernel"]
