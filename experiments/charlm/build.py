@@ -53,6 +53,7 @@ def build_trainer(
     devices: Sequence[Device] | None = None,
     *,
     frequent: tuple[int, ...] = (),
+    end: int | None = None,
 ) -> Trainer:
     """Builds what a configuration trains with.
 
@@ -62,6 +63,7 @@ def build_trainer(
       batch_size: Rows of a batch, which for a short text are fewer than configured.
       devices: Default: all that there are.
       frequent: As for `build_model`.
+      end: As for `build_model`.
 
     Raises:
       InputError: If the batch does not divide between the devices.
@@ -72,6 +74,7 @@ def build_trainer(
         backend=config.backend,
         remat=config.remat,
         frequent=frequent,
+        end=end,
     )
     optimizer = build_optimizer(config)
     parallel = jt.training.data_parallel(
@@ -102,6 +105,7 @@ def build_model(
     backend: BackendName = "auto",
     remat: int | Literal["gates"] | None = None,
     frequent: tuple[int, ...] = (),
+    end: int | None = None,
 ) -> jt.LanguageModel:
     """Builds the model of a configuration: layers of the cell, noise around each.
 
@@ -112,6 +116,7 @@ def build_model(
       remat: What to recompute in the backward pass.
       frequent: The ids of the symbols that ``--frequent`` counts, which depend on the
         text.
+      end: The id of the symbol that ends documents, if the vocabulary has one.
     """
     # A run that is older than an option does not have it.
     of = dataclasses.asdict(Config()) | identity
@@ -137,6 +142,7 @@ def build_model(
         of["tied"],
         of["weight_drop"],
         frequent,
+        end,
     )
 
 
@@ -158,10 +164,12 @@ def restore(
     Raises:
       InputError: If the run has no good checkpoint.
     """
+    vocabulary = Vocabulary.from_json(about["vocabulary"])
     model = build_model(
         about["identity"],
-        len(Vocabulary.from_json(about["vocabulary"])),
+        len(vocabulary),
         frequent=tuple(about.get("frequent", ())),
+        end=vocabulary.end,
     )
     variables = jax.eval_shape(
         model.init, jax.random.key(0), model.initial_state((1,)), np.zeros((1, 1), int)
