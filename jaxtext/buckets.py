@@ -330,10 +330,10 @@ class Objects:
         url = self.at(name)
         self._try(lambda: self._fs.pipe_file(url, data, mode="create"), url)
 
-    def upload(self, name: str, path: Path) -> None:
+    def upload(self, name: str, path: Path, patience: float | None = None) -> None:
         """Writes an object with the contents of a file."""
         url = self.at(name)
-        self._try(lambda: self._fs.put_file(str(path), url), url)
+        self._try(lambda: self._fs.put_file(str(path), url), url, patience)
 
     def download(self, name: str, path: Path) -> None:
         """Writes a file with the contents of an object, all of them."""

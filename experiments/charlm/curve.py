@@ -1,21 +1,25 @@
 """The loss curve of a run."""
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from matplotlib.figure import Figure
 
+from charlm.series import Series
 from common.figures import png
 from jaxtext.errors import one_line
 from jaxtext.runs.log import Record
 
+POINTS = 10_000  # of a curve, which are all of a run of 100,000 steps
 
-def draw_curve(records: list[Record], title: str) -> bytes:
+
+def draw_curve(records: Iterable[Record], title: str) -> bytes:
     """Draws training and validation loss against the step.
 
     Args:
       records: Those of a `MetricsLog`. Their ``loss`` and ``val_nats_per_char`` are
-        drawn.
+        drawn. If there are more than `POINTS`, neighbours are joined to their mean.
       title: The picture's title.
 
     Returns:
@@ -31,9 +35,13 @@ def draw_curve(records: list[Record], title: str) -> bytes:
             {"color": "#c23b22", "linewidth": 1.8, "marker": "o", "markersize": 3.5},
         ),
     ]
+    series = {field: Series(POINTS) for field, *_ in curves}
+    for record in records:
+        for field, of in series.items():
+            if record.get(field) is not None:
+                of.add(record["step"], record[field])
     for field, label, style in curves:
-        points = [(r["step"], r[field]) for r in records if r.get(field) is not None]
-        if points:
+        if points := series[field].points():
             axes.plot(*zip(*points, strict=True), label=label, **style)
     axes.set(xlabel="step", ylabel="nats per character")
     axes.set_title(one_line(title), parse_math=False)  # a directory's name may hold a $

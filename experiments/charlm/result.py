@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from charlm.run import Run
+from charlm.settings import settings
 from charlm.spent import goodput, told
 from common.names import as_typed, command, this_python
 from common.screen import Screen
@@ -36,6 +37,7 @@ def result_of(run: Run, display: Screen) -> Result:
     rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * rss_unit
     return {
         "cell": run.config.cell,
+        **settings(run.config),
         "steps": progress.step,
         "epochs": progress.step / run.batches.batches_per_epoch,
         "parameters": sum(x.size for x in jax.tree.leaves(params)),
@@ -78,7 +80,8 @@ def finished_result(run: Run) -> Result | None:
         return None
     if not (isinstance(result, dict) and {"steps", "minutes"} <= result.keys()):
         return None
-    # Older results do not say on how many steps their numbers stand.
+    # Older results do not say on how many steps their numbers stand, nor all flags.
+    result = settings(run.config) | result
     for name in ("train_nats_of_steps", "chars_per_second_of_steps"):
         result.setdefault(name, None)
     if result.get("workdir") != str(run.workdir):  # it was moved, or is a copy

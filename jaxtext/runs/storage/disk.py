@@ -6,6 +6,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import jax
 
@@ -14,6 +15,7 @@ from jaxtext.files import write_durably
 from jaxtext.locks import LockedError, lock
 from jaxtext.runs.agreement import together, told_by_all
 from jaxtext.runs.storage import disk_series
+from jaxtext.runs.storage.disk_log import DiskLog
 from jaxtext.runs.storage.interface import SeriesName
 
 
@@ -28,6 +30,16 @@ class Disk:
             return (self.place / name).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
+
+    @contextlib.contextmanager
+    def opened(self, name: str) -> Iterator[BinaryIO | None]:
+        try:
+            file = (self.place / name).open("rb")
+        except (FileNotFoundError, NotADirectoryError):
+            yield None
+            return
+        with file:
+            yield file
 
     def write(self, name: str, data: bytes) -> None:
         write_durably(self.place / name, data)
@@ -117,7 +129,7 @@ class Disk:
         if jax.process_index() == 0:
             mark.unlink()
 
-    def log(self, name: str) -> "DiskLog":
+    def log(self, name: str) -> DiskLog:
         return DiskLog(self.place / name)
 
     def series(self, name: SeriesName) -> "DiskSeries":
@@ -162,27 +174,6 @@ class DiskClaim:
     def close(self) -> None:
         """Lets go of the directory."""
         os.close(self._open)
-
-
-class DiskLog:
-    """A file that grows. Its methods are told in `Log`."""
-
-    def __init__(self, path: Path):
-        self._path, self._size = path, 0
-
-    def replace(self, data: bytes) -> None:
-        write_durably(self._path, data)
-        self._size = len(data)
-
-    def append(self, data: bytes) -> None:
-        with self._path.open("r+b") as file:
-            file.seek(self._size)
-            file.truncate()  # a full disk may have left an incomplete line
-            file.write(data)
-        self._size += len(data)
-
-    def flush(self) -> None:
-        """There is nothing to wait for."""
 
 
 class DiskSeries:
