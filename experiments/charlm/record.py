@@ -94,6 +94,7 @@ class Recorder:
             gradient_norm=norm,
             skipped_steps=metrics.skipped.in_all,
             chars_per_second=run.speed.chars_per_second(),
+            seconds=round(run.seconds(), 2),
         )
 
     def record(self, **values) -> None:

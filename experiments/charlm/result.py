@@ -71,14 +71,24 @@ def result_of(run: Run, display: Screen) -> Result:
     }
 
 
+def read_result(workdir: Path) -> Result | None:
+    """The result in a directory; ``None`` if there is none, or if it is damaged.
+
+    Raises:
+      OSError: If it cannot be read.
+    """
+    try:
+        result: Any = json.loads(storage(workdir).read(RESULT) or b"")
+    except ValueError:
+        return None
+    whole = isinstance(result, dict) and {"steps", "minutes"} <= result.keys()
+    return result if whole else None
+
+
 def finished_result(run: Run) -> Result | None:
     """The result in a run's directory, if the run has done what is asked already."""
-    kept = storage(run.workdir)
-    try:
-        result: Any = json.loads(kept.read(RESULT) or b"")
-    except ValueError:  # there is none, or it is damaged and can be made again
-        return None
-    if not (isinstance(result, dict) and {"steps", "minutes"} <= result.keys()):
+    kept, result = storage(run.workdir), read_result(run.workdir)
+    if result is None:
         return None
     # Older results do not say on how many steps their numbers stand, nor all flags.
     result = settings(run.config) | result

@@ -9,7 +9,7 @@ from jaxtext.buckets import Objects, explained
 from jaxtext.runs.storage.bucket_log import BucketLog
 from jaxtext.runs.storage.bucket_series import BucketSeries
 from jaxtext.runs.storage.interface import SeriesName
-from jaxtext.runs.storage.lease import Lease
+from jaxtext.runs.storage.lease import Lease, is_held
 from jaxtext.runs.storage.scratch import scratch
 from jaxtext.streams import say
 
@@ -83,6 +83,9 @@ class BucketStorage:
             self._logs.clear()
             self._lease = None
             lease.give_back()
+
+    def in_use(self) -> bool:
+        return is_held(self._objects)
 
     def prepare(self) -> None:
         """Objects need no directory."""

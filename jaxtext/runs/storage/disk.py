@@ -4,6 +4,7 @@ import contextlib
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -12,11 +13,13 @@ import jax
 
 from jaxtext.errors import InputError
 from jaxtext.files import write_durably
-from jaxtext.locks import LockedError, lock
+from jaxtext.locks import LockedError, is_locked_here, lock, sees_all_locks
 from jaxtext.runs.agreement import together, told_by_all
 from jaxtext.runs.storage import disk_series
 from jaxtext.runs.storage.disk_log import DiskLog
 from jaxtext.runs.storage.interface import SeriesName
+
+QUIET = 120.0  # seconds for which a run that another host trains may write nothing
 
 
 class Disk:
@@ -87,6 +90,17 @@ class Disk:
             except LockedError:
                 raise LockedError("is in use by another process") from None
             yield stack.enter_context(contextlib.closing(DiskClaim(self.place)))
+
+    def in_use(self) -> bool:
+        if is_locked_here(self.place / ".lock"):
+            return True
+        if sees_all_locks(self.place):
+            return False
+        changed = [0.0]
+        for name in ("metrics.jsonl", "checkpoints/latest", "config.json"):
+            with contextlib.suppress(OSError):
+                changed.append((self.place / name).stat().st_mtime)
+        return time.time() - max(changed) < QUIET
 
     def prepare(self) -> None:
         self.place.mkdir(parents=True, exist_ok=True)

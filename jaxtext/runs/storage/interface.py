@@ -159,6 +159,13 @@ class Storage(Protocol):
         """
         ...
 
+    def in_use(self) -> bool:
+        """Whether a process holds the place, as far as is known. Nothing is locked.
+
+        Another host that shares the disk is seen by what it writes.
+        """
+        ...
+
     def prepare(self) -> None:
         """Makes it ready for checkpoints.
 
