@@ -339,13 +339,13 @@ class Objects:
         """
         self._send(name, data, mode="create")
 
-    def upload(self, name: str, path: Path) -> None:
+    def upload(self, name: str, path: Path, patience: float | None = None) -> None:
         """Writes an object with the contents of a file."""
         if path.stat().st_size < _WHOLE:
             self._send(name, path.read_bytes())
             return
         url = self.at(name)
-        self._try(lambda: self._fs.put_file(str(path), url), url)
+        self._try(lambda: self._fs.put_file(str(path), url), url, patience)
 
     def _send(self, name, data, patience=None, **how):
         url = self.at(name)

@@ -370,10 +370,13 @@ class Saving:
 
 @dataclass(frozen=True)
 class Writing:
-    """writing: samples, and metrics elsewhere"""
+    """writing: samples and metrics"""
 
     sample_every: Whole | None = option(None, identity=False)
     """Print a sample every so many steps; 0 is never. Default: with each validation."""
+    log_every: Count | None = option(None, identity=False)
+    """Write metrics every so many steps, means over these steps. Default: 10 up to step
+    100,000, then twice as many each time the steps have doubled."""
     tensorboard: bool = option(
         False, identity=False, check=partial(_installed, "tensorboard")
     )

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from charlm.config import ARCHITECTURE, BUDGETS, INHERITED, TEXTS, Config
 from charlm.remembered import FILE, IDENTITY, check_texts, has, of_identity, remembered
+from charlm.settings import usual
 from common.flags import build, flag, off, spelled, typed
 from common.names import command
 from common.rules import check
@@ -91,8 +92,8 @@ def _of_origin(words):
     kept = of_identity(place((words["init_from"] or [""])[-1]))
     if not kept:  # which need not be there any more if the run has begun
         return {}
-    usual = {field.name: field.default for field in fields(Config)}
-    return {name: kept.get(name, usual[name]) for name in INHERITED}
+    defaults = {field.name: field.default for field in fields(Config)}
+    return {name: kept.get(name, defaults[name]) for name in INHERITED}
 
 
 def _check_architecture(config, origin):
@@ -110,11 +111,10 @@ def _check_architecture(config, origin):
 
 def _untyped(config, words, preset):
     """Values that differ from the preset's, though nobody has typed them."""
-    usual = {"preset": "modern"} | PRESETS[preset]
-    told = {}
+    known, told = usual(preset), {}
     for field in fields(Config):
         name, value = field.name, getattr(config, field.name)
-        if name not in words and value != usual.get(name, field.default):
+        if name not in words and value != known[name]:
             told[name] = value
     if any(getattr(config, name) for name in BUDGETS):
         # One takes the place of another, of which nothing need be said.
