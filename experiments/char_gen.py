@@ -24,6 +24,7 @@ Exit status:
 """
 
 import signal
+import sys
 import time
 
 STARTED = time.monotonic()  # before the imports, which the time budget includes
@@ -31,10 +32,15 @@ if __name__ == "__main__":
     # While modules are imported there is nothing to save, nor to say.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
+    from jaxtext.runs.supervise import supervise, supervised
+
+    # Before anybody takes hold of the standard streams. The parent imports no more.
+    if not supervised() and "--distributed" in sys.argv:
+        sys.exit(supervise())
+
 import jaxtext.needs_experiments  # noqa: F401 (first)
 
 import logging
-import sys
 from collections.abc import Sequence
 
 import jax

@@ -16,7 +16,11 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopped(Exception):
-    """The run was asked to stop. The argument is the number of the signal."""
+    """The run was asked to stop.
+
+    The argument is the number of the signal. If another process got it, a second one
+    says which.
+    """
 
 
 @dataclass
@@ -102,6 +106,8 @@ def _say(text: str) -> None:
     # Not with print: the main thread may be interrupted while it holds print's lock.
     if sys.__stderr__ is None:  # closed; another file may have its descriptor
         return
-    show_cursor = "\x1b[?25h" if os.isatty(2) else ""  # a progress bar hides it
-    with contextlib.suppress(OSError):
-        os.write(2, f"{show_cursor}\n{text}\n".encode())
+    with contextlib.suppress(OSError, ValueError):
+        descriptor = sys.__stderr__.fileno()  # not always 2: see `supervise`
+        # A progress bar hides the cursor.
+        show_cursor = "\x1b[?25h" if os.isatty(descriptor) else ""
+        os.write(descriptor, f"{show_cursor}\n{text}\n".encode())
