@@ -24,7 +24,6 @@ from jaxtext.runs.interrupt import Stopped
 from jaxtext.training import Metrics
 from jaxtext.training.loop import Progress as Taken
 
-
 _PROCESSES = 1 << 20  # more than there are; a signal is below 128
 
 

@@ -148,15 +148,7 @@ def initialize(
     where, count, process = _checked(*found)
     # Its handler in C++ would replace Python's, and SIGTERM would be lost.
     jax.config.update("jax_enable_preemption_service", False)
-    host, port = where.rpartition(":")[::2]
-    partners = meet(
-        host.strip("[]"),
-        _port_here(port) if process == 0 else int(port),
-        count,
-        process,
-        seconds=meet_seconds,
-        say=say,
-    )
+    partners = meet(where, count, process, seconds=meet_seconds, say=say)
     Ending.LOST.leave_words(
         who="another process of the run, or the runtime itself failed"
     )
@@ -254,7 +246,7 @@ def _not_described(why):
     )
 
 
-def _checked(coordinator, num_processes, process_id):
+def _checked(coordinator: Any, num_processes: Any, process_id: Any):
     host, _, port = coordinator.rpartition(":")
     if not (host and port.isdecimal() and 0 < int(port) < 2**16):
         raise InputError(f"coordinator: expected HOST:PORT, got {coordinator!r}")
@@ -264,9 +256,3 @@ def _checked(coordinator, num_processes, process_id):
             f"{num_processes}, got {process_id}"
         )
     return coordinator, num_processes, process_id
-
-
-def _port_here(port):
-    """The port at which process 0 listens: another one, if it is forwarded."""
-    bound = os.environ.get("JAX_COORDINATOR_BIND_ADDRESS", port)
-    return int(bound.rpartition(":")[2])

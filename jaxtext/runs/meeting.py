@@ -29,8 +29,7 @@ class NotMetError(Exception):
 
 
 def meet(
-    host: str,
-    port: int,
+    coordinator: str,
     count: int,
     process: int,
     *,
@@ -40,8 +39,7 @@ def meet(
     """Waits until all processes have come; all call this.
 
     Args:
-      host: Of process 0.
-      port: At which it listens.
+      coordinator: ``HOST:PORT`` of process 0.
       count: How many processes there are.
       process: Which one this is.
       seconds: How long to wait.
@@ -55,10 +53,14 @@ def meet(
         process 0 cannot listen there.
       NotMetError: If some have not come in time.
     """
-    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    waiting = _Waiting(place, count, seconds, say)
-    meeting = _host if process == 0 else _join
-    links = meeting(waiting, host, port, count, process)
+    waiting = _Waiting(coordinator, count, seconds, say)
+    host, _, port = coordinator.rpartition(":")
+    if process == 0:
+        # It listens at another port if that one is forwarded.
+        bound = os.environ.get("JAX_COORDINATOR_BIND_ADDRESS", port)
+        links = _host(waiting, int(bound.rpartition(":")[2]), count)
+    else:
+        links = _join(waiting, host.strip("[]"), int(port), count, process)
     return Partners(process, links)
 
 
@@ -97,9 +99,8 @@ def _here(count, present):
     return f"{len(present)} here: {which} missing"
 
 
-def _host(waiting, host, port, count, process):
+def _host(waiting, port, count):
     """Process 0: waits for all others to connect."""
-    del host, process
     links: dict[int, Link] = {}
     with selectors.DefaultSelector() as selector, _listening(port, waiting) as server:
         selector.register(server, selectors.EVENT_READ)
