@@ -40,7 +40,6 @@ if __name__ == "__main__":
 
 import jaxtext.needs_experiments  # noqa: F401 (first)
 
-import logging
 from collections.abc import Sequence
 
 import jax
@@ -57,6 +56,7 @@ from charlm.spent import Spent
 from charlm.status import in_all_processes
 from charlm.training import open_training
 from common.programs import keep_programs
+from common.quiet import quiet_orbax
 from common.screen import Screen, print_result
 from common.script import script
 from jaxtext.files import as_json
@@ -78,8 +78,7 @@ def main(argv: Sequence[str] | None = None, clock: Clock = since_start) -> int:
       argv: The command line. Default: that of this process.
       clock: Tells the seconds since the experiment began. Budgets go by it.
     """
-    # What Orbax logs as errors, and at length, reaches us as exceptions too.
-    logging.getLogger("absl").setLevel(logging.CRITICAL)
+    quiet_orbax()
     config = parse(argv, about=__doc__)
     if config.print_config:
         print(whole_command(config))
