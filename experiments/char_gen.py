@@ -62,6 +62,7 @@ from common.script import script
 from jaxtext.files import as_json
 from jaxtext.runs.interrupt import Request
 from jaxtext.runs.storage import storage
+from jaxtext.runs.watchdog import watching
 from jaxtext.training.loop import run as run_steps
 
 
@@ -95,7 +96,13 @@ def experiment(config: Config, display: Screen, stop: Request, clock: Clock) -> 
     """Opens the run, trains it to its end or until a signal, and reports the result."""
     # The budget's clock may be another one.
     spent = Spent(since_start)
-    with spent.watching(), open_run(config, display, clock, stop, spent) as opened:
+    with (
+        spent.watching(),
+        watching(
+            config.hang_seconds, lambda: (spent.signs(), stop.checks), spent.phase
+        ),
+        open_run(config, display, clock, stop, spent) as opened,
+    ):
         run, result = opened
         if config.dry_run:
             result = report(run, display)

@@ -28,13 +28,14 @@ SETTLE_SECONDS = 1.0
 
 _partners: Partners | None = None
 
-# Settings that JAX may read from its environment, and that change results.
-_SETTINGS = (
-    "jax_platforms",
-    "jax_enable_x64",
-    "jax_default_prng_impl",
-    "jax_default_matmul_precision",
-)
+# Settings that JAX may read from its environment, and that change results, with the
+# values that they have without it.
+_SETTINGS = {
+    "jax_enable_x64": False,
+    "jax_default_prng_impl": "threefry2x32",
+    "jax_default_matmul_precision": None,
+    "jax_threefry_partitionable": True,
+}
 
 
 def run(
@@ -169,14 +170,25 @@ def initialize(
             "the version of jaxtext": jaxtext.__version__,
             "the version of JAX": version("jax"),
             "the version of jaxlib": version("jaxlib"),
-            **settings(),
+            **{
+                name: getattr(jax.config, name)
+                for name in ("jax_platforms", *_SETTINGS)
+            },
         }
     )
 
 
-def settings() -> dict[str, Any]:
-    """The settings of JAX that change results, by their names."""
-    return {name: getattr(jax.config, name) for name in _SETTINGS}
+def unusual_settings() -> dict[str, Any]:
+    """The settings of JAX that change results and are not as usual, by their names.
+
+    Example:
+      >>> import jax
+      >>> with jax.default_matmul_precision("float32"):
+      ...     unusual_settings()
+      {'jax_default_matmul_precision': 'float32'}
+    """
+    found = {name: getattr(jax.config, name) for name in _SETTINGS}
+    return {name: x for name, x in found.items() if x != _SETTINGS[name]}
 
 
 def settle() -> None:

@@ -25,9 +25,15 @@ class Stopped(Exception):
 
 @dataclass
 class Request:
-    """A request to stop: the number of the signal, or ``None`` if there is none."""
+    """A request to stop.
+
+    Attributes:
+      signal: The number of the signal, or ``None`` if there is none.
+      checks: How often `check` was called, which is a sign of progress.
+    """
 
     signal: int | None = None
+    checks: int = 0
 
     def note(self, number: int) -> None:
         """Takes a signal. Only the first one is kept."""
@@ -41,6 +47,7 @@ class Request:
         several processes it does nothing, since they agree on a step to stop at.
         """
         del progress
+        self.checks += 1
         if self.signal is not None and jax.process_count() == 1:
             raise Stopped(self.signal)
 

@@ -15,15 +15,11 @@ class Link:
 
     Args:
       connection: The connection.
-
-    Attributes:
-      number: The process at the other end, once it is known.
     """
 
     def __init__(self, connection: socket.socket):
         self._connection = connection
         self._read = b""
-        self.number: int | None = None
         connection.setblocking(False)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         # Firewalls forget connections that are silent for minutes.

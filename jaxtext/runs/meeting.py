@@ -8,12 +8,12 @@ could not tell who is missing.
 The connections stay open: see `jaxtext.runs.partners`.
 """
 
+import contextlib
 import os
 import selectors
 import socket
 import time
 from collections.abc import Callable
-from typing import Any
 
 from jaxtext.errors import InputError
 from jaxtext.runs.endings import Ending
@@ -21,6 +21,7 @@ from jaxtext.runs.links import Link
 from jaxtext.runs.partners import Partners
 
 FIRST, EVERY = 5, 30  # seconds until a process says that it waits, and says so again
+MORE = 5  # seconds that others wait for process 0 to give up
 PORT_SECONDS = 10  # how long an earlier run may take to let the port go
 
 
@@ -58,7 +59,7 @@ def meet(
     if process == 0:
         # It listens at another port if that one is forwarded.
         bound = os.environ.get("JAX_COORDINATOR_BIND_ADDRESS", port)
-        links = _host(waiting, int(bound.rpartition(":")[2]), count)
+        links = _Host(waiting, int(bound.rpartition(":")[2])).wait()
     else:
         links = _join(waiting, host.strip("[]"), int(port), count, process)
     return Partners(process, links)
@@ -72,9 +73,9 @@ class _Waiting:
         self._begun = time.monotonic()
         self._next = FIRST
 
-    def left(self) -> float:
-        """Seconds that are left; at least none."""
-        return max(0.0, self._begun + self.seconds - time.monotonic())
+    def left(self, more: float = 0) -> float:
+        """Seconds that are left, with some `more`; at least none."""
+        return max(0.0, self._begun + self.seconds + more - time.monotonic())
 
     def tell(self, why: str) -> None:
         """Says that this process waits, if it is time to say so."""
@@ -99,82 +100,89 @@ def _here(count, present):
     return f"{len(present)} here: {which} missing"
 
 
-def _host(waiting, port, count):
-    """Process 0: waits for all others to connect."""
-    links: dict[int, Link] = {}
-    with selectors.DefaultSelector() as selector, _listening(port, waiting) as server:
-        selector.register(server, selectors.EVENT_READ)
+class _Host:
+    """Process 0, which waits for all others to connect."""
 
-        def drop(link):
-            selector.unregister(link)
-            link.close()
+    def __init__(self, waiting: _Waiting, port: int):
+        self._waiting, self._count = waiting, waiting.count
+        self._links: dict[int, Link] = {}  # those that said which process they are
+        self._open: set[Link] = set()  # these, and those that have said nothing yet
+        self._selector = selectors.DefaultSelector()
+        self._server = _listening(port, waiting)
+        self._selector.register(self._server, selectors.EVENT_READ)
 
-        def give_up(error, **message):
-            for link in list(selector.get_map().values()):
-                if link.data is not None:
-                    link.data.send({"ends": str(error), **message})
-            raise error
+    def wait(self) -> dict[int, Link]:
+        """Returns the connections to all others, once they have come."""
+        try:
+            while len(self._links) < self._count - 1:
+                self._receive(min(1.0, self._waiting.left()))
+                if len(self._links) < self._count - 1:
+                    why = _here(self._count, [0, *self._links])
+                    self._waiting.tell(why)
+                    if not self._waiting.left():
+                        raise self._waiting.in_vain(why)
+        except (InputError, NotMetError) as error:
+            status = isinstance(error, InputError) and Ending.INPUT.status
+            for link in self._open:
+                link.send({"ends": str(error), "status": status})
+            self._links.clear()
+            raise
+        finally:
+            self._selector.close()
+            self._server.close()
+            for link in self._open - set(self._links.values()):
+                link.close()
+        for link in self._links.values():
+            link.send({"go": True})
+        return self._links
 
-        def hello(link, message):
-            """A process says which one it is."""
-            number, of = message.get("process"), message.get("of")
-            if not (isinstance(number, int) and isinstance(of, int)):
-                return
-            if of != count:
-                give_up(
-                    InputError(
-                        f"the processes of this run differ: the number of processes is "
-                        f"{count} in process 0 and {of} in process {number}; start all "
-                        "of them with the same"
-                    ),
-                    status=Ending.INPUT.status,
-                )
-            if (former := links.pop(number, None)) is not None:
-                # Of a process that was started again, the system may not know yet
-                # that its former connection is dead.
-                former.send(
-                    {
-                        "ends": f"another process has come that also is process "
-                        f"{number}; give each its own process id",
-                        "status": Ending.INPUT.status,
-                    }
-                )
-                drop(former)
-            link.number = number
-            links[number] = link
-
-        while len(links) < count - 1:
-            before = sorted(links)
-            for key, _ in selector.select(min(1.0, waiting.left())):
-                link = key.data
-                if link is None:
-                    link = Link(server.accept()[0])
-                    selector.register(link, selectors.EVENT_READ, link)
-                    continue
-                if link.fileno() < 0:
-                    continue  # it was dropped in this round
+    def _receive(self, seconds):
+        """Hears all that there is to hear."""
+        before = list(self._links.values())
+        for key, _ in self._selector.select(seconds):
+            link = key.data
+            if link is None:
+                link = Link(self._server.accept()[0])
+                self._open.add(link)
+                self._selector.register(link, selectors.EVENT_READ, link)
+            elif link in self._open:  # and was not dropped in this round
                 messages = link.receive()
                 for message in messages or ():
-                    hello(link, message)
+                    self._hello(link, message)
                 if messages is None:  # it was closed, or says what is no message
-                    if links.get(link.number) is link:
-                        del links[link.number]
-                    drop(link)
-            present = [0, *sorted(links)]
-            if sorted(links) != before:
-                for link in links.values():
-                    link.send({"here": present})
-            if len(links) == count - 1:
-                break
-            waiting.tell(_here(count, present))
-            if not waiting.left():
-                give_up(waiting.in_vain(_here(count, present)))
-        for key in list(selector.get_map().values()):
-            if key.data is not None and links.get(key.data.number) is not key.data:
-                key.data.close()  # of somebody else
-    for link in links.values():
-        link.send({"go": True})
-    return links
+                    self._drop(link)
+        if list(self._links.values()) != before:
+            for link in self._links.values():
+                link.send({"here": [0, *self._links]})
+
+    def _hello(self, link, message):
+        """A process says which one it is."""
+        number, of = message.get("process"), message.get("of")
+        if not (isinstance(number, int) and isinstance(of, int)):
+            return
+        if of != self._count:
+            raise InputError(
+                f"the processes of this run differ: the number of processes is "
+                f"{self._count} in process 0 and {of} in process {number}; start all "
+                "of them with the same"
+            )
+        if (former := self._links.get(number)) is not None:
+            # If the process was started again, on a host that was down, nobody is at
+            # the other end.
+            why = (
+                f"another process has come that also is process {number}; give each "
+                "its own process id"
+            )
+            former.send({"ends": why, "status": Ending.INPUT.status})
+            self._drop(former)
+        self._links[number] = link
+
+    def _drop(self, link):
+        for number in [x for x, of in self._links.items() if of is link]:
+            del self._links[number]
+        self._open.remove(link)
+        self._selector.unregister(link)
+        link.close()
 
 
 def _join(waiting, host, port, count, process):
@@ -186,10 +194,12 @@ def _join(waiting, host, port, count, process):
             why = error.strerror or error
             why = f"process 0 does not answer there ({why})"
         else:
-            link.send({"process": process, "of": count})
-            if _invited(link, waiting, count):
-                return {0: link}
-            link.close()
+            with contextlib.ExitStack() as stack:
+                stack.callback(link.close)
+                link.send({"process": process, "of": count})
+                if _invited(link, waiting, count):
+                    stack.pop_all()
+                    return {0: link}
             why = (
                 "what answers there does not wait for others (is the run under way, or "
                 "does another program have that port?)"
@@ -206,7 +216,8 @@ def _invited(link, waiting, count):
     with selectors.DefaultSelector() as selector:
         selector.register(link, selectors.EVENT_READ)
         while True:
-            if selector.select(min(1.0, waiting.left())):
+            # Process 0 gives up for all, so that all name the same.
+            if selector.select(min(1.0, waiting.left(MORE))):
                 messages = link.receive()
                 if messages is None:
                     return False
@@ -218,7 +229,7 @@ def _invited(link, waiting, count):
                     present, known = message.get("here", present), True
             why = _here(count, present) if known else "process 0 has not answered yet"
             waiting.tell(why)
-            if not waiting.left():
+            if not waiting.left(MORE):
                 raise waiting.in_vain(why)
 
 
@@ -229,15 +240,16 @@ def _raise(message):
     raise NotMetError(message["ends"])
 
 
-def _listening(port: int, waiting: Any) -> socket.socket:
+def _listening(port: int, waiting: _Waiting) -> socket.socket:
     """A socket that listens at a port, on all addresses of this host."""
     end = time.monotonic() + min(waiting.seconds, PORT_SECONDS)
     while True:
         try:
             if socket.has_dualstack_ipv6():
-                return socket.create_server(
-                    ("", port), family=socket.AF_INET6, dualstack_ipv6=True
-                )
+                with contextlib.suppress(OSError):  # IPv6 may be turned off
+                    return socket.create_server(
+                        ("", port), family=socket.AF_INET6, dualstack_ipv6=True
+                    )
             return socket.create_server(("", port))
         except OSError as error:
             if time.monotonic() >= end:

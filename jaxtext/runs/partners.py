@@ -83,6 +83,7 @@ class Partners:
                         self._hear(message)
                     if messages is None:
                         selector.unregister(link)
+                        link.close()
                         self._closed(number)
         self._alone.set()
 
