@@ -18,7 +18,8 @@ Exit status:
            that is gone): what could be saved is saved. Standard output that cannot be
            written does not count: the result is in the directory
   3        training diverged, and going back did not help
-  75       another process of the run was lost; the same command on every host goes on
+  75       another process of the run was lost, or did not come; the same command on
+           every host goes on (docs/distributed.md lists all ways in which a run ends)
   128 + n  stopped by signal n (130 is Ctrl-C) at the end of a step, and saved; a second
            signal ends it at once
 """

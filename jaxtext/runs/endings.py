@@ -12,7 +12,7 @@ from importlib.metadata import version
 from typing import Any, NoReturn
 
 import jaxtext
-from jaxtext.runs.supervise import end_now, last_words
+from jaxtext.runs.supervise import KILLED, end_now, last_words
 
 _AGAIN = 75  # EX_TEMPFAIL: try again
 _GOOD = (
@@ -108,7 +108,7 @@ class Ending(enum.Enum):
     KILLED = (
         None,
         "another signal, such as SIGKILL from the system when memory runs out",
-        "the process was ended by {name}",
+        KILLED,
         "75",
     )
 

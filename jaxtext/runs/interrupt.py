@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import jax
 
+from jaxtext.runs.endings import Ending
+
 AT_ONCE = 0.3  # seconds; a terminal and a parent may both deliver the same Ctrl-C
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -105,7 +107,7 @@ def _watch(reading: int, request: Request) -> None:
             first_at = time.monotonic()
             _say("stopping at the next step; a second signal stops it at once")
         elif time.monotonic() - first_at > AT_ONCE:
-            _say("stopped at once; everything saved is good")
+            _say(Ending.STOPPED_AT_ONCE.words())
             os._exit(128 + number)
 
 

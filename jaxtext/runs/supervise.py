@@ -25,6 +25,7 @@ from typing import Any, NoReturn
 
 from jaxtext.streams import flush_all, say
 
+KILLED = "the process was ended by {name}"
 _ENVIRONMENT = "JAXTEXT_SUPERVISOR"
 _ROOM = 4096  # bytes for the last words
 _HELD = 1.0  # seconds; what C++ printed just before the end may be about the end
@@ -94,7 +95,7 @@ def _ending(status, text):
         return status
     name = signal.Signals(-status).name
     _leave_line()
-    say(f"the process was ended by {name}")
+    say(KILLED.format(name=name))
     return 128 - status
 
 
