@@ -409,7 +409,10 @@ class Hosts:
     heartbeat_seconds: Count = option(
         60, identity=False, kept=False, needs=_DISTRIBUTED
     )
-    """A process that is silent for this long is lost, and the others end."""
+    """A process that is silent for this long is lost, and the others end. (One that is
+    killed is noticed at once.)"""
+    meet_seconds: Count = option(300, identity=False, kept=False, needs=_DISTRIBUTED)
+    """How long to wait until all processes have come. Then this one ends, with 75."""
 
 
 @dataclass(frozen=True)
