@@ -6,6 +6,7 @@ from typing import Any
 
 import jaxtext as jt
 from charlm.config import Config
+from common.flags import with_flags
 from common.screen import Screen
 from jaxtext.errors import InputError
 from jaxtext.runs.interrupt import Request
@@ -47,10 +48,13 @@ def read_corpus(
         vocab=config.vocab,
         documents=mode,
         field=config.field,
+        newlines=config.newlines,
+        any_bytes=config.any_bytes,
+        exclude=config.exclude,
         limit=config.characters,
         including=including,
         progress=_reading("the corpus", display, stop),
-        warn=display.say,
+        warn=lambda text: display.say(with_flags(text)),
     )
     display.stop()
     distinct = "" if including else f", {len(corpus.vocabulary)} distinct"
@@ -110,13 +114,21 @@ def divide(
         return *own_parts(corpus, *of), None
     progress = _reading("the text to validate on", display, stop)
     with resolve(
-        config.val_corpus, cache=cache.root(), progress=progress, warn=display.say
+        config.val_corpus,
+        cache=cache.root(),
+        kind=config.vocab,
+        any_bytes=config.any_bytes,
+        exclude=config.exclude,
+        progress=progress,
+        warn=display.say,
     ) as sources:
         validation = encode(
             sources,
             corpus.vocabulary,
             documents=corpus.mode,
             field=config.field,
+            newlines=config.newlines,
+            any_bytes=config.any_bytes,
             progress=progress,
         )
     display.stop()

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 import jaxtext as jt
+from charlm.config import BEFORE
 from charlm.remembered import is_there, remembered
 from common.screen import Screen
 from jaxtext.errors import InputError
@@ -165,15 +166,23 @@ def _read(specs, about, display):
     """A text in the run's vocabulary, and whether it is the run's own."""
     vocabulary = Vocabulary.from_json(about["vocabulary"])
     limit = about["identity"]["characters"]
-    progress = display.advance
+    # As the run read its own text.
+    of = BEFORE[vocabulary.kind] | about["corpus"]
+    how: Any = {"any_bytes": of.get("any_bytes", False), "progress": display.advance}
     with resolve(
-        specs, cache=cache.root(), progress=progress, warn=display.say
+        specs,
+        cache=cache.root(),
+        kind=vocabulary.kind,
+        exclude=of.get("exclude", ()),
+        warn=display.say,
+        **how,
     ) as sources:
+        how["newlines"] = of.get("newlines", "keep")
         # A run may have been trained on the beginning of a text alone.
-        corpus = encode(sources, vocabulary, limit=limit, progress=progress)
+        corpus = encode(sources, vocabulary, limit=limit, **how)
         own = corpus.sha256 == about["corpus"]["sha256"]
         if not own and limit is not None:
-            corpus = encode(sources, vocabulary, progress=progress)
+            corpus = encode(sources, vocabulary, **how)
     return corpus, own
 
 
