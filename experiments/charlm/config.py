@@ -53,6 +53,10 @@ WITH_MEMORY = ("lstm", "para_lstm")
 # Cells with a matrix of recurrent weights, and how to do without what only these have.
 DENSE = ("rnn", "lstm", "gru")
 DENSE_OFF = {"layer_norm": "--no-layer-norm", "weight_drop": "--weight-drop 0"}
+# How a text is read. Its hash tells a run what it read, so none is in its identity.
+READING = ("newlines", "any_bytes", "exclude")
+# What a run did, by its vocabulary, that is older than these flags.
+BEFORE = {"chars": {"newlines": "keep"}, "bytes": {"any_bytes": True}}
 # How a text is evaluated: the characters in a window, or None to read it in one piece.
 WINDOWS = {"carried": None, "cold-256": 256}
 
@@ -74,6 +78,10 @@ _VALIDATION = Needs(
 _NO_VAL_CORPUS = Needs(
     lambda config: not config.val_corpus, "no --val-corpus, read in its place"
 )
+_CHARS = Needs(
+    lambda config: config.vocab == "chars", "--vocab chars, for no byte is changed"
+)
+_BYTES = Needs(lambda config: config.vocab == "bytes", "--vocab bytes with it")
 _DISTRIBUTED = Needs(lambda config: config.distributed, "--distributed with it")
 
 
@@ -225,7 +233,7 @@ class Text:
 
     vocab: Literal["chars", "bytes"] = "chars"
     """Symbols. chars: the distinct characters of a text in UTF-8, or in UTF-16 with a
-    byte order mark. bytes: the bytes of any file that is not an archive."""
+    byte order mark. bytes: the bytes of any file that is not packed."""
     documents: Mode | None = option(None, identity=False, check=_document)
     """What a document is: one of the files, lines, or paragraphs (blank lines are
     between them), or one field in each row of JSON lines or CSV. The model learns where
@@ -238,6 +246,13 @@ class Text:
     )
     """The order in which documents are read: another one in each epoch, or as they
     are."""
+    newlines: Literal["lf", "keep"] = option("lf", identity=False, needs=_CHARS)
+    """Line ends. lf: CRLF and CR become LF, as in Python; keep: they stay."""
+    any_bytes: bool = option(False, identity=False, needs=_BYTES)
+    """Also learn the bytes of images, archives and other files that are packed."""
+    exclude: tuple[str, ...] = option((), identity=False)
+    """Leave out of directories, prefixes and globs what matches one of these patterns,
+    such as '*.html' or 'drafts/*'."""
     characters: Count | None = None
     """Use only this many characters from the beginning of the corpus."""
     val_fraction: Rate = option(0.1, needs=_NO_VAL_CORPUS)

@@ -29,7 +29,7 @@ char_gen --preset nonsense
 char_gen --preset cpu3min
     --preset: expected one of cpu-3min, modern, tutorial, enwik8,
 char_gen --cell=LSTM
-    --cell: expected one of lstm, min_lstm, para_lstm, min_gru, rnn, gru, para_gru, got LSTM; without the flag it is lstm
+    --cell: expected one of lstm, min_lstm, para_lstm, min_gru, rnn,
 char_gen --hiden 128
     --hiden: there is no such flag; did you mean --hidden
 char_gen --hidden
