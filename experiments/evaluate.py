@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from charlm.build import restore
-from charlm.checkpoints import Which, described
+from charlm.checkpoints import Which, described, read_about
 from charlm.config import WINDOWS
 from common.flags import build, typed
 from common.pages import check_page, page_in, write_page
@@ -42,7 +42,6 @@ from evaluation import text as texts
 from evaluation.novelty import check_installed, novelty
 from evaluation.report import figures, whole_page
 from jaxtext.errors import InputError
-from jaxtext.runs import checkpoint
 from jaxtext.text import Vocabulary
 from jaxtext.training import DynamicRule
 
@@ -123,7 +122,7 @@ def evaluate(config: Config, display: Screen) -> dict[str, Any]:
     """Restores the model, reads the text, and measures how well they agree."""
     rule = DynamicRule(config.segment, config.rate, config.decay)
     which, warn = config.checkpoint, display.say
-    about = checkpoint.read_about(config.workdir, which=which, warn=warn).about
+    about = read_about(config.workdir, which, warn=warn)
     protocol = config.protocol or about["identity"].get("eval_protocol", "carried")
     if config.dynamic and protocol != "carried":
         raise InputError(
@@ -195,7 +194,7 @@ def evaluate(config: Config, display: Screen) -> dict[str, Any]:
 
 def _member(workdir, which, first, warn):
     """The model and the parameters of another run of an ensemble."""
-    about = checkpoint.read_about(workdir, which=which, warn=warn).about
+    about = read_about(workdir, which, warn=warn)
     fraction, trained_on = about["identity"]["val_fraction"], about["corpus"]["sha256"]
     same = first["identity"]["val_fraction"], first["corpus"]["sha256"]
     # Else it may have been trained on what is evaluated, or has other symbols.

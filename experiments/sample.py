@@ -29,7 +29,7 @@ import jax
 import numpy as np
 
 from charlm.build import restore
-from charlm.checkpoints import Which, described
+from charlm.checkpoints import Which, described, read_about
 from charlm.samples import neutral_prompt
 from common.flags import Typed, build, flag, typed
 from common.programs import Keeping, keep_programs
@@ -40,7 +40,6 @@ from common.values import Bound, Count, Directory, Seed, Whole
 from jaxtext.errors import InputError
 from jaxtext.generation import beam_search, generate, log_probabilities
 from jaxtext.generation.decoding import HOTTEST
-from jaxtext.runs import checkpoint
 from jaxtext.streams import say
 from jaxtext.text import Vocabulary, cache
 from jaxtext.text.formats import reading
@@ -139,7 +138,7 @@ def _check_together(words: Typed) -> None:
 def write(config: Config) -> None:
     """Restores the model, and prints what it writes."""
     which = config.checkpoint
-    about = checkpoint.read_about(config.workdir, which=which, warn=_warn).about
+    about = read_about(config.workdir, which, warn=_warn, of_any=True)
     vocabulary = Vocabulary.from_json(about["vocabulary"])
     prompt = _prompt(config, vocabulary)
     temperature = config.temperature if config.beams is None else 1.0

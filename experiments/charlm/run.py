@@ -10,7 +10,7 @@ from charlm.config import WINDOWS, Config
 from charlm.plan import Plan
 from charlm.progress import Progress
 from charlm.spent import Spent
-from jaxtext.runs.checkpoint import Checkpoints
+from jaxtext.runs.checkpoint import Checkpoints, describe
 from jaxtext.runs.interrupt import Request
 from jaxtext.runs.storage import Claim
 from jaxtext.training import DataParallel, evaluate
@@ -104,8 +104,7 @@ class Run:
         return {
             "identity": self.identity,
             "corpus": {"name": self.corpus.name, "sha256": self.corpus.sha256},
-            "vocabulary": self.corpus.vocabulary.to_json(),
-            "frequent": list(self.model.frequent),
+            **describe(self.model, self.corpus.vocabulary),
             "plan": {"steps": self.plan.steps, "minutes": self.config.minutes},
             "seconds": self.seconds(),
             "spent": self.spent.of_run(),
