@@ -34,7 +34,7 @@ model.
 
 from jaxtext.text.batches import Batch, Streams, Windows, fit, split
 from jaxtext.text.corpus import Corpus, load
-from jaxtext.text.documents import pad_documents
+from jaxtext.text.documents import Documents, pad_documents
 from jaxtext.text.file_array import FileArray, Ids
 from jaxtext.text.frequent import most_frequent
 from jaxtext.text.vocabulary import Vocabulary
@@ -42,6 +42,7 @@ from jaxtext.text.vocabulary import Vocabulary
 __all__ = [
     "Batch",
     "Corpus",
+    "Documents",
     "FileArray",
     "Ids",
     "Streams",

@@ -7,8 +7,9 @@ the cache has them already. Cached ids are checked, and written again if damaged
 
 import hashlib
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,13 @@ import numpy as np
 from jaxtext.errors import InputError
 from jaxtext.files import remove_leftovers
 from jaxtext.text import cache as caching
+from jaxtext.text.documents import Documents
 from jaxtext.text.entry import DamagedEntryError, Description, open_ids, write
 from jaxtext.text.file_array import FileArray
-from jaxtext.text.reader import Block, blocks, check, counter
+from jaxtext.text.modes import Mode, text_blocks, usual_mode
+from jaxtext.text.reader import Block, check, counter
 from jaxtext.text.sources import Spec, resolve
-from jaxtext.text.vocabulary import KINDS, Kind, Vocabulary, from_code_points
+from jaxtext.text.vocabulary import END, KINDS, Kind, Vocabulary, from_code_points
 
 MIN_CHARACTERS = 100
 
@@ -35,19 +38,38 @@ class Corpus:
         text in UTF-8.
       vocabulary: What the ids mean.
       ids: ``[N]`` uint8 or uint16, in a file, so a corpus may be larger than memory.
-        They do not change if the text's files do.
+        They do not change if the text's files do. Of a text of documents, the first and
+        the last are ``vocabulary.end``, which also stands between two documents.
+      mode: What a document is; ``"none"`` if the text is not of documents.
     """
 
     name: str
     sha256: str
     vocabulary: Vocabulary
     ids: FileArray
+    mode: Mode = "none"
+
+    @cached_property
+    def documents(self) -> Documents:
+        """The documents, which are found in the ids when they are first asked for.
+
+        Raises:
+          InputError: If the text is not of documents, or the disk is full.
+        """
+        if self.vocabulary.end is None or self.mode == "none":
+            raise InputError(
+                f"documents: expected a text of documents, got {self.name}, which is "
+                "one; load it with documents='lines', for example"
+            )
+        return Documents.of(self.ids, self.vocabulary.end)
 
 
 def load(
     specs: Spec | Sequence[Spec],
     *,
     vocab: Kind = "chars",
+    documents: Mode | None = "none",
+    field: str | None = None,
     limit: int | None = None,
     including: Vocabulary | None = None,
     cache: Path | str | None = None,
@@ -71,7 +93,13 @@ def load(
         these. See `sources.resolve`.
       vocab: ``"chars"`` for characters (the text must be Unicode, without NULs), or
         ``"bytes"`` (any file except archives).
-      limit: How many characters (or bytes) of the beginning to use. Default: all.
+      documents: What a document is: ``"files"``, ``"lines"``, ``"paragraphs"``,
+        ``"jsonl"`` or ``"csv"``; see `modes.document_blocks`. Documents need
+        ``"chars"``. ``"none"``: the text is one. ``None``: ``"files"`` for several
+        files, unless they are a data set, and ``"none"`` for others.
+      field: The field of a row that is the document, for ``"jsonl"`` and ``"csv"``.
+      limit: How many characters (or bytes) of the beginning to use, ends of documents
+        included. Default: all.
       including: Symbols that the vocabulary has in any case, such as those of a trained
         model that is to go on with this text. Default: those of the text alone.
       cache: The root of the cache. Default: ``$JAXTEXT_CACHE`` if set, else the user's
@@ -89,7 +117,8 @@ def load(
     Raises:
       InputError: If there is no text; if it cannot be read or decoded, has fewer than
         100 characters or only one distinct; if `including` is of another kind than
-        `vocab`; or if the cache cannot be written.
+        `vocab`; if `documents` or `field` do not go with the text; or if the cache
+        cannot be written.
 
     Example:
       >>> import tempfile
@@ -104,20 +133,26 @@ def load(
         raise InputError(f"expected a limit of at least 1, got {limit}; raise it")
     cache = caching.root() if cache is None else Path(cache)
     remove_leftovers(cache / "corpora")
-    with resolve(specs, cache=cache, progress=progress, warn=warn) as (name, paths):
+    with resolve(specs, cache=cache, progress=progress, warn=warn) as sources:
+        mode = usual_mode(sources, vocab) if documents is None else documents
+        name, paths, _ = sources
         size = check(paths, vocab)
         total = 2 * (size if limit is None else min(size, limit))
         advance = counter(total, progress)
-        text = _survey(blocks(paths, vocab, limit, advance), vocab)
+
+        def read() -> Iterator[Block]:
+            return text_blocks(paths, vocab, mode, field, limit, advance)
+
+        text = _survey(read(), vocab, mode != "none")
         entry = text.path(cache)
         if including is not None:
             text, entry = _extended(text, entry, including)
         ids = _find(entry, text, advance, warn)
         if ids is None:
-            write(entry, text, blocks(paths, vocab, limit, advance))
+            write(entry, text, read())
             ids = _open_new(entry, text, advance)
         advance(total)  # ids may be fewer bytes than the text
-    return Corpus(name, text.sha256, text.vocabulary, ids)
+    return Corpus(name, text.sha256, text.vocabulary, ids, mode)
 
 
 def _extended(text, entry, including):
@@ -125,7 +160,7 @@ def _extended(text, entry, including):
     union = text.vocabulary.union(including)
     if union == text.vocabulary:
         return text, entry
-    digest = hashlib.sha256(union.characters.encode())
+    digest = hashlib.sha256(union.characters.encode() + END.encode() * union.ends)
     entry = entry.with_name(f"{entry.stem}-{digest.hexdigest()[:16]}.npy")
     return text._replace(vocabulary=union), entry
 
@@ -155,7 +190,7 @@ def _open_new(entry, text, advance):
         ) from error
 
 
-def _survey(pieces: Iterable[Block], kind: Kind) -> Description:
+def _survey(pieces: Iterable[Block], kind: Kind, ends: bool) -> Description:
     digest = hashlib.sha256()
     seen = np.zeros(0x110000, bool)  # one for every code point there is
     seen_bytes = b""  # those of them that are bytes
@@ -172,8 +207,10 @@ def _survey(pieces: Iterable[Block], kind: Kind) -> Description:
             seen[points] = True
             seen_bytes = np.flatnonzero(seen[:256]).astype(np.uint8).tobytes()
         length += len(points)
+    if ends:
+        seen[ord(END)] = False
     distinct = np.flatnonzero(seen)
-    if length == 0:
+    if len(distinct) == 0:
         raise InputError("expected a text, got an empty one; use another corpus")
     if length < MIN_CHARACTERS:
         raise InputError(
@@ -186,4 +223,5 @@ def _survey(pieces: Iterable[Block], kind: Kind) -> Description:
             f"{chr(distinct[0])!r}; use another corpus"
         )
     characters = from_code_points(distinct) if kind == "chars" else ""
-    return Description(digest.hexdigest(), Vocabulary(kind, characters), length)
+    vocabulary = Vocabulary(kind, characters, ends)
+    return Description(digest.hexdigest(), vocabulary, length)

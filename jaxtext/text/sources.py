@@ -29,6 +29,7 @@ class Sources(NamedTuple):
 
     name: str  # short, of [A-Za-z0-9._-] only: it can be part of a directory's name
     paths: tuple[Path, ...]
+    known: bool = False  # whether a data set is among them
 
 
 Spec: TypeAlias = str | bytes | os.PathLike[str]
@@ -100,7 +101,8 @@ def resolve(
                 _check_readable(file)
         paths, copied = _copied(files, cache, progress, warn)
         stack.enter_context(_named(copied))
-        yield Sources(slug(found[0].name), paths)
+        known = not DATASETS.keys().isdisjoint(words) or "stdlib" in words
+        yield Sources(slug(found[0].name), paths, known)
 
 
 def is_elsewhere(spec: str) -> bool:
