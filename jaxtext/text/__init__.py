@@ -37,6 +37,7 @@ from jaxtext.text.corpus import Corpus, load
 from jaxtext.text.documents import Documents, pad_documents
 from jaxtext.text.file_array import FileArray, Ids
 from jaxtext.text.frequent import most_frequent
+from jaxtext.text.membership import isin
 from jaxtext.text.vocabulary import Vocabulary
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "Vocabulary",
     "Windows",
     "fit",
+    "isin",
     "load",
     "most_frequent",
     "pad_documents",
