@@ -30,7 +30,7 @@ import numpy as np
 
 from charlm.build import restore
 from charlm.checkpoints import Which, described, read_about
-from charlm.samples import neutral_prompt
+from charlm.samples import neutral_ids
 from common.flags import Typed, build, flag, typed
 from common.programs import Keeping, keep_programs
 from common.rules import Needs, check, option
@@ -243,7 +243,7 @@ def _prompt(config: Config, vocabulary: Vocabulary) -> np.ndarray:
     else:
         raise InputError("--prompt-file: expected no --prompt with it; leave one out")
     if prompt is None:
-        prompt = neutral_prompt(vocabulary)
+        return neutral_ids(vocabulary)
     if not prompt:
         raise InputError(f"{flag}: expected at least one character, got none")
     if vocabulary.kind == "bytes" and isinstance(prompt, str):

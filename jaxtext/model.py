@@ -140,8 +140,8 @@ class LanguageModel(nn.Module):
             padding. The state that is returned is that after the last valid symbol.
             Padding may hold any integers, and its logits mean nothing. ``None``: all
             symbols are valid.
-          resets: ``[B, T]`` booleans, true where a new text starts. Where `end` is read,
-            one starts in any case.
+          resets: ``[B, T]`` booleans, true where a new text starts. One also starts
+            where `end` is read.
           streams: ``[B]`` integers, the index of each sequence, from which its noise is
             drawn. Default: ``0 … B - 1``. When a batch is divided between devices, give
             each device the indices of its own sequences.

@@ -52,6 +52,7 @@ def build_trainer(
     devices: Sequence[Device] | None = None,
     *,
     frequent: tuple[int, ...] = (),
+    end: int | None = None,
 ) -> Trainer:
     """Builds what a configuration trains with.
 
@@ -61,6 +62,7 @@ def build_trainer(
       batch_size: Rows of a batch, which for a short text are fewer than configured.
       devices: Default: all that there are.
       frequent: As for `build_model`.
+      end: As for `build_model`.
 
     Raises:
       InputError: If the batch does not divide between the devices.
@@ -71,6 +73,7 @@ def build_trainer(
         backend=config.backend,
         remat=config.remat,
         frequent=frequent,
+        end=end,
     )
     optimizer = build_optimizer(config)
     parallel = jt.training.data_parallel(
@@ -101,6 +104,7 @@ def build_model(
     backend: BackendName = "auto",
     remat: int | Literal["gates"] | None = None,
     frequent: tuple[int, ...] = (),
+    end: int | None = None,
 ) -> jt.LanguageModel:
     """Builds the model of a configuration: layers of the cell, noise around each.
 
@@ -111,6 +115,7 @@ def build_model(
       remat: What to recompute in the backward pass.
       frequent: The ids of the symbols that ``--frequent`` counts, which depend on the
         text.
+      end: The id of the symbol that ends documents, if the vocabulary has one.
     """
     # A run that is older than an option does not have it.
     of = dataclasses.asdict(Config()) | identity
@@ -136,6 +141,7 @@ def build_model(
         of["tied"],
         of["weight_drop"],
         frequent,
+        end,
     )
 
 

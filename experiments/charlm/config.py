@@ -26,6 +26,7 @@ from common.values import (
     Whole,
     at_least,
 )
+from jaxtext.text.modes import ROWS, Mode
 from jaxtext.versions import lacking
 
 TwoOrMore: TypeAlias = Annotated[int, at_least(2)]
@@ -64,6 +65,44 @@ _NO_VAL_CORPUS = Needs(
     lambda config: not config.val_corpus, "no --val-corpus, read in its place"
 )
 _DISTRIBUTED = Needs(lambda config: config.distributed, "--distributed with it")
+
+
+_DOCUMENTS = Needs(
+    lambda config: config.documents != "none", "--documents other than none"
+)
+
+
+def _document(config):
+    if config.documents in (None, "none"):
+        return None
+    if config.vocab == "bytes":
+        return (
+            f"expected --vocab chars with {config.documents}, got bytes, of which none "
+            "is left for the end of a document; leave one of them out"
+        )
+    if config.stride is not None:
+        return (
+            f"expected streams, in which documents follow one another, got windows "
+            f"(--stride) with {config.documents}; leave one of them out"
+        )
+    if config.documents == "csv" and config.field is None:
+        return "expected --field NAME, the column, with csv; give it"
+    return None
+
+
+def _field(config):
+    if config.field is not None and config.documents not in ROWS:
+        return (
+            f"expected --documents jsonl or csv, got "
+            f"{config.documents or 'none of them'}; give that, or leave --field out"
+        )
+    return None
+
+
+def _val_split(config):
+    if config.val_split == "documents" and config.documents == "none":
+        return "expected --documents other than none, got none; leave one of them out"
+    return None
 
 
 def _one_length(config):
@@ -166,10 +205,28 @@ class Text:
     vocab: Literal["chars", "bytes"] = "chars"
     """Symbols. chars: the distinct characters of a text in UTF-8, or in UTF-16 with a
     byte order mark. bytes: the bytes of any file that is not an archive."""
+    documents: Mode | None = option(None, identity=False, check=_document)
+    """What a document is: one of the files, lines, or paragraphs (blank lines are
+    between them), or one field in each row of JSON lines or CSV. The model learns where
+    it ends, and begins each anew. none: the text is one. Default: files for a
+    directory or several files, else none. docs/guides/documents.md has more."""
+    field: str | None = option(None, identity=False, check=_field)
+    """The field or column that is the document, with jsonl and csv."""
+    document_order: Literal["shuffled", "as-is"] = option(
+        "shuffled", identity=False, needs=_DOCUMENTS
+    )
+    """The order in which documents are read: another one in each epoch, or as they
+    are."""
     characters: Count | None = None
     """Use only this many characters from the beginning of the corpus."""
     val_fraction: Rate = option(0.1, needs=_NO_VAL_CORPUS)
-    """Share of the corpus, at its end, that is kept for validation."""
+    """Share of the corpus that is kept for validation."""
+    val_split: Literal["end", "documents"] | None = option(
+        None, identity=False, needs=_NO_VAL_CORPUS, check=_val_split
+    )
+    """Which share. end: the end of the corpus. documents: each document is drawn by a
+    hash of the seed and its text, whatever the order; equal ones stay together.
+    Default: documents for lines, paragraphs, jsonl and csv, else end."""
     val_corpus: tuple[str, ...] = option((), alike=False)
     """Validate on this text instead, and train on the whole corpus."""
 

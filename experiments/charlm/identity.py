@@ -10,6 +10,9 @@ from charlm.config import Config
 from common.rules import fields_without
 from jaxtext.text.folder import RUNS
 
+# What tells runs on documents apart.
+OF_DOCUMENTS = ("documents", "field", "document_order", "val_split")
+
 
 def identity(
     config: Config,
@@ -29,6 +32,9 @@ def identity(
     fields = dataclasses.asdict(config)
     kept = {k: v for k, v in fields.items() if k not in outside}
     kept |= {"corpus": corpus_sha256, "val_corpus": val_sha256}
+    # A run on one text is what it was before there were documents.
+    if config.documents not in (None, "none"):
+        kept |= {name: fields[name] for name in OF_DOCUMENTS}
     if origin is not None:
         kept["init_from"] = origin
     return json.loads(json.dumps(kept))  # as it will be read

@@ -1,6 +1,8 @@
 """The texts of a run: what it is trained on, and what it is validated on."""
 
+import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import jaxtext as jt
 from charlm.config import Config
@@ -11,22 +13,40 @@ from jaxtext.text import cache
 from jaxtext.text.encoded import encode
 from jaxtext.text.sources import resolve
 
+_SHOWN = 60  # characters of a document
+
 
 def read_corpus(
     config: Config,
+    known: dict[str, Any] | None,
     display: Screen,
     stop: Request,
     including: jt.text.Vocabulary | None = None,
 ) -> jt.text.Corpus:
     """Reads the corpus, in a vocabulary that has certain symbols in any case.
 
+    Args:
+      config: The configuration. Where it does not say what a document is, `known` does,
+        and else the corpus.
+      known: The identity of the run in ``--workdir``, if there is one already.
+      display: Shows the progress.
+      stop: Is polled meanwhile.
+      including: The symbols.
+
     Raises:
       InputError: If it cannot be read.
       Stopped: On a signal.
     """
+    mode = config.documents
+    if mode is None and known is not None:
+        mode = known.get("documents", "none")  # older runs read one text
+    if mode is None and config.stride is not None:
+        mode = "none"
     corpus = jt.text.load(
         config.corpus,
         vocab=config.vocab,
+        documents=mode,
+        field=config.field,
         limit=config.characters,
         including=including,
         progress=_reading("the corpus", display, stop),
@@ -35,7 +55,41 @@ def read_corpus(
     display.stop()
     distinct = "" if including else f", {len(corpus.vocabulary)} distinct"
     display.say(f"corpus {corpus.name}: {len(corpus.ids):,} characters{distinct}")
+    if corpus.mode != "none":
+        tell_documents(corpus, display)
     return corpus
+
+
+def tell_documents(corpus: jt.text.Corpus, display: Screen) -> None:
+    """Says what was taken for a document: how many, how long, and the first one."""
+    documents = corpus.documents
+    shortest, median, longest = documents.lengths()
+    first = documents[0]
+    shown = repr(corpus.vocabulary.decode(first[:_SHOWN]))
+    more = "…" if len(first) > _SHOWN else ""
+    display.say(
+        f"{len(documents):,} documents ({corpus.mode}), of {shortest:,} to "
+        f"{longest:,} characters, {median:,} in the median; the first: {shown}{more}",
+        verbatim=True,
+    )
+
+
+def decided(config: Config, corpus: jt.text.Corpus) -> Config:
+    """The configuration with what it left to the corpus: documents and their split.
+
+    Raises:
+      InputError: For a flag about documents, if the corpus has none.
+    """
+    if corpus.mode == "none":
+        if config.val_split == "documents":
+            raise InputError(
+                "--val-split: expected --documents with documents, got none, and the "
+                f"corpus {corpus.name} is one text; say what a document is"
+            )
+        return config
+    usual = "end" if corpus.mode == "files" else "documents"
+    split = config.val_split or (None if config.val_corpus else usual)
+    return dataclasses.replace(config, documents=corpus.mode, val_split=split)
 
 
 def divide(
@@ -52,14 +106,52 @@ def divide(
       Stopped: On a signal.
     """
     if not config.val_corpus:
-        return *jt.text.split(corpus.ids, config.val_fraction), None
+        of = config.val_fraction, config.val_split, config.seed
+        return *own_parts(corpus, *of), None
     progress = _reading("the text to validate on", display, stop)
     with resolve(
         config.val_corpus, cache=cache.root(), progress=progress, warn=display.say
     ) as sources:
-        validation = encode(sources, corpus.vocabulary, progress=progress)
+        validation = encode(
+            sources,
+            corpus.vocabulary,
+            documents=corpus.mode,
+            field=config.field,
+            progress=progress,
+        )
     display.stop()
     return corpus.ids, validation.ids, validation.sha256
+
+
+def own_parts(
+    corpus: jt.text.Corpus, val_fraction: float, val_split: str | None, seed: int
+) -> tuple[jt.text.Ids, jt.text.Ids]:
+    """What of a corpus a run trains on, and what it validates on.
+
+    Args:
+      corpus: The corpus.
+      val_fraction: The share to validate on.
+      val_split: As in the configuration, once it is decided.
+      seed: That of the run.
+
+    Raises:
+      InputError: If nothing is left to train on, or nothing was drawn to validate on.
+    """
+    if corpus.mode == "none":
+        return jt.text.split(corpus.ids, val_fraction)
+    documents = corpus.documents
+    if val_split == "documents":
+        of = documents, corpus.vocabulary, val_fraction, seed
+        train, validation = jt.text.draw_documents(*of)
+    else:
+        train, validation = jt.text.split_documents(documents, val_fraction)
+    if val_fraction and not len(validation):
+        raise InputError(
+            f"--val-fraction {val_fraction:g} keeps none of {len(documents):,} "
+            f"documents for validation (--val-split {val_split}); raise it, give "
+            "--val-corpus, or --val-fraction 0 to validate on nothing"
+        )
+    return train, validation
 
 
 def frequent_symbols(

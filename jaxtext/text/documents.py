@@ -10,10 +10,8 @@ import numpy as np
 
 from jaxtext.errors import InputError
 from jaxtext.files import unfinished
-from jaxtext.quantities import count
-from jaxtext.text.batches import Batch
 from jaxtext.text.cache import writing
-from jaxtext.text.file_array import FileArray, Ids, as_ids
+from jaxtext.text.file_array import FileArray, Ids, as_ids, windows
 
 _AT_ONCE = 1 << 20  # symbols, or documents, at a time
 
@@ -66,23 +64,22 @@ class Documents:
           InputError: If the first or the last of the ids is not `end`, or there are
             fewer than two; or if the file cannot be written.
         """
-        ids = as_ids(ids)
-        if len(ids) < 2 or {int(np.asarray(x)[0]) for x in (ids[:1], ids[-1:])} != {
-            end
-        }:
+        text: Ids = as_ids(ids)
+        around = [int(np.asarray(x)[0]) for x in (text[:1], text[-1:]) if len(x)]
+        if len(text) < 2 or around != [end, end]:
             raise InputError(
                 f"ids: expected documents that begin and end with {end}, the symbol "
                 "between them, got others; put one at the beginning and one at the end"
             )
-        if not isinstance(ids, FileArray):
-            return cls(ids, np.flatnonzero(ids == end), end)
-        folder = ids.path.parent
+        if not isinstance(text, FileArray):
+            return cls(text, np.flatnonzero(text == end), end)
+        folder = text.path.parent
         with writing(folder), unfinished(folder) as file:
-            for begin, piece in _pieces(ids):
+            for begin, piece in _pieces(text):
                 file.write((np.flatnonzero(piece == end) + begin).data)
             file.flush()
             ends = FileArray(Path(file.name)).view(np.dtype(np.int64))
-        return cls(ids, ends, end)
+        return cls(text, ends, end)
 
     def __len__(self) -> int:
         return len(self.ends) - 1
@@ -96,6 +93,19 @@ class Documents:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self[i] for i in range(len(self)))
+
+    @property
+    def size(self) -> int:
+        """``N``, the number of symbols, ends included."""
+        return len(self.ids)
+
+    def epoch(self, seed: int, epoch: int) -> "Documents":
+        """The documents in the order of an epoch, which is always the same here."""
+        return self
+
+    def windows(self, starts: np.ndarray, length: int) -> np.ndarray:
+        """Reads windows of the text, as `FileArray.windows`."""
+        return windows(self.ids, starts, length)
 
     def lengths(self) -> Lengths:
         """The lengths of the shortest, the median and the longest document.
@@ -119,50 +129,3 @@ class Documents:
 def _pieces(ids: Ids) -> Iterator[tuple[int, np.ndarray]]:
     for begin in range(0, len(ids), _AT_ONCE):
         yield begin, np.asarray(ids[begin : begin + _AT_ONCE])
-
-
-def pad_documents(
-    documents: Sequence[Ids | Sequence[int]], length: int | None = None
-) -> Batch:
-    """Makes one batch of documents, a row each.
-
-    Every document is read from the zero state, and each of its symbols but the first is
-    predicted from those before it. Padding is at the end and holds zeros.
-
-    Args:
-      documents: ``B`` documents, ``[n_i]`` integers each. One of fewer than two symbols
-        has nothing to predict, so its row has length 0. Add ``[]`` to fill a batch up
-        to a fixed number of rows.
-      length: ``T``, to which all are padded, at least ``n_i - 1``. ``None``: the least
-        that holds them all. `jax.jit` compiles a step for each ``T``, so give batches
-        of similar documents the same one.
-
-    Returns:
-      A batch of inputs and targets ``[B, T]`` with lengths ``n_i - 1``.
-
-    Raises:
-      InputError: If there is no document, one is not a row of integers, or one is
-        longer than `length` allows.
-
-    Example:
-      >>> batch = pad_documents([[5, 3, 8], [2, 4]])
-      >>> batch.inputs.tolist(), batch.targets.tolist(), batch.lengths.tolist()
-      ([[5, 3], [2, 0]], [[3, 8], [4, 0]], [2, 1])
-    """
-    rows = [as_ids(d) if len(d) else np.empty(0, np.uint8) for d in documents]
-    if not rows:
-        raise InputError("documents: expected at least one, got none")
-    lengths = np.array([max(len(row) - 1, 0) for row in rows], np.int32)
-    longest = int(lengths.max())
-    length = max(longest, 1) if length is None else count("length", length)
-    if length < longest:
-        raise InputError(
-            f"length: expected at least {longest}, one less than the symbols of the "
-            f"longest document, got {length}; cut the document or raise the length"
-        )
-    inputs = np.zeros((len(rows), length), np.result_type(*(x.dtype for x in rows)))
-    targets, resets = np.zeros_like(inputs), np.zeros(inputs.shape, bool)
-    for i, n in enumerate(lengths):
-        inputs[i, :n], targets[i, :n] = rows[i][:n], rows[i][1 : n + 1]
-    resets[:, 0] = True
-    return Batch(inputs, targets, resets, lengths)

@@ -15,9 +15,10 @@ from jaxtext.files import remove_leftovers, unfinished
 from jaxtext.text import cache as caching
 from jaxtext.text.corpus import Corpus
 from jaxtext.text.file_array import FileArray
-from jaxtext.text.reader import blocks, check, counter
+from jaxtext.text.modes import Mode, text_blocks
+from jaxtext.text.reader import check, counter
 from jaxtext.text.sources import Sources
-from jaxtext.text.vocabulary import Vocabulary, code_points
+from jaxtext.text.vocabulary import END, Vocabulary, code_points
 
 _NAMED = 10  # unknown characters, at most
 
@@ -26,6 +27,8 @@ def encode(
     sources: Sources,
     vocabulary: Vocabulary,
     *,
+    documents: Mode = "none",
+    field: str | None = None,
     limit: int | None = None,
     cache: Path | str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -34,7 +37,9 @@ def encode(
 
     Args:
       sources: The files, as `sources.resolve` finds them.
-      vocabulary: The vocabulary to use.
+      vocabulary: The vocabulary to use. For documents it has an end of them.
+      documents: What a document is, as for `corpus.load`.
+      field: As for `corpus.load`.
       limit: How many characters (or bytes) of the beginning to use. Default: all.
       cache: Where to put the ids. Default: ``$JAXTEXT_CACHE`` if set, else the user's
         cache directory.
@@ -64,9 +69,11 @@ def encode(
     total = size if limit is None else min(size, limit)
     advance = counter(total, progress)
     digest, unknown = hashlib.sha256(), set[int]()
-    known = code_points(vocabulary.characters)
+    known = code_points(vocabulary.characters + END * vocabulary.ends)
     with caching.writing(folder), unfinished(folder) as file:
-        for raw, points in blocks(sources.paths, vocabulary.kind, limit, advance):
+        paths, kind = sources.paths, vocabulary.kind
+        read = text_blocks(paths, kind, documents, field, limit, advance)
+        for raw, points in read:
             digest.update(raw)
             try:
                 file.write(vocabulary.encode_points(points).data)
@@ -77,7 +84,7 @@ def encode(
             raise _unknown(sorted(unknown), len(sources.paths))
         file.flush()
         ids = FileArray(Path(file.name)).view(vocabulary.dtype)
-    return Corpus(sources.name, digest.hexdigest(), vocabulary, ids)
+    return Corpus(sources.name, digest.hexdigest(), vocabulary, ids, documents)
 
 
 def _unknown(points: list[int], files: int) -> InputError:
