@@ -26,7 +26,8 @@ class Document(NamedTuple):
     Attributes:
       ids: ``[n]`` int32, its symbols, with those it was given to begin with and without
         the end.
-      ended: Whether it ended before it reached the length.
+      ended: Whether the model ended it. If not, it was cut at the length or by a
+        string of ``Decoding.stop``.
     """
 
     ids: np.ndarray
@@ -134,11 +135,7 @@ def _groups(model, params, key, prompts, length, decoding, first, number):
         of = model, params, prompts, length
         pieces = generate(*of, key=own, decoding=decoding, chunk=_CHUNK)
         ids = np.concatenate([nothing, *pieces], axis=1)
-        for given, written in zip(prompts, ids[: number - begin], strict=False):
-            yield _document(given[1:], written[written >= 0], length, model.end)
-
-
-def _document(given, written, length, end):
-    at_end = bool(len(written)) and written[-1] == end
-    ids = np.concatenate([given, written[:-1] if at_end else written])
-    return Document(ids, bool(at_end or len(written) < length))
+        for row in np.concatenate([prompts[:, 1:], ids], axis=1)[: number - begin]:
+            whole = row[row >= 0]
+            ended = bool(model.end in whole)
+            yield Document(whole[:-1] if ended else whole, ended)
