@@ -1,5 +1,6 @@
 """What tells one run from another."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -38,6 +39,25 @@ def identity(
     if origin is not None:
         kept["init_from"] = origin
     return json.loads(json.dumps(kept))  # as it will be read
+
+
+def texts_before_documents(config: Config) -> set[str]:
+    """Hashes of texts that runs in default directories read as one text each.
+
+    Of other runs than those with this configuration, nothing is returned. A run on
+    several files that began before there were documents goes on as it was.
+    """
+    own = identity(dataclasses.replace(config, documents="none"), "")
+    apart = {"corpus", "val_corpus", "init_from", "fitted"}
+    found = set[str]()
+    for path in RUNS.glob(f"*-{config.cell}-*/config.json"):
+        with contextlib.suppress(OSError, ValueError):
+            kept: Any = json.loads(path.read_bytes())
+            if {k: x for k, x in kept.items() if k not in apart} == {
+                k: x for k, x in own.items() if k not in apart
+            }:
+                found.add(kept["corpus"])
+    return found
 
 
 def default_workdir(corpus_name: str, identity: dict[str, Any]) -> Path:

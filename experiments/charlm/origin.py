@@ -127,10 +127,13 @@ def tell_origin(origin: Origin, vocabulary: Vocabulary, display: Screen) -> None
     known, new = origin.vocabulary, ", none new"
     if len(vocabulary) > len(known):
         points = sorted({*vocabulary.characters} - {*known.characters})
-        named = ", ".join(f"{x!r} (U+{ord(x):04X})" for x in points[:_NAMED])
-        if len(points) > _NAMED:
-            named += f" and {len(points) - _NAMED:,} more"
-        new = f", and {len(points):,} new ones, which start untrained: {named}"
+        names = [f"{x!r} (U+{ord(x):04X})" for x in points]
+        if vocabulary.ends and not known.ends:
+            names = ["the end of a document", *names]
+        named = ", ".join(names[:_NAMED])
+        if len(names) > _NAMED:
+            named += f" and {len(names) - _NAMED:,} more"
+        new = f", and {len(names):,} new ones, which start untrained: {named}"
     display.say(f"starting from {origin.described}: {len(known):,} symbols{new}")
 
 

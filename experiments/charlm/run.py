@@ -91,6 +91,11 @@ class Run:
         check = self.stop.check
         return evaluate(self.model, params, ids, window=window, progress=check)
 
+    @property
+    def symbol(self) -> str:
+        """What the loss is per: ends of documents are predicted too."""
+        return "character" if self.corpus.mode == "none" else "symbol"
+
     def seconds(self) -> float:
         """Wall-clock seconds of this run, those of earlier processes included."""
         return self.progress.seconds_before + self.clock()

@@ -4,13 +4,18 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 import jaxtext as jt
 from charlm.config import Config
+from charlm.identity import texts_before_documents
 from common.screen import Screen
 from jaxtext.errors import InputError
 from jaxtext.runs.interrupt import Request
-from jaxtext.text import cache
+from jaxtext.text import cache, looks
+from jaxtext.text.download import DATASETS
 from jaxtext.text.encoded import encode
+from jaxtext.text.modes import Mode
 from jaxtext.text.sources import resolve
 
 _SHOWN = 60  # characters of a document
@@ -42,22 +47,60 @@ def read_corpus(
         mode = known.get("documents", "none")  # older runs read one text
     if mode is None and config.stride is not None:
         mode = "none"
-    corpus = jt.text.load(
-        config.corpus,
-        vocab=config.vocab,
-        documents=mode,
-        field=config.field,
-        limit=config.characters,
-        including=including,
-        progress=_reading("the corpus", display, stop),
-        warn=display.say,
-    )
-    display.stop()
+
+    def load(mode: Mode | None) -> jt.text.Corpus:
+        found = jt.text.load(
+            config.corpus,
+            vocab=config.vocab,
+            documents=mode,
+            field=config.field,
+            limit=config.characters,
+            including=including,
+            progress=_reading("the corpus", display, stop),
+            warn=display.say,
+        )
+        display.stop()
+        return found
+
+    corpus = load(mode)
+    if mode is None and corpus.mode != "none" and config.workdir is None:
+        corpus = _as_it_began(config, corpus, load, display)
     distinct = "" if including else f", {len(corpus.vocabulary)} distinct"
     display.say(f"corpus {corpus.name}: {len(corpus.ids):,} characters{distinct}")
     if corpus.mode != "none":
         tell_documents(corpus, display)
+    if config.documents is None and known is None:
+        _tell_what_it_seems(corpus, display)
     return corpus
+
+
+def _as_it_began(config, corpus, load, display):
+    """The files as one text, if a run in its default directory began so."""
+    before = texts_before_documents(config)
+    if not before or "-" in config.corpus:
+        return corpus
+    joined = load("none")
+    if joined.sha256 not in before:
+        return corpus
+    display.say(
+        "note: a run on these files began as one text, and goes on; give --documents "
+        "files for a new one, in which the model learns where each ends"
+    )
+    return joined
+
+
+def _tell_what_it_seems(corpus, display):
+    """Says which flag to try where a text looks like documents of another kind."""
+    beginning = np.asarray(corpus.ids[: looks.CHARACTERS])
+    found = looks.seems(corpus.vocabulary.decode(beginning))
+    if found is None or corpus.name in ("stdlib", *DATASETS):
+        return
+    mode, why = found
+    field = " --field NAME" if "with the" in why else ""
+    display.say(
+        f"note: {corpus.name} looks like {why}; to learn where each ends, add "
+        f"--documents {mode}{field}"
+    )
 
 
 def tell_documents(corpus: jt.text.Corpus, display: Screen) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 import jaxtext as jt
 from charlm.remembered import is_there, remembered
+from charlm.texts import own_parts
 from common.screen import Screen
 from jaxtext.errors import InputError
 from jaxtext.text import Ids, Vocabulary, cache
@@ -76,7 +77,7 @@ def read(
             )
     train = validation = corpus.ids[:0]
     if own:
-        train, validation = jt.text.split(corpus.ids, _fraction(about))
+        train, validation = _parts(corpus, about)
     if part is None:
         part = "validation" if len(validation) > 1 else "all"
     elif part == "validation" and not own:
@@ -170,28 +171,34 @@ def read_training(
             f"{wanted['name']} with SHA-256 {wanted['sha256'][:12]}…, got another one "
             f"with {corpus.sha256[:12]}…; give the same files as then"
         )
-    return jt.text.split(corpus.ids, _fraction(about))[0]
+    return _parts(corpus, about)[0]
 
 
-def _fraction(about):
-    """The share of the run's text that it kept for validation."""
+def _parts(corpus, about):
+    """What a run trained on, and what it kept of the same text for validation."""
     of = about["identity"]
-    return 0.0 if of.get("val_corpus") else of["val_fraction"]
+    fraction = 0.0 if of.get("val_corpus") else of["val_fraction"]
+    return own_parts(corpus, fraction, of.get("val_split"), of["seed"])
 
 
 def _read(specs, about, display):
     """A text in the run's vocabulary, and whether it is the run's own."""
     vocabulary = Vocabulary.from_json(about["vocabulary"])
-    limit = about["identity"]["characters"]
-    progress = display.advance
+    of = about["identity"]
+    limit = of["characters"]
+    how = {
+        "documents": of.get("documents", "none"),
+        "field": of.get("field"),
+        "progress": display.advance,
+    }
     with resolve(
-        specs, cache=cache.root(), progress=progress, warn=display.say
+        specs, cache=cache.root(), progress=display.advance, warn=display.say
     ) as sources:
         # A run may have been trained on the beginning of a text alone.
-        corpus = encode(sources, vocabulary, limit=limit, progress=progress)
+        corpus = encode(sources, vocabulary, limit=limit, **how)
         own = corpus.sha256 == about["corpus"]["sha256"]
         if not own and limit is not None:
-            corpus = encode(sources, vocabulary, progress=progress)
+            corpus = encode(sources, vocabulary, **how)
     return corpus, own
 
 
@@ -207,7 +214,9 @@ def size(vocabulary: Vocabulary, ids: Ids) -> int:
     """How many bytes that text has."""
     if vocabulary.kind == "bytes":
         return len(ids)
-    sizes = np.array([len(character.encode()) for character in vocabulary.characters])
+    sizes = np.array([len(x.encode()) for x in vocabulary.characters])
+    if vocabulary.end is not None:  # which is no byte of the text
+        sizes = np.append(sizes, 0)
     return sum(int(sizes[piece].sum()) for piece in _pieces(ids))
 
 

@@ -109,8 +109,6 @@ def written(model: LanguageModel) -> dict[str, Any]:
       'jt.lstm(8)'
     """
     call_of(model.cell)
-    # Models from before there were documents have been saved without it.
-    end = {} if model.end is None else {"end": int(model.end)}
     return {
         "cell": repr(model.cell),
         "vocab_size": int(model.vocab_size),
@@ -119,7 +117,7 @@ def written(model: LanguageModel) -> dict[str, Any]:
         "tied": model.tied,
         "weight_drop": model.weight_drop,
         "frequent": [int(x) for x in model.frequent],
-        **end,
+        **({} if model.end is None else {"end": int(model.end)}),
     }
 
 
@@ -137,7 +135,6 @@ def model_of(about: Mapping[str, Any]) -> LanguageModel:
     """
     try:
         embedding, dtype = about["embedding"], str(about["dtype"])
-        end = about.get("end")
         if dtype not in _TYPES:
             raise InputError(
                 f"dtype: expected one of {', '.join(sorted(_TYPES))}, got {dtype}"
@@ -150,7 +147,7 @@ def model_of(about: Mapping[str, Any]) -> LanguageModel:
             tied=bool(about["tied"]),
             weight_drop=fraction("weight_drop", about["weight_drop"]),
             frequent=tuple(count("frequent", x, 0) for x in about["frequent"]),
-            end=None if end is None else count("end", end, 0),
+            end=None if about.get("end") is None else count("end", about["end"], 0),
         )
     except (KeyError, TypeError) as error:
         raise InputError(

@@ -35,7 +35,7 @@ class Shuffled:
       >>> from jaxtext.text import Documents
       >>> text = Shuffled(Documents.of([9, 3, 1, 9, 4, 9, 5, 9], end=9))
       >>> text.epoch(seed=0, epoch=0).windows(np.array([0]), text.size).tolist()
-      [[9, 4, 9, 3, 1, 9, 5, 9]]
+      [[9, 3, 1, 9, 4, 9, 5, 9]]
     """
 
     def __init__(self, documents: Documents):
