@@ -53,16 +53,14 @@ def told(found: Found, number: int, most: int) -> Iterator[str]:
     """
     cut = sum(not x.ended and len(x.ids) >= most for x in found.documents)
     if cut:
-        yield (
-            f"{cut:,} of {len(found.documents):,} documents had not ended at --length, "
-            "and are cut there"
-        )
+        yield f"cut at --length, before their end: {cut:,} of {len(found.documents):,}"
     if found.known:
-        yield f"{found.known:,} documents that stand in the training text are left out"
+        yield f"left out, as they stand in the training text: {found.known:,}"
     if len(found.documents) < number:
         yield (
-            f"the search was given up after {MOST * number:,} documents: only "
-            f"{len(found.documents):,} of {number:,} do not stand in the training text"
+            f"the search was given up after {MOST * number:,} documents, with "
+            f"{len(found.documents):,} of the {number:,} that were asked for; try a "
+            "higher --temperature, or another --prompt"
         )
 
 
