@@ -10,7 +10,7 @@ from charlm.config import READING, WINDOWS, Config
 from charlm.plan import Plan
 from charlm.progress import Progress
 from charlm.spent import Spent
-from jaxtext.runs.checkpoint import Checkpoints
+from jaxtext.runs.checkpoint import Checkpoints, describe
 from jaxtext.runs.interrupt import Request
 from jaxtext.runs.storage import Claim
 from jaxtext.training import DataParallel, evaluate
@@ -113,8 +113,7 @@ class Run:
                 "sha256": self.corpus.sha256,
                 **{name: getattr(self.config, name) for name in READING},
             },
-            "vocabulary": self.corpus.vocabulary.to_json(),
-            "frequent": list(self.model.frequent),
+            **describe(self.model, self.corpus.vocabulary),
             "plan": {"steps": self.plan.steps, "minutes": self.config.minutes},
             "seconds": self.seconds(),
             "spent": self.spent.of_run(),

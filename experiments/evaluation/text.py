@@ -106,14 +106,21 @@ def say_what_is_read(text: Text, about: dict[str, Any], display: Screen) -> None
         )
 
 
-def trained_on(workdir: Path, about: dict[str, Any]) -> Sequence[str]:
+def trained_on(
+    workdir: Path, about: dict[str, Any], flag: str = "--statistics"
+) -> Sequence[str]:
     """Where the text is that the run was trained on, for `read_training`.
+
+    Args:
+      workdir: The run's directory.
+      about: What its checkpoint says.
+      flag: What the text can be given as.
 
     Raises:
       InputError: If the run's directory does not know, or nothing is there any more.
     """
     what = "the text that the run was trained on"
-    return _where(workdir, about, ("corpus",), "--statistics", what, "give it again")
+    return _where(workdir, about, ("corpus",), flag, what, "give it again")
 
 
 def _validated_on(workdir, about):
@@ -140,8 +147,19 @@ def _where(workdir, about, names, flag, what, advice):
     return specs
 
 
-def read_training(specs: Sequence[str], about: dict[str, Any], display: Screen) -> Ids:
+def read_training(
+    specs: Sequence[str],
+    about: dict[str, Any],
+    display: Screen,
+    flag: str = "--statistics",
+) -> Ids:
     """Reads the text that a run was trained on, and checks that it is this text.
+
+    Args:
+      specs: Where it is.
+      about: What the run's checkpoint says.
+      display: Shows the progress.
+      flag: What the text is given as.
 
     Raises:
       InputError: If it is another text, or cannot be read.
@@ -150,7 +168,7 @@ def read_training(specs: Sequence[str], about: dict[str, Any], display: Screen) 
     if not own:
         wanted = about["corpus"]
         raise InputError(
-            "--statistics: expected the text that the run was trained on, "
+            f"{flag}: expected the text that the run was trained on, "
             f"{wanted['name']} with SHA-256 {wanted['sha256'][:12]}…, got another one "
             f"with {corpus.sha256[:12]}…; give the same files as then"
         )
