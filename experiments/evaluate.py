@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from charlm.build import restore
-from charlm.checkpoints import Which, described
+from charlm.checkpoints import Which, described, read_about
 from charlm.config import WINDOWS
 from common.flags import build, typed
 from common.pages import check_page, page_in, write_page
@@ -44,7 +44,6 @@ from evaluation import text as texts
 from evaluation.novelty import check_installed, novelty
 from evaluation.report import figures, whole_page
 from jaxtext.errors import InputError
-from jaxtext.runs import checkpoint
 from jaxtext.text import Vocabulary
 from jaxtext.training import DynamicRule
 
@@ -125,7 +124,7 @@ def evaluate(config: Config, display: Screen) -> dict[str, Any]:
     """Restores the model, reads the text, and measures how well they agree."""
     rule = DynamicRule(config.segment, config.rate, config.decay)
     which, warn = config.checkpoint, display.say
-    about = checkpoint.read_about(config.workdir, which=which, warn=warn).about
+    about = read_about(config.workdir, which, warn=warn)
     protocol = config.protocol or about["identity"].get("eval_protocol", "carried")
     if config.dynamic and protocol != "carried":
         raise InputError(
@@ -203,7 +202,7 @@ def evaluate(config: Config, display: Screen) -> dict[str, Any]:
 
 def _member(workdir, which, first, warn):
     """The model and the parameters of another run of an ensemble."""
-    about = checkpoint.read_about(workdir, which=which, warn=warn).about
+    about = read_about(workdir, which, warn=warn)
     # Else it may have been trained on what is evaluated, or has other symbols.
     if _trained_on(about) != _trained_on(first):
         raise InputError(

@@ -3,21 +3,20 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 import jaxtext as jt
-from charlm.config import Config
+from charlm.config import WITH_MEMORY, Cell, Config
 from jaxtext.runs import checkpoint
 from jaxtext.text import Vocabulary
 from jaxtext.training import DataParallel, TrainState
 from jaxtext.types import BackendName, Device
 
-CELLS = {"rnn": jt.rnn, "lstm": jt.lstm, "gru": jt.gru}
+CELLS = {name: getattr(jt, name) for name in get_args(Cell)}
 LAYER_NORM_CELLS = {
     "rnn": jt.layer_norm_rnn,
     "lstm": jt.layer_norm_lstm,
@@ -153,7 +152,10 @@ def restore(
     which: checkpoint.Which = "best",
     warn: Callable[[str], None],
 ) -> tuple[jt.LanguageModel, checkpoint.Checkpoint]:
-    """Builds the model of a run, and restores its parameters from a checkpoint.
+    """Restores the model of a run and its parameters from a checkpoint.
+
+    It is `checkpoint.restore_model`, also for runs from before checkpoints described
+    their model. These are built from their configuration.
 
     Args:
       workdir: The run's directory.
@@ -164,18 +166,16 @@ def restore(
     Raises:
       InputError: If the run has no good checkpoint.
     """
-    vocabulary = Vocabulary.from_json(about["vocabulary"])
-    model = build_model(
-        about["identity"],
-        len(vocabulary),
-        frequent=tuple(about.get("frequent", ())),
-        end=vocabulary.end,
-    )
-    variables = jax.eval_shape(
-        model.init, jax.random.key(0), model.initial_state((1,)), np.zeros((1, 1), int)
-    )
-    params = variables["params"]
-    return model, checkpoint.restore_params(workdir, params, which=which, warn=warn)
+    model = None
+    if "model" not in about and "identity" in about:
+        model = build_model(
+            about["identity"],
+            len(Vocabulary.from_json(about["vocabulary"])),
+            frequent=tuple(about.get("frequent", ())),
+        )
+    found = checkpoint.restore_model(workdir, model, which=which, warn=warn)
+    read = checkpoint.Checkpoint(found.step, found.about, found.params)
+    return found.model, read
 
 
 def _cell(of, dtype):
@@ -188,7 +188,7 @@ def _cell(of, dtype):
     if not (memory or hidden):
         return cell
     return jt.zoneout(
-        cell, jt.LSTMState(c=memory, h=hidden) if of["cell"] == "lstm" else memory
+        cell, jt.LSTMState(c=memory, h=hidden) if of["cell"] in WITH_MEMORY else memory
     )
 
 

@@ -16,14 +16,13 @@ import numpy as np
 
 import jaxtext as jt
 from charlm.build import restore
-from charlm.checkpoints import described
+from charlm.checkpoints import described, read_about
 from charlm.config import Config
 from charlm.remembered import IDENTITY, has
 from charlm.result import fingerprint
 from common.names import as_typed
 from common.screen import Screen
 from jaxtext.errors import InputError
-from jaxtext.runs import checkpoint
 from jaxtext.text import Vocabulary
 from jaxtext.training import extend_vocabulary
 from jaxtext.types import Params
@@ -139,7 +138,7 @@ def tell_origin(origin: Origin, vocabulary: Vocabulary, display: Screen) -> None
 
 
 def _read(workdir: Path, say: Callable[[str], None]) -> Origin:
-    about = checkpoint.read_about(workdir, warn=say).about
+    about = read_about(workdir, warn=say)
     model, found = restore(workdir, about, warn=say)
     params = jax.tree.map(np.asarray, found.arrays)
     identity = {

@@ -9,6 +9,7 @@ import numpy as np
 import jaxtext as jt
 from charlm.config import Config
 from charlm.identity import texts_before_documents
+from common.flags import with_flags
 from common.screen import Screen
 from jaxtext.errors import InputError
 from jaxtext.runs.interrupt import Request
@@ -54,10 +55,13 @@ def read_corpus(
             vocab=config.vocab,
             documents=mode,
             field=config.field,
+            newlines=config.newlines,
+            any_bytes=config.any_bytes,
+            exclude=config.exclude,
             limit=config.characters,
             including=including,
             progress=_reading("the corpus", display, stop),
-            warn=display.say,
+            warn=lambda text: display.say(with_flags(text)),
         )
         display.stop()
         return found
@@ -158,13 +162,21 @@ def divide(
         return train, validation, None
     progress = _reading("the text to validate on", display, stop)
     with resolve(
-        config.val_corpus, cache=cache.root(), progress=progress, warn=display.say
+        config.val_corpus,
+        cache=cache.root(),
+        kind=config.vocab,
+        any_bytes=config.any_bytes,
+        exclude=config.exclude,
+        progress=progress,
+        warn=display.say,
     ) as sources:
         validation = encode(
             sources,
             corpus.vocabulary,
             documents=corpus.mode,
             field=config.field,
+            newlines=config.newlines,
+            any_bytes=config.any_bytes,
             progress=progress,
         )
     display.stop()

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 import jaxtext as jt
+from charlm.config import BEFORE
 from charlm.remembered import is_there, remembered
 from charlm.texts import own_parts
 from common.screen import Screen
@@ -105,14 +106,21 @@ def say_what_is_read(text: Text, about: dict[str, Any], display: Screen) -> None
         )
 
 
-def trained_on(workdir: Path, about: dict[str, Any]) -> Sequence[str]:
+def trained_on(
+    workdir: Path, about: dict[str, Any], flag: str = "--statistics"
+) -> Sequence[str]:
     """Where the text is that the run was trained on, for `read_training`.
+
+    Args:
+      workdir: The run's directory.
+      about: What its checkpoint says.
+      flag: What the text can be given as.
 
     Raises:
       InputError: If the run's directory does not know, or nothing is there any more.
     """
     what = "the text that the run was trained on"
-    return _where(workdir, about, ("corpus",), "--statistics", what, "give it again")
+    return _where(workdir, about, ("corpus",), flag, what, "give it again")
 
 
 def _validated_on(workdir, about):
@@ -139,8 +147,19 @@ def _where(workdir, about, names, flag, what, advice):
     return specs
 
 
-def read_training(specs: Sequence[str], about: dict[str, Any], display: Screen) -> Ids:
+def read_training(
+    specs: Sequence[str],
+    about: dict[str, Any],
+    display: Screen,
+    flag: str = "--statistics",
+) -> Ids:
     """Reads the text that a run was trained on, and checks that it is this text.
+
+    Args:
+      specs: Where it is.
+      about: What the run's checkpoint says.
+      display: Shows the progress.
+      flag: What the text is given as.
 
     Raises:
       InputError: If it is another text, or cannot be read.
@@ -149,7 +168,7 @@ def read_training(specs: Sequence[str], about: dict[str, Any], display: Screen) 
     if not own:
         wanted = about["corpus"]
         raise InputError(
-            "--statistics: expected the text that the run was trained on, "
+            f"{flag}: expected the text that the run was trained on, "
             f"{wanted['name']} with SHA-256 {wanted['sha256'][:12]}…, got another one "
             f"with {corpus.sha256[:12]}…; give the same files as then"
         )
@@ -168,13 +187,24 @@ def _read(specs, about, display):
     vocabulary = Vocabulary.from_json(about["vocabulary"])
     of = about["identity"]
     limit = of["characters"]
-    how = {
+    # As the run read its own text.
+    ways = BEFORE[vocabulary.kind] | about["corpus"]
+    packed = ways.get("any_bytes", False)
+    how: Any = {
         "documents": of.get("documents", "none"),
         "field": of.get("field"),
+        "newlines": ways.get("newlines", "keep"),
+        "any_bytes": packed,
         "progress": display.advance,
     }
     with resolve(
-        specs, cache=cache.root(), progress=display.advance, warn=display.say
+        specs,
+        cache=cache.root(),
+        kind=vocabulary.kind,
+        any_bytes=packed,
+        exclude=ways.get("exclude", ()),
+        progress=display.advance,
+        warn=display.say,
     ) as sources:
         # A run may have been trained on the beginning of a text alone.
         corpus = encode(sources, vocabulary, limit=limit, **how)

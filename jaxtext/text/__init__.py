@@ -38,6 +38,7 @@ from jaxtext.text.division import draw_documents, split_documents
 from jaxtext.text.documents import Documents
 from jaxtext.text.file_array import FileArray, Ids
 from jaxtext.text.frequent import most_frequent
+from jaxtext.text.membership import isin
 from jaxtext.text.order import Shuffled
 from jaxtext.text.padded import pad_documents
 from jaxtext.text.vocabulary import Vocabulary
@@ -54,6 +55,7 @@ __all__ = [
     "Windows",
     "draw_documents",
     "fit",
+    "isin",
     "load",
     "most_frequent",
     "pad_documents",
