@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, TypeVar
 
-from charlm.config import ARCHITECTURE, BUDGETS, INHERITED, TEXTS, Config
+from charlm.config import ARCHITECTURE, BEFORE, BUDGETS, INHERITED, TEXTS, Config
 from charlm.remembered import FILE, IDENTITY, check_texts, has, of_identity, remembered
 from charlm.settings import usual
 from common.flags import build, flag, off, spelled, typed
@@ -76,13 +76,18 @@ def _taken_over(workdir, words):
     """What is known of the run in a directory, which need not be typed again."""
     storage(workdir).check()
     if has(workdir, FILE) or not has(workdir, IDENTITY):
-        return remembered(workdir)
+        return _with_old_ways(remembered(workdir))
     if "corpus" not in words:
         say(
             f"note: the run in {workdir} was made before {FILE} was kept, and does not "
             "know where its text is: give --corpus, and what else it was given to train"
         )
-    return of_identity(workdir)
+    return _with_old_ways(of_identity(workdir))
+
+
+def _with_old_ways(known):
+    """What is known of a run, and what it did if it is older than a flag."""
+    return BEFORE[known["vocab"]] | known if "vocab" in known else known
 
 
 def _of_origin(words):

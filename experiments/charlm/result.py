@@ -56,6 +56,7 @@ def result_of(run: Run, display: Screen) -> Result:
         "workdir": str(run.workdir),
         "corpus": run.corpus.name,
         "corpus_sha256": run.corpus.sha256,
+        **({} if run.corpus.mode == "none" else {"documents": run.corpus.mode}),
         "vocabulary": len(run.corpus.vocabulary),
         "resumed_from_step": progress.resumed_from_step,
         "skipped_steps": int(progress.state.skipped.in_all),
@@ -167,7 +168,7 @@ def _training_loss(result):
         return "no step of it was taken"
     of = {None: "last pass", 1: "1 step of the last pass"}
     of = of.get(steps, f"{steps} steps of the last pass")
-    return f"{loss:.4f} nats per character, mean of the {of}"
+    return f"{loss:.4f} nats per {_symbol(result)}, mean of the {of}"
 
 
 def _validation_loss(result, validated):
@@ -176,9 +177,14 @@ def _validation_loss(result, validated):
         return "none: no text was kept for it"
     step = result["best_step"]
     return (
-        f"{loss:.4f} nats, {bits:.4f} bits per character (all {validated:,}), at step "
-        f"{step:,}"
+        f"{loss:.4f} nats, {bits:.4f} bits per {_symbol(result)} (all {validated:,}), "
+        f"at step {step:,}"
     )
+
+
+def _symbol(result):
+    """What a loss is per: the ends of documents are symbols too."""
+    return "symbol" if "documents" in result else "character"
 
 
 def _speed(result):
