@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import char_gen
+import numpy as np
 import pytest
 import runs
 from matplotlib.figure import Figure
@@ -175,7 +176,7 @@ def test_a_picture_has_a_colour_for_each_setting_and_a_name(count, names):
     assert isinstance(figure, Figure)
     (axes,) = figure.axes
     curves = [line for line in axes.lines if line.get_linewidth() > 0.7]
-    shown = [line for line in curves if len(line.get_xdata())]
+    shown = [line for line in curves if np.size(line.get_xdata())]
     assert len(shown) == count
     colours = {str(line.get_color()) for line in shown}
     assert len(colours) == min(names, -(-count // 2))
