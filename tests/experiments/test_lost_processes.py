@@ -8,10 +8,11 @@ import time
 import psutil
 import pytest
 import two_hosts
-from two_hosts import HEARTBEAT, TEXT, result, said, wait
+from two_hosts import TEXT, result, said, wait
 
 CHAINS, KILLS, SEED = 10, 3, 0
-MEET = 60  # seconds; it takes that long if one is killed before it has come
+MEET = 90  # seconds; it takes that long if one is killed before it has come
+HEARTBEAT = 200  # of a killed process nobody needs to wait for it
 
 
 @contextlib.contextmanager
@@ -93,7 +94,7 @@ def test_whenever_a_process_is_killed_the_other_says_so_and_all_goes_on(tmp_path
             met = "not all 2 processes met" not in last
             right = (
                 status[1 - victim] == 75
-                and took < (HEARTBEAT if met else MEET) + 15
+                and took < (0 if met else MEET) + 15
                 and "Traceback" not in text
                 and ("lost contact" in last or not met)
                 # Process 0 also shows its progress.
