@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from charlm.run import Run
+from charlm.settings import settings
 from charlm.spent import goodput, told
 from common.names import as_typed, command, this_python
 from common.screen import Screen
@@ -36,6 +37,7 @@ def result_of(run: Run, display: Screen) -> Result:
     rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * rss_unit
     return {
         "cell": run.config.cell,
+        **settings(run.config),
         "steps": progress.step,
         "epochs": progress.step / run.batches.batches_per_epoch,
         "parameters": sum(x.size for x in jax.tree.leaves(params)),
@@ -54,6 +56,7 @@ def result_of(run: Run, display: Screen) -> Result:
         "workdir": str(run.workdir),
         "corpus": run.corpus.name,
         "corpus_sha256": run.corpus.sha256,
+        **({} if run.corpus.mode == "none" else {"documents": run.corpus.mode}),
         "vocabulary": len(run.corpus.vocabulary),
         "resumed_from_step": progress.resumed_from_step,
         "skipped_steps": int(progress.state.skipped.in_all),
@@ -69,16 +72,27 @@ def result_of(run: Run, display: Screen) -> Result:
     }
 
 
+def read_result(workdir: Path) -> Result | None:
+    """The result in a directory; ``None`` if there is none, or if it is damaged.
+
+    Raises:
+      OSError: If it cannot be read.
+    """
+    try:
+        result: Any = json.loads(storage(workdir).read(RESULT) or b"")
+    except ValueError:
+        return None
+    whole = isinstance(result, dict) and {"steps", "minutes"} <= result.keys()
+    return result if whole else None
+
+
 def finished_result(run: Run) -> Result | None:
     """The result in a run's directory, if the run has done what is asked already."""
-    kept = storage(run.workdir)
-    try:
-        result: Any = json.loads(kept.read(RESULT) or b"")
-    except ValueError:  # there is none, or it is damaged and can be made again
+    kept, result = storage(run.workdir), read_result(run.workdir)
+    if result is None:
         return None
-    if not (isinstance(result, dict) and {"steps", "minutes"} <= result.keys()):
-        return None
-    # Older results do not say on how many steps their numbers stand.
+    # Older results do not say on how many steps their numbers stand, nor all flags.
+    result = settings(run.config) | result
     for name in ("train_nats_of_steps", "chars_per_second_of_steps"):
         result.setdefault(name, None)
     if result.get("workdir") != str(run.workdir):  # it was moved, or is a copy
@@ -154,7 +168,7 @@ def _training_loss(result):
         return "no step of it was taken"
     of = {None: "last pass", 1: "1 step of the last pass"}
     of = of.get(steps, f"{steps} steps of the last pass")
-    return f"{loss:.4f} nats per character, mean of the {of}"
+    return f"{loss:.4f} nats per {_symbol(result)}, mean of the {of}"
 
 
 def _validation_loss(result, validated):
@@ -163,9 +177,14 @@ def _validation_loss(result, validated):
         return "none: no text was kept for it"
     step = result["best_step"]
     return (
-        f"{loss:.4f} nats, {bits:.4f} bits per character (all {validated:,}), at step "
-        f"{step:,}"
+        f"{loss:.4f} nats, {bits:.4f} bits per {_symbol(result)} (all {validated:,}), "
+        f"at step {step:,}"
     )
+
+
+def _symbol(result):
+    """What a loss is per: the ends of documents are symbols too."""
+    return "symbol" if "documents" in result else "character"
 
 
 def _speed(result):

@@ -39,10 +39,10 @@ class Validation:
             return
         recorder.record(step=progress.step, val_nats_per_char=val)
         whole = len(part) == len(run.validation)
-        read = "" if whole else f" (first {len(part):,} characters)"
+        read = "" if whole else f" (first {len(part):,} {run.symbol}s)"
         display.say(
             f"step {progress.step}/{run.plan.steps}: validation {val:.4f} nats per "
-            f"character{read}, {run.seconds():.0f} s"
+            f"{run.symbol}{read}, {run.seconds():.0f} s"
         )
         if of_first(val < progress.best.get("val_nats_per_char", math.inf)):
             progress.best = {"step": progress.step, "val_nats_per_char": val}

@@ -27,7 +27,7 @@ Example:
   >>> from jaxtext.runs import log, workdir
   >>> directory = tempfile.mkdtemp()
   >>> with workdir.claim(directory, identity={"cell": "lstm", "hidden": 256}):
-  ...     metrics = log.MetricsLog(directory, keep=0)
+  ...     metrics = log.MetricsLog(directory)
   ...     metrics.append({"step": 1, "loss": 4.2})
 """
 
