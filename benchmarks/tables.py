@@ -41,7 +41,7 @@ TABLES: dict[str, Callable[[], str]] = {
         text.study,
         "names",
         *("seeds", "parameters", "passes", "last, a symbol", "best, a symbol"),
-        *("train", "wall, s", "chars/s"),
+        *("train", "chars/s"),
     ),
     "ablation": partial(
         text.study,
