@@ -30,7 +30,7 @@ from .cells import (
     projected_lstm,
     rnn,
 )
-from .compose import bidirectional, residual, stack, with_step
+from .compose import bidirectional, residual, stack, with_initial_state, with_step
 from .dropout import dropout, variational_dropout
 from .model import LanguageModel
 from .noise import (
@@ -63,6 +63,7 @@ __all__ = [  # noqa: RUF022 (grouped by kind)
     "residual",
     "bidirectional",
     "mogrifier",
+    "with_initial_state",
     "with_step",
     # Noise.
     "dropout",

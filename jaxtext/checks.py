@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxtext.errors import InputError
 from jaxtext.quantities import count, shown
@@ -49,6 +50,8 @@ def array(name: str, value: Any) -> Array:
     if isinstance(value, jax.Array):
         return value
     try:
+        if hasattr(value, "_fields"):  # a state, whose parts are not rows
+            raise TypeError
         return jnp.asarray(value)
     except (TypeError, ValueError, OverflowError):
         raise InputError(
@@ -110,6 +113,23 @@ def shape(name: str, value: Any) -> Shape:
     symbolic: Callable[[Any], Any] = jax.export.is_symbolic_dim
     sizes: Any = (n if symbolic(n) else count(name, n, 0) for n in axes)
     return tuple(sizes)
+
+
+def flag(name: str, value: Any) -> bool:
+    """A flag that decides what is compiled.
+
+    Raises:
+      InputError: If it is no boolean, or is known only when the program runs.
+
+    Example:
+      >>> flag("reverse", 1)
+      True
+    """
+    if isinstance(value, bool | int | np.bool_):
+        return bool(value)
+    traced = isinstance(value, jax.core.Tracer)
+    hint = "; within jax.jit, make it a static argument" if traced else ""
+    raise InputError(f"{name}: expected True or False, got {shown(value)}{hint}")
 
 
 def flags(name: str, value: Any) -> Array:
@@ -177,7 +197,10 @@ def fitted(name: str, expected: Any, given: Any, *, cast: bool = True) -> Any:
     if isinstance(expected, tuple):
         plain = isinstance(given, tuple | list) and not hasattr(given, "_fields")
         if not plain or len(given) != len(expected):
-            raise InputError(f"{name}: expected {shown(expected)}, got {shown(given)}")
+            hint = _saved_by_flax(name) if isinstance(given, Mapping) else ""
+            raise InputError(
+                f"{name}: expected {shown(expected)}, got {shown(given)}{hint}"
+            )
         parts = enumerate(zip(expected, given, strict=True))
         return tuple(part(f"[{i}]", e, g) for i, (e, g) in parts)
     # A node of some other type, which knows itself how it is flattened.
@@ -223,7 +246,15 @@ def _check_keys(name, expected, given):
             f"{name}: expected {_quoted(expected)}, got {_quoted(given)}"
             + (f"; {_quoted(missing)} is missing" if missing else "")
             + (f"; there is no place for {_quoted(more)}" if more else "")
+            + (f"; write {name}['params']" if more == ["params"] else "")
         )
+
+
+def _saved_by_flax(name):
+    return (
+        "; if Flax saved it, write flax.serialization.from_state_dict("
+        f"cell.initial_state(batch_shape), {name})"
+    )
 
 
 def _quoted(names):
@@ -240,6 +271,8 @@ def _naming(given, expected):
 def _other_fields(name, expected, given):
     kind, fields = type(expected).__name__, expected._fields
     hint = f"write {kind}({', '.join(f'{f}=…' for f in fields)})"
+    if isinstance(given, Mapping) and {*given} == {*fields}:
+        return f"{name}: expected {kind}, got a dict; write jt.{kind}(**{name})"
     if fields == ("c", "h"):
         hint = (
             "whose order cannot be told: it is c, h here, and h, c in torch; "

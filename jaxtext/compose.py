@@ -10,9 +10,10 @@ import jax.numpy as jnp
 from jaxtext.constructor import constructor
 from jaxtext.errors import InputError
 from jaxtext.kernels.masks import kept
+from jaxtext.outcome import taken
 from jaxtext.parameters import in_a_row, joined, numbered, parts_of
 from jaxtext.quantities import shown
-from jaxtext.types import Array, Cell, Noise, Step
+from jaxtext.types import Array, Cell, InitialState, Noise, Step
 from jaxtext.unroll import unroll
 from jaxtext.walk import backwards
 
@@ -97,10 +98,7 @@ def stack(*cells: Cell) -> Cell:
         return tuple(after), x
 
     def step(params, state, x, noise=None):
-        def run(cell, params, state, x, noise):
-            return cell.step(params, state, x, noise)
-
-        return through(run, params, state, x, noise or Noise())
+        return through(taken, params, state, x, noise or Noise())
 
     def sequence(walk, params, state, xs, masks, noise):
         def run(cell, params, state, xs, noise):
@@ -299,8 +297,8 @@ def with_step(cell: Cell, step: Step) -> Cell:
 
     Fields that depend on the old step are cleared: ``backends``, ``sequence``,
     ``embed``, ``gates`` and ``output_size``. Parameters, state and noise stay those of
-    `cell`. Do not use ``cell._replace(step=step)``: it keeps the backends, which
-    compute the old step.
+    `cell`. ``cell._replace(step=step)`` is refused, since it would keep the backends,
+    which compute the old step.
 
     Args:
       cell: Any cell.
@@ -325,6 +323,41 @@ def with_step(cell: Cell, step: Step) -> Cell:
     return cell._replace(
         step=step, sequence=None, backends=(), embed=None, gates=None, output_size=None
     )
+
+
+@constructor
+def with_initial_state(cell: Cell, initial_state: InitialState) -> Cell:
+    """The same cell with another state to start from, and to go back to at a reset.
+
+    The backends of `cell` start from its own initial state, so the new cell goes step
+    by step. If only the start of a sequence is another, and no reset goes back to it,
+    pass it to `jaxtext.unroll` as its state instead.
+
+    Args:
+      cell: A cell with a step.
+      initial_state: ``(batch_shape) -> state``, in the structure, the shapes and the
+        types of the cell's own.
+
+    Returns:
+      A cell that runs over a sequence only by its step.
+
+    Raises:
+      InputError: If the cell has no step. Change the cells that it is made of.
+
+    Example:
+      >>> import jaxtext as jt
+      >>> cell = jt.with_initial_state(
+      ...     jt.gru(4), lambda batch_shape: jnp.ones((*batch_shape, 4))
+      ... )
+      >>> cell.initial_state((1,))
+      Array([[1., 1., 1., 1.]], dtype=float32)
+    """
+    if cell.step is None:
+        raise InputError(
+            f"cell: expected one with a step, got {cell}; change the initial states of "
+            "the cells that it is made of"
+        )
+    return cell._replace(initial_state=initial_state, sequence=None, backends=())
 
 
 def output_size(cell: Cell, input_size: int) -> int:

@@ -1,10 +1,11 @@
 """The decorator of every function that makes a cell."""
 
+import importlib
 import inspect
 import threading
 from collections.abc import Callable
 from functools import lru_cache, partial, wraps
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,7 @@ from jaxtext.expected import a_cell, fitted_params, fitted_state
 from jaxtext.kernels.products import is_symbols
 from jaxtext.keys import typed_key
 from jaxtext.quantities import count, fraction, shown
-from jaxtext.types import Cell
+from jaxtext.types import Cell, Noise
 
 Make = TypeVar("Make", bound=Callable[..., Cell])
 
@@ -64,6 +65,7 @@ _NORMAL = {
     "recurrent_kernel_init": _function,
     "bias_init": _or_none(_function),
     "step": _function,
+    "initial_state": _function,
     "cell": a_cell,
     "cells": _cells,
     "forward": a_cell,
@@ -92,7 +94,11 @@ def constructor(make: Make) -> Make:
     def made(structure, *leaves):
         args, kwargs = jax.tree.unflatten(structure, leaves)
         cell = _checked(make(*args, **kwargs))
-        return cell._replace(source=_source(make, signature.bind(*args, **kwargs)))
+        given, named = _given(signature.bind(*args, **kwargs))
+        # To pickle it by: functions within a cell have no name to find them by.
+        by_name = jax.tree.map(_by_name, (given, named), is_leaf=_is_cell)
+        cell.init.call = partial(_remade, normalised, *by_name)
+        return cell._replace(source=_source(make, given, named))
 
     lock = threading.RLock()
     known = lru_cache(maxsize=512, typed=True)(made)
@@ -115,18 +121,56 @@ def constructor(make: Make) -> Make:
     return cast(Make, normalised)
 
 
-def _source(make, bound) -> str:
-    """The call that makes a cell, without arguments that have their default."""
-    words = []
+def _given(bound) -> tuple[list[Any], dict[str, Any]]:
+    """The arguments of a call, without those that have their default."""
+    args, kwargs = [], {}
     for name, value in bound.arguments.items():
         parameter = bound.signature.parameters[name]
         if parameter.kind is parameter.VAR_POSITIONAL:
-            words += map(_written, value)
+            args += value
         elif parameter.default is parameter.empty:
-            words.append(_written(value))
+            args.append(value)
         elif _normal(name, parameter.default) != value:
-            words.append(f"{name}={_written(value)}")
+            kwargs[name] = value
+    return args, kwargs
+
+
+def _source(make, args, kwargs) -> str:
+    """A call as one would write it."""
+    words = [*map(_written, args)]
+    words += [f"{name}={_written(value)}" for name, value in kwargs.items()]
     return f"jt.{make.__name__}({', '.join(words)})"
+
+
+class _Public(NamedTuple):
+    """A function of JAX, which JAX's own functions cannot be pickled as."""
+
+    module: str
+    name: str
+
+
+def _is_cell(value):
+    return isinstance(value, Cell | _Public)
+
+
+def _by_name(value):
+    for module in (jnp, jax.nn):
+        name = getattr(value, "__name__", None)
+        if name and getattr(module, name, None) is value:
+            return _Public(module.__name__, name)
+    return value
+
+
+def _remade(make, args, kwargs):
+    """The inverse of `_by_name`, and the cell."""
+
+    def found(value):
+        if not isinstance(value, _Public):
+            return value
+        return getattr(importlib.import_module(value.module), value.name)
+
+    args, kwargs = jax.tree.map(found, (args, kwargs), is_leaf=_is_cell)
+    return make(*args, **kwargs)
 
 
 def _written(value: Any) -> str:
@@ -156,24 +200,36 @@ def _checked(cell: Cell) -> Cell:
 
     @wraps(init)
     def checked_init(key, input_size):
+        if isinstance(input_size, jax.core.Tracer):
+            raise InputError(
+                "input_size: expected a number, which decides shapes, got a traced "
+                f"{shown(input_size)}; write jax.eval_shape(lambda: cell.init(key, 65))"
+                " or jax.jit(cell.init, static_argnums=1)"
+            )
         return init(typed_key(key), count("input_size", input_size))
 
     @wraps(initial_state)
     def checked_initial_state(batch_shape):
         return initial_state(shape("batch_shape", batch_shape))
 
-    return cell._replace(
-        init=checked_init,
-        initial_state=checked_initial_state,
-        step=None if cell.step is None else _checked_step(cell, cell.step),
-        gates=None if cell.gates is None else _checked_step(cell, cell.gates),
-        embed=None if cell.embed is None else _checked_embed(cell, cell.embed),
-    )
+    checked = {
+        "init": checked_init,
+        "initial_state": checked_initial_state,
+        "step": None if cell.step is None else _checked_step(cell, cell.step),
+        "gates": None if cell.gates is None else _checked_step(cell, cell.gates),
+        "embed": None if cell.embed is None else _checked_embed(cell, cell.embed),
+    }
+    return Cell(**{**cell._asdict(), **checked})
 
 
 def _checked_step(cell, step):
     @wraps(step)
     def checked_step(params, state, x, noise=None, **how):
+        if noise is not None and not isinstance(noise, Noise):
+            raise InputError(
+                f"noise: expected what the cell's noise function draws, got "
+                f"{shown(noise)}; a key is for jt.unroll(…, key=key)"
+            )
         x = inputs("x", x)
         params = fitted_params(cell, params, "x", x)
         batch_shape = x.shape if is_symbols(x) else x.shape[:-1]

@@ -1,6 +1,8 @@
 """The exception for bad input, whose message is meant for the user."""
 
+import contextlib
 import unicodedata
+from collections.abc import Iterator
 
 # Control characters, surrogates, line separators and paragraph separators.
 _UNFIT = {"Cc", "Cs", "Zl", "Zp"}
@@ -38,6 +40,24 @@ def one_line(text: str) -> str:
       two\nlines, caf\xe9
     """
     return "".join(map(_shown, text))
+
+
+@contextlib.contextmanager
+def reverse_mode_only(way_out: str) -> Iterator[None]:
+    """Says what to do where JAX finds a derivative that has no forward mode.
+
+    Raises:
+      InputError: In place of JAX's error about ``custom_vjp``.
+    """
+    try:
+        yield
+    except TypeError as error:
+        if "custom_vjp" not in str(error):
+            raise
+        raise InputError(
+            "forward mode (jax.jvp, jax.jacfwd, jax.hessian): this derivative is "
+            f"written for reverse mode; {way_out}"
+        ) from error
 
 
 def _shown(character: str) -> str:

@@ -62,12 +62,20 @@ def fitted_params(cell: Cell, params: Params, name: str, xs: Array) -> Params:
         return _fitted(cell, params, width)
     except InputError:
         made_for = _width(cell.init, params, otherwise=width)
-        if made_for in (None, width):
+        if made_for in (None, width) or not _fits(cell, params, made_for):
             raise
         raise InputError(
             f"{name}: expected vectors of width {made_for}, which params are for, got "
             f"{shown(xs)}; cell.init(key, {width}) makes params for these"
         ) from None
+
+
+def _fits(cell, params, width):
+    try:
+        _fitted(cell, params, width)
+    except InputError:
+        return False
+    return True
 
 
 def _fitted(cell, params, width):

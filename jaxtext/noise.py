@@ -11,9 +11,10 @@ import jax.numpy as jnp
 
 from jaxtext.cells.hidden import hidden_size
 from jaxtext.constructor import constructor
+from jaxtext.errors import InputError
 from jaxtext.kernels import autodiff
 from jaxtext.keys import typed_key
-from jaxtext.quantities import fraction
+from jaxtext.quantities import fraction, shown
 from jaxtext.types import Cell, Key, Noise, Params, State
 
 
@@ -90,6 +91,7 @@ def recurrent_dropout(cell: Cell, rate: float) -> Cell:
         step=step,
         noise=noise,
         backends=autodiff.backends(step, cell.initial_state),
+        embed=cell.embed,
         gates=cell.gates and gates,
     )
 
@@ -136,7 +138,13 @@ def zoneout(cell: Cell, rate: float | State) -> Cell:
       activations", 2017.
     """
     one_state = jax.eval_shape(lambda: cell.initial_state(()))
-    rates = jax.tree.broadcast(rate, one_state)
+    try:
+        rates = jax.tree.broadcast(rate, one_state)
+    except ValueError:
+        raise InputError(
+            "rate: expected one, or one for each part of the state, "
+            f"{shown(one_state)}, got {shown(rate)}"
+        ) from None
     inner_step = cell.step
     if cell.sequence is not None or inner_step is None or not _has_hidden(one_state):
         raise ValueError(
@@ -185,6 +193,7 @@ def zoneout(cell: Cell, rate: float | State) -> Cell:
         step=step,
         noise=noise,
         backends=autodiff.backends(step, cell.initial_state),
+        embed=cell.embed,
         gates=cell.gates and gates,
     )
 

@@ -71,7 +71,7 @@ def shown(value: Any) -> str:
     Example:
       >>> import numpy as np
       >>> shown((np.zeros((2, 3)), None))
-      'a tuple of float64[2,3], None'
+      '(float64[2,3], None)'
     """
     if hasattr(value, "dtype") and hasattr(value, "shape"):
         return f"{value.dtype}[{','.join(map(str, value.shape))}]"
@@ -80,10 +80,15 @@ def shown(value: Any) -> str:
     if isinstance(value, tuple | list):
         kind = type(value).__name__
         fields = getattr(value, "_fields", None)
+        if getattr(value, "source", None):  # a cell
+            return repr(value)
         if fields is not None:
             return f"{kind}({', '.join(fields)})"
         if len(value) > 4:
             return f"a {kind} of {len(value)}"
-        return f"a {kind} of {', '.join(map(shown, value)) or 'nothing'}"
+        inside = ", ".join(map(shown, value))
+        if isinstance(value, list):
+            return f"[{inside}]"
+        return f"({inside},)" if len(value) == 1 else f"({inside})"
     said = getattr(value, "__name__", repr(value))
     return said if len(said) <= 60 else f"{said[:57]}…"

@@ -20,6 +20,8 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import jax
 
+from jaxtext.errors import InputError
+
 Array: TypeAlias = jax.Array
 Key: TypeAlias = jax.Array  # a typed PRNG key, from jax.random.key
 Shape: TypeAlias = tuple[int, ...]
@@ -206,7 +208,30 @@ class Backend(NamedTuple):
     cell: str = ""
 
 
-class Cell(NamedTuple):
+class _Fields(NamedTuple):
+    """The fields of a `Cell`, without what a cell does about them."""
+
+    init: Init
+    initial_state: InitialState
+    step: Step | None
+    noise: DrawNoise | None = None
+    sequence: Sequence | None = None
+    backends: tuple[Backend, ...] = ()
+    embed: Embed | None = None
+    gates: Gates | None = None
+    output_size: int | None = None
+    state_size: Any = None
+    source: str = ""
+
+
+# What the library makes of a function, and what would go on computing the old one.
+_MADE_OF = {
+    "step": ("backends", "sequence", "embed", "gates"),
+    "initial_state": ("backends", "sequence"),
+}
+
+
+class Cell(_Fields):
     """A recurrent cell: pure functions that compose, as Optax's transformations do.
 
     A cell of your own needs the first three fields. Wrap a cell's step with
@@ -240,17 +265,7 @@ class Cell(NamedTuple):
       source: The call that makes the cell, which ``repr`` shows.
     """
 
-    init: Init
-    initial_state: InitialState
-    step: Step | None
-    noise: DrawNoise | None = None
-    sequence: Sequence | None = None
-    backends: tuple[Backend, ...] = ()
-    embed: Embed | None = None
-    gates: Gates | None = None
-    output_size: int | None = None
-    state_size: Any = None
-    source: str = ""
+    __slots__ = ()
 
     def __repr__(self) -> str:
         if self.source:
@@ -258,3 +273,29 @@ class Cell(NamedTuple):
         functions = self.init, self.initial_state, self.step
         names = (getattr(f, "__name__", repr(f)) for f in functions)
         return f"jt.Cell({', '.join(names)})"
+
+    def _replace(self, **changes: Any) -> "Cell":
+        """The cell with other fields, as of any named tuple.
+
+        Raises:
+          InputError: If a function changes and a field that is made of the old one
+            stays, such as a backend: it would still run.
+        """
+        for name, made in _MADE_OF.items():
+            stale = [field for field in made if getattr(self, field)]
+            stale = [field for field in stale if field not in changes]
+            if name in changes and stale:
+                raise InputError(
+                    f"{name}: expected together with {', '.join(stale)}, which compute "
+                    f"the old one, got {name} alone; write jt.with_{name}(cell, …)"
+                )
+        return type(self)(**{**self._asdict(), "source": "", **changes})
+
+    __replace__ = _replace  # copy.replace
+
+    def __reduce__(self) -> Any:
+        """By the call that makes the cell: closures cannot be pickled."""
+        call = getattr(self.init, "call", None)
+        if self.source and call is not None:
+            return call, ()
+        return type(self), tuple(self)

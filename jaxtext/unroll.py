@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
-from jaxtext.checks import flags, inputs, integers
+from jaxtext.checks import flag, flags, inputs, integers
 from jaxtext.dispatch import STEP_BY_STEP, choose
-from jaxtext.errors import InputError
+from jaxtext.errors import InputError, reverse_mode_only
 from jaxtext.expected import a_cell, fitted_params, fitted_state
 from jaxtext.kernels.masks import kept
 from jaxtext.kernels.products import is_symbols
@@ -183,7 +183,10 @@ def unroll(
     """
     a_cell("cell", cell)
     _check_backend(cell, backend)
+    reverse, time_major = flag("reverse", reverse), flag("time_major", time_major)
     if emit is not None:
+        if not callable(emit):
+            raise InputError(f"emit: expected a function, got {shown(emit)}")
         if backend not in ("auto", STEP_BY_STEP):
             raise InputError(
                 f"emit: expected backend 'auto' or 'scan', got {backend!r}, which does "
@@ -195,12 +198,13 @@ def unroll(
     operands = _operands(
         cell, params, state, xs, key, lengths, mask, resets, time_major
     )
-    how = cell, backend, remat, bool(reverse), bool(time_major), emit
+    how = cell, backend, remat, reverse, time_major, emit
     try:
         run = _compiled(*how)
     except TypeError:  # a cell without a hash
         run = _compiled.__wrapped__(*how)
-    return run(*operands)
+    with reverse_mode_only(f"write backend='scan' in place of {backend!r}"):
+        return run(*operands)
 
 
 @lru_cache(maxsize=256)

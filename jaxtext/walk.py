@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from jaxtext.dispatch import choose
 from jaxtext.kernels.masks import kept, select, stepped
+from jaxtext.outcome import taken
 from jaxtext.types import Array, BackendName, Cell, Masks, Noise, Params, State, Walk
 
 Remat: TypeAlias = int | Literal["gates"] | None
@@ -116,15 +117,15 @@ def step_by_step(
       again: Whether values within a step are computed again in the backward pass.
       watch: As for `over_time`.
     """
-    step, gates = cell.step, cell.gates
-    assert step is not None  # or it would have a `sequence`
+    gates = cell.gates
+    assert cell.step is not None  # or it would have a `sequence`
 
     def body(state, inputs):
         x, reset, valid, per_step = inputs
         if reset is not None:
             state = select(reset, cell.initial_state(reset.shape), state)
         here = Noise(noise.per_sequence, per_step)
-        after, y = step(params, state, x, here)
+        after, y = taken(cell, params, state, x, here)
         after, y = stepped(valid, after, state), kept(valid, y)
         named = gates(params, state, x, here) if watch and gates else {}
         seen = Seen((), after, kept(valid, dict(named))) if watch else None

@@ -148,7 +148,7 @@ def test_paths_may_be_strings(tmp_path):
     assert workdir.read_identity(run) == {"cell": "gru"}
     found = checkpoint.restore_params(run, state.params)
     contracts.assert_close(found.arrays, state.params)
-    log.MetricsLog(run, keep=0).append({"step": 1})
+    log.MetricsLog(run, 0).append({"step": 1})
     assert log.read_metrics(f"{run}/metrics.jsonl") == [{"step": 1}]
 
 
@@ -356,7 +356,8 @@ WRONG = {
     ),
     "an input size that is traced": (
         lambda: jax.eval_shape(LSTM.init, jax.random.key(0), 3),
-        "input_size: expected a whole number of at least 1, got int32[]",
+        "input_size: expected a number, which decides shapes, got a traced int32[]; write "
+        "jax.eval_shape(lambda: cell.init(key, 65))",
     ),
     "a constructor in a stack": (
         lambda: jt.stack(jt.lstm(4), jt.gru),

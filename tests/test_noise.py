@@ -115,7 +115,7 @@ class HiddenAlone(NamedTuple):
     [
         jt.gru(4),
         jt.rnn(4),
-        jt.gru(4)._replace(initial_state=lambda shape: HiddenAlone(jnp.zeros(shape))),
+        jt.with_initial_state(jt.gru(4), lambda shape: HiddenAlone(jnp.zeros(shape))),
         jt.stack(jt.lstm(4)),
         jt.residual(jt.lstm(4)),
     ],

@@ -170,23 +170,23 @@ REFUSED = {
     "a tuple, as it was": (
         jt.stack(jt.rnn(H), jt.dropout(0.1), jt.rnn(H)),
         lambda params: (params["0"], (), params["2"]),
-        r"params: expected a dict of '0', '2', got a tuple of .*; "
+        r"params: expected a dict of '0', '2', got \(a dict of .*; "
         r"write {str\(i\): part for i, part in enumerate",
     ),
     "a pair, as it was": (
         jt.bidirectional(jt.rnn(H)),
         lambda params: (params["forward"], params["backward"]),
-        "expected a dict of 'backward', 'forward', got a tuple .* name its parts",
+        r"expected a dict of 'backward', 'forward', got \(a dict .* name its parts",
     ),
     "gates in a tuple": (
         jt.mogrifier(jt.lstm(H), 3),
         lambda params: params | {"input_gates": tuple(params["input_gates"].values())},
-        r"params\['input_gates'\]: expected a dict of '0', '1', got a tuple",
+        r"params\['input_gates'\]: expected a dict of '0', '1', got \(",
     ),
     "a tuple of another length": (
         jt.stack(jt.rnn(H), jt.rnn(H)),
         lambda params: (params["0"],),
-        "params: expected a dict of '0', '1', got a tuple",
+        r"params: expected a dict of '0', '1', got \(",
     ),
     "a layer too few": (
         jt.stack(jt.rnn(H), jt.dropout(0.1), jt.rnn(H)),
@@ -248,7 +248,7 @@ def test_what_the_error_about_a_tuple_says_to_write_works():
 def test_an_embedding_names_them_too():
     cell = jt.stack(jt.rnn(H), jt.rnn(H))
     assert cell.embed is not None
-    with pytest.raises(ValueError, match="got a tuple"):
+    with pytest.raises(ValueError, match=r"got \("):
         cell.embed(tuple(start(cell).values()), jnp.zeros((7, D)))
 
 

@@ -3,20 +3,20 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
 import optax
 
 import jaxtext as jt
-from charlm.config import Config
+from charlm.config import WITH_MEMORY, Cell, Config
 from jaxtext.runs import checkpoint
 from jaxtext.text import Vocabulary
 from jaxtext.training import DataParallel, TrainState
 from jaxtext.types import BackendName, Device
 
-CELLS = {"rnn": jt.rnn, "lstm": jt.lstm, "gru": jt.gru}
+CELLS = {name: getattr(jt, name) for name in get_args(Cell)}
 LAYER_NORM_CELLS = {
     "rnn": jt.layer_norm_rnn,
     "lstm": jt.layer_norm_lstm,
@@ -188,7 +188,7 @@ def _cell(of, dtype):
     if not (memory or hidden):
         return cell
     return jt.zoneout(
-        cell, jt.LSTMState(c=memory, h=hidden) if of["cell"] == "lstm" else memory
+        cell, jt.LSTMState(c=memory, h=hidden) if of["cell"] in WITH_MEMORY else memory
     )
 
 

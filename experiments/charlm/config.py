@@ -27,11 +27,16 @@ from common.values import (
     at_least,
 )
 from jaxtext.text.modes import ROWS, Mode
+from jaxtext.types import BackendName
 from jaxtext.versions import lacking
 
 TwoOrMore: TypeAlias = Annotated[int, at_least(2)]
 Preset: TypeAlias = Literal[
     "modern", "cpu-3min", "shakespeare", "ptb-char", "enwik8", "text8", "tutorial"
+]
+
+Cell: TypeAlias = Literal[
+    "rnn", "lstm", "gru", "min_gru", "min_lstm", "para_gru", "para_lstm"
 ]
 
 TEXTS = ("corpus", "val_corpus")
@@ -43,6 +48,15 @@ ARCHITECTURE = (
 )
 # What it takes over unless the flag is typed. These also change what a model predicts.
 INHERITED = (*ARCHITECTURE, "dtype", "zoneout", "zoneout_hidden")
+# Cells whose state has a memory c beside the hidden state h.
+WITH_MEMORY = ("lstm", "para_lstm")
+# Cells with a matrix of recurrent weights, and how to do without what only these have.
+DENSE = ("rnn", "lstm", "gru")
+DENSE_OFF = {"layer_norm": "--no-layer-norm", "weight_drop": "--weight-drop 0"}
+# How a text is read. Its hash tells a run what it read, so none is in its identity.
+READING = ("newlines", "any_bytes", "exclude")
+# What a run did, by its vocabulary, that is older than these flags.
+BEFORE = {"chars": {"newlines": "keep"}, "bytes": {"any_bytes": True}}
 # How a text is evaluated: the characters in a window, or None to read it in one piece.
 WINDOWS = {"carried": None, "cold-256": 256}
 
@@ -64,6 +78,10 @@ _VALIDATION = Needs(
 _NO_VAL_CORPUS = Needs(
     lambda config: not config.val_corpus, "no --val-corpus, read in its place"
 )
+_CHARS = Needs(
+    lambda config: config.vocab == "chars", "--vocab chars, for no byte is changed"
+)
+_BYTES = Needs(lambda config: config.vocab == "bytes", "--vocab bytes with it")
 _DISTRIBUTED = Needs(lambda config: config.distributed, "--distributed with it")
 
 
@@ -144,11 +162,21 @@ def _embedding(config):
     return None
 
 
-def _lstm(name, config):
-    if getattr(config, name) and config.cell != "lstm":
+def _memory(name, config):
+    if getattr(config, name) and config.cell not in WITH_MEMORY:
         return (
-            "expected --cell lstm, which has a memory beside its hidden state, got "
-            f"{config.cell}; --zoneout and --weight-drop go with every cell"
+            f"expected --cell {' or '.join(WITH_MEMORY)}, which has a memory beside "
+            f"its hidden state, got {config.cell}; --zoneout goes with every cell"
+        )
+    return None
+
+
+def _dense(name, config):
+    if getattr(config, name) and config.cell not in DENSE:
+        return (
+            f"expected --cell {', '.join(DENSE[:-1])} or {DENSE[-1]}, got "
+            f"{config.cell}, which has no {name.replace('_', ' ')}; add "
+            f"{DENSE_OFF[name]}"
         )
     return None
 
@@ -169,8 +197,9 @@ class Common:
     """Text to learn: files, directories, globs, URLs (gs://, s3://, https://), '-' for
     standard input, stdlib (this Python's own standard library) or tinyshakespeare.
     docs/guides/own_text.md says how each kind is read."""
-    cell: Literal["rnn", "lstm", "gru"] = "lstm"
-    """The recurrent cell."""
+    cell: Cell = "lstm"
+    """The recurrent cell. --backend parallel takes all steps of a min_ cell at once,
+    which has no recurrent weights; newton those of a para_ cell, whose are diagonal."""
     hidden: Count = 256
     """Width of each recurrent layer."""
     layers: Count = 1
@@ -204,7 +233,7 @@ class Text:
 
     vocab: Literal["chars", "bytes"] = "chars"
     """Symbols. chars: the distinct characters of a text in UTF-8, or in UTF-16 with a
-    byte order mark. bytes: the bytes of any file that is not an archive."""
+    byte order mark. bytes: the bytes of any file that is not packed."""
     documents: Mode | None = option(None, identity=False, check=_document)
     """What a document is: one of the files, lines, or paragraphs (blank lines are
     between them), or one field in each row of JSON lines or CSV. The model learns where
@@ -217,6 +246,13 @@ class Text:
     )
     """The order in which documents are read: another one in each epoch, or as they
     are."""
+    newlines: Literal["lf", "keep"] = option("lf", identity=False, needs=_CHARS)
+    """Line ends. lf: CRLF and CR become LF, as in Python; keep: they stay."""
+    any_bytes: bool = option(False, identity=False, needs=_BYTES)
+    """Also learn the bytes of images, archives and other files that are packed."""
+    exclude: tuple[str, ...] = option((), identity=False)
+    """Leave out of directories, prefixes and globs what matches one of these patterns,
+    such as '*.html' or 'drafts/*'."""
     characters: Count | None = None
     """Use only this many characters from the beginning of the corpus."""
     val_fraction: Rate = option(0.1, needs=_NO_VAL_CORPUS)
@@ -237,7 +273,7 @@ class Model:
 
     residual: bool = option(False, needs=_LAYERS)
     """Add the input of each layer but the first to its output."""
-    layer_norm: bool = False
+    layer_norm: bool = option(False, check=partial(_dense, "layer_norm"))
     """Normalise within each step (Ba et al. 2016)."""
     embedding: Count | None = None
     """Give each symbol a vector of this width. Default: the cell reads one-hot rows."""
@@ -248,12 +284,11 @@ class Model:
     symbols, or that another follows, and then which. For thousands of symbols."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type to compute in. Parameters are float32 in either case."""
-    backend: Literal["auto", "scan", "fused", "mosaic", "mosaic_gpu", "cudnn"] = option(
-        "auto", identity=False
-    )
+    backend: BackendName = option("auto", identity=False)
     """How the cells run over a sequence. All compute the same function. scan: step by
     step; fused: with a hand-derived backward pass; mosaic: kernels for TPU; mosaic_gpu:
-    kernels for GPU; cudnn: NVIDIA's; auto: the fastest measured on the device."""
+    kernels for GPU; cudnn: NVIDIA's; parallel, newton: all steps at once, for min_ and
+    para_ cells; auto: the fastest measured on the device."""
     remat: Literal["gates"] | Count | None = option(None, identity=False)
     """What the backward pass computes again instead of reading it from memory. gates:
     everything within a step; a number N: everything but the state at every N steps."""
@@ -315,17 +350,17 @@ class Regularisation:
     """Dropout rate between layers. Default: the same."""
     dropout_input: Rate = option(0.0, check=_embedding)
     """Dropout rate on the embedding, one mask a sequence (Gal and Ghahramani 2016)."""
-    dropout_hidden: Rate = option(0.0, check=partial(_lstm, "dropout_hidden"))
+    dropout_hidden: Rate = option(0.0, check=partial(_memory, "dropout_hidden"))
     """Dropout rate on the LSTM's hidden state as it enters each step, one mask a
     sequence. Runs step by step."""
     variational: bool = option(False, needs=_DROPOUT)
     """Use one mask a sequence also on outputs and between layers, not one a step."""
-    weight_drop: Rate = 0.0
+    weight_drop: Rate = option(0.0, check=partial(_dense, "weight_drop"))
     """Rate at which recurrent weights are dropped, one mask a batch (Merity 2018)."""
     zoneout: Rate = 0.0
     """Rate at which each unit of the memory, an LSTM's c or another cell's h, keeps its
     previous value (Krueger et al. 2017). Runs step by step."""
-    zoneout_hidden: Rate = option(0.0, check=partial(_lstm, "zoneout_hidden"))
+    zoneout_hidden: Rate = option(0.0, check=partial(_memory, "zoneout_hidden"))
     """The same for an LSTM's h."""
     label_smoothing: Rate = 0.0
     """Share of the target that is spread evenly over all symbols (Szegedy et al. 2016).
@@ -350,10 +385,13 @@ class Saving:
 
 @dataclass(frozen=True)
 class Writing:
-    """writing: samples, and metrics elsewhere"""
+    """writing: samples and metrics"""
 
     sample_every: Whole | None = option(None, identity=False)
     """Print a sample every so many steps; 0 is never. Default: with each validation."""
+    log_every: Count | None = option(None, identity=False)
+    """Write metrics every so many steps, means over these steps. Default: 10 up to step
+    100,000, then twice as many each time the steps have doubled."""
     tensorboard: bool = option(
         False, identity=False, check=partial(_installed, "tensorboard")
     )
@@ -386,7 +424,10 @@ class Hosts:
     heartbeat_seconds: Count = option(
         60, identity=False, kept=False, needs=_DISTRIBUTED
     )
-    """A process that is silent for this long is lost, and the others end."""
+    """A process that is silent for this long is lost, and the others end. (One that is
+    killed is noticed at once.)"""
+    meet_seconds: Count = option(300, identity=False, kept=False, needs=_DISTRIBUTED)
+    """How long to wait until all processes have come. Then this one ends, with 75."""
 
 
 @dataclass(frozen=True)

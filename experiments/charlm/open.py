@@ -27,6 +27,7 @@ from jaxtext.buckets import absolute, explained
 from jaxtext.errors import InputError
 from jaxtext.runs.agreement import check_alike, of_first, together, told_by_all
 from jaxtext.runs.checkpoint import Checkpoints, read_about
+from jaxtext.runs.distributed import unusual_settings
 from jaxtext.runs.interrupt import Request
 from jaxtext.runs.storage import storage
 from jaxtext.runs.workdir import check_identity, check_shared, claim, read_identity
@@ -58,6 +59,11 @@ def open_run(
       InputError: For bad input of any kind.
       Stopped: If `stop` says so.
     """
+    for name, value in unusual_settings().items():
+        display.say(
+            f"note: {name} is {value}: parameters and losses are not those of the same "
+            "command without that setting"
+        )
     with together():
         known = _known(config.workdir)
         origin = find_origin(config, known, display)

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from charlm.run import Run
+from charlm.settings import settings
 from charlm.spent import goodput, told
 from common.names import as_typed, command, this_python
 from common.screen import Screen
@@ -36,6 +37,7 @@ def result_of(run: Run, display: Screen) -> Result:
     rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * rss_unit
     return {
         "cell": run.config.cell,
+        **settings(run.config),
         "steps": progress.step,
         "epochs": progress.step / run.batches.batches_per_epoch,
         "parameters": sum(x.size for x in jax.tree.leaves(params)),
@@ -70,16 +72,27 @@ def result_of(run: Run, display: Screen) -> Result:
     }
 
 
+def read_result(workdir: Path) -> Result | None:
+    """The result in a directory; ``None`` if there is none, or if it is damaged.
+
+    Raises:
+      OSError: If it cannot be read.
+    """
+    try:
+        result: Any = json.loads(storage(workdir).read(RESULT) or b"")
+    except ValueError:
+        return None
+    whole = isinstance(result, dict) and {"steps", "minutes"} <= result.keys()
+    return result if whole else None
+
+
 def finished_result(run: Run) -> Result | None:
     """The result in a run's directory, if the run has done what is asked already."""
-    kept = storage(run.workdir)
-    try:
-        result: Any = json.loads(kept.read(RESULT) or b"")
-    except ValueError:  # there is none, or it is damaged and can be made again
+    kept, result = storage(run.workdir), read_result(run.workdir)
+    if result is None:
         return None
-    if not (isinstance(result, dict) and {"steps", "minutes"} <= result.keys()):
-        return None
-    # Older results do not say on how many steps their numbers stand.
+    # Older results do not say on how many steps their numbers stand, nor all flags.
+    result = settings(run.config) | result
     for name in ("train_nats_of_steps", "chars_per_second_of_steps"):
         result.setdefault(name, None)
     if result.get("workdir") != str(run.workdir):  # it was moved, or is a copy

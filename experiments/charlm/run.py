@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import jaxtext as jt
-from charlm.config import WINDOWS, Config
+from charlm.config import READING, WINDOWS, Config
 from charlm.plan import Plan
 from charlm.progress import Progress
 from charlm.spent import Spent
@@ -108,7 +108,11 @@ class Run:
         """What a checkpoint holds beside its arrays."""
         return {
             "identity": self.identity,
-            "corpus": {"name": self.corpus.name, "sha256": self.corpus.sha256},
+            "corpus": {
+                "name": self.corpus.name,
+                "sha256": self.corpus.sha256,
+                **{name: getattr(self.config, name) for name in READING},
+            },
             **describe(self.model, self.corpus.vocabulary),
             "plan": {"steps": self.plan.steps, "minutes": self.config.minutes},
             "seconds": self.seconds(),

@@ -9,6 +9,7 @@ import numpy as np
 import jaxtext as jt
 from charlm.config import Config
 from charlm.identity import texts_before_documents
+from common.flags import with_flags
 from common.screen import Screen
 from jaxtext.errors import InputError
 from jaxtext.runs.interrupt import Request
@@ -54,10 +55,13 @@ def read_corpus(
             vocab=config.vocab,
             documents=mode,
             field=config.field,
+            newlines=config.newlines,
+            any_bytes=config.any_bytes,
+            exclude=config.exclude,
             limit=config.characters,
             including=including,
             progress=_reading("the corpus", display, stop),
-            warn=display.say,
+            warn=lambda text: display.say(with_flags(text)),
         )
         display.stop()
         return found
@@ -150,16 +154,29 @@ def divide(
     """
     if not config.val_corpus:
         of = config.val_fraction, config.val_split, config.seed
-        return *own_parts(corpus, *of), None
+        train, validation = own_parts(corpus, *of)
+        if corpus.mode != "none" and len(validation):
+            share = len(validation) / len(corpus.ids)
+            how = "drawn" if config.val_split == "documents" else "at the end"
+            display.say(f"validation: {share:.1%} of it, whole documents, {how}")
+        return train, validation, None
     progress = _reading("the text to validate on", display, stop)
     with resolve(
-        config.val_corpus, cache=cache.root(), progress=progress, warn=display.say
+        config.val_corpus,
+        cache=cache.root(),
+        kind=config.vocab,
+        any_bytes=config.any_bytes,
+        exclude=config.exclude,
+        progress=progress,
+        warn=display.say,
     ) as sources:
         validation = encode(
             sources,
             corpus.vocabulary,
             documents=corpus.mode,
             field=config.field,
+            newlines=config.newlines,
+            any_bytes=config.any_bytes,
             progress=progress,
         )
     display.stop()
@@ -191,8 +208,8 @@ def own_parts(
     if val_fraction and not len(validation):
         raise InputError(
             f"--val-fraction {val_fraction:g} keeps none of {len(documents):,} "
-            f"documents for validation (--val-split {val_split}); raise it, give "
-            "--val-corpus, or --val-fraction 0 to validate on nothing"
+            f"documents for validation (--val-split {val_split}); give --val-corpus, "
+            "--documents none to read one text, or --val-fraction 0 for no validation"
         )
     return train, validation
 

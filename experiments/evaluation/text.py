@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 import jaxtext as jt
+from charlm.config import BEFORE
 from charlm.remembered import is_there, remembered
 from charlm.texts import own_parts
 from common.screen import Screen
@@ -186,13 +187,24 @@ def _read(specs, about, display):
     vocabulary = Vocabulary.from_json(about["vocabulary"])
     of = about["identity"]
     limit = of["characters"]
-    how = {
+    # As the run read its own text.
+    ways = BEFORE[vocabulary.kind] | about["corpus"]
+    packed = ways.get("any_bytes", False)
+    how: Any = {
         "documents": of.get("documents", "none"),
         "field": of.get("field"),
+        "newlines": ways.get("newlines", "keep"),
+        "any_bytes": packed,
         "progress": display.advance,
     }
     with resolve(
-        specs, cache=cache.root(), progress=display.advance, warn=display.say
+        specs,
+        cache=cache.root(),
+        kind=vocabulary.kind,
+        any_bytes=packed,
+        exclude=ways.get("exclude", ()),
+        progress=display.advance,
+        warn=display.say,
     ) as sources:
         # A run may have been trained on the beginning of a text alone.
         corpus = encode(sources, vocabulary, limit=limit, **how)

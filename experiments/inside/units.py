@@ -74,7 +74,7 @@ def _gates(
     """The gates of one layer at each step, by the equations of `jaxtext.cells`.
 
     Args:
-      cell: rnn, lstm or gru.
+      cell: Its name. Only the gates of an LSTM and of a GRU are computed.
       params: Its parameters, of the one with layer norm if they have its scales.
       x: ``[n]`` symbols or ``[n, D]``, what it read.
       h: ``[n, H]``, its hidden state after each of them.
@@ -83,7 +83,7 @@ def _gates(
     h_tm1 = jnp.concatenate([jnp.zeros_like(h[:1]), h[:-1]])
     if begins is not None:
         h_tm1 = jnp.where(begins[:, None], 0, h_tm1)
-    if cell == "rnn":
+    if cell not in ("lstm", "gru"):
         return {}
     from_x = input_product(x, params["kernel"], h.dtype)
     from_h = h_tm1 @ params["recurrent_kernel"]

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.nn import initializers
 
+from jaxtext.floats import accumulation_dtype
 from jaxtext.kernels.products import Multiply, along, multiply, product
 from jaxtext.types import Array, DType, Key, Params, Shape
 
@@ -178,6 +179,6 @@ def gate_by_gate(
     """Draws an array for each gate and puts them side by side along the last axis."""
     keys = jax.random.split(key, gates)
     # In float32, since the decomposition behind `orthogonal` knows nothing smaller.
-    wide = jnp.promote_types(dtype, jnp.float32)
+    wide = accumulation_dtype(dtype)
     drawn = jnp.concatenate([draw(k, shape, wide) for k in keys], axis=-1)
     return drawn.astype(dtype)

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtext.cells.affine import affine, embed, weights
 from jaxtext.cells.lstm import LSTMState, lstm
 from jaxtext.constructor import constructor
+from jaxtext.floats import accumulation_dtype
 from jaxtext.kernels import autodiff
 from jaxtext.kernels.products import Multiply, multiply
 from jaxtext.types import Cell, DType
@@ -53,7 +54,7 @@ def coupled_lstm(
       odyssey", 2017, variant CIFG, here without peepholes.
     """
     plain = lstm(hidden, dtype=dtype, param_dtype=param_dtype)
-    cell_dtype = jnp.promote_types(dtype, jnp.float32)
+    cell_dtype = accumulation_dtype(dtype)
 
     def init(key, input_size):
         bias = jnp.zeros((3, hidden), param_dtype).at[0].set(-1)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtext.cells.affine import embed
 from jaxtext.cells.backends import backend
 from jaxtext.checks import decided
+from jaxtext.floats import accumulation_dtype
 from jaxtext.kernels import autodiff
 from jaxtext.kernels.fused import FUSED
 from jaxtext.kernels.gates import Gates, Weights
@@ -49,7 +50,7 @@ def layer_norm(x: Array, scale: Array) -> Array:
     References:
       Ba, Kiros and Hinton, "Layer normalization", 2016.
     """
-    dtype = jnp.promote_types(x.dtype, jnp.float32)
+    dtype = accumulation_dtype(x.dtype)
     x = x.astype(dtype)
     x -= x.mean(-1, keepdims=True)
     variance = jnp.square(x).mean(-1, keepdims=True)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtext.cells.gru import gru
 from jaxtext.cells.layer_norm import layer_norm, normalised, of_product, weights
 from jaxtext.constructor import constructor
+from jaxtext.floats import accumulation_dtype
 from jaxtext.kernels.gates import activations
 from jaxtext.kernels.layer_norm import LAYER_NORM_GRU, centred
 from jaxtext.kernels.products import along
@@ -53,7 +54,7 @@ def layer_norm_gru(
       material.
     """
     plain = gru(hidden, dtype=dtype, param_dtype=param_dtype)
-    norm_dtype = jnp.promote_types(dtype, jnp.float32)
+    norm_dtype = accumulation_dtype(dtype)
 
     def apart(z):
         """The part of the gates, and that of the candidate."""
@@ -95,7 +96,7 @@ def layer_norm_gru(
 
     def core(params, z, u, state):
         _, z, n = gates(params, z, u, state).values()
-        return ((1 - z) * n + z * state).astype(dtype)
+        return ((1 - z) * n + z * state.astype(norm_dtype)).astype(dtype)
 
     scales = {"input_scale": (3 * hidden, 1.0), "recurrent_scale": (3 * hidden, 1.0)}
     return normalised(

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtext.cells.layer_norm import layer_norm, normalised, of_product, weights
 from jaxtext.cells.lstm import LSTMState, lstm
 from jaxtext.constructor import constructor
+from jaxtext.floats import accumulation_dtype
 from jaxtext.kernels.gates import activations
 from jaxtext.kernels.layer_norm import LAYER_NORM_LSTM, centred
 from jaxtext.kernels.products import along
@@ -53,7 +54,7 @@ def layer_norm_lstm(
       material.
     """
     plain = lstm(hidden, dtype=dtype, param_dtype=param_dtype)
-    cell_dtype = jnp.promote_types(dtype, jnp.float32)
+    cell_dtype = accumulation_dtype(dtype)
 
     def normal(params):
         def of_row(z):

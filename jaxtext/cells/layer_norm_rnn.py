@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtext.cells.layer_norm import layer_norm, normalised
 from jaxtext.cells.rnn import rnn
 from jaxtext.constructor import constructor
+from jaxtext.floats import accumulation_dtype
 from jaxtext.kernels.gates import Weights
 from jaxtext.kernels.layer_norm import LAYER_NORM_RNN, centred
 from jaxtext.kernels.products import along, product
@@ -46,7 +47,7 @@ def layer_norm_rnn(
       Ba, Kiros and Hinton, "Layer normalization", 2016, equation 4.
     """
     plain = rnn(hidden, dtype=dtype, param_dtype=param_dtype)
-    norm_dtype = jnp.promote_types(dtype, jnp.float32)
+    norm_dtype = accumulation_dtype(dtype)
 
     def inputs(params, x):
         return product(x, params["kernel"].astype(dtype))

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 
 from jaxtext.cells.affine import biased, embed, glorot, input_product
+from jaxtext.floats import accumulation_dtype
 from jaxtext.kernels.affine_scan import affine_scan
 from jaxtext.kernels.masks import kept
 from jaxtext.types import Array, Backend, Cell, DType, Masks
@@ -41,7 +42,7 @@ def linear_recurrence(
       A cell. Its parameters are ``kernel [D, G H]`` and ``bias [G H]``; its state is
       ``h [B, H]``, and so is its output.
     """
-    state_dtype = jnp.promote_types(dtype, jnp.float32)
+    state_dtype = accumulation_dtype(dtype)
 
     def init(key, input_size):
         bias = [jnp.full(hidden, start, param_dtype) for start in starts]

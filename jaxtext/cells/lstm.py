@@ -18,6 +18,7 @@ from jaxtext.cells.backends import backends
 from jaxtext.cells.heads import in_heads
 from jaxtext.constructor import constructor
 from jaxtext.errors import InputError
+from jaxtext.floats import accumulation_dtype
 from jaxtext.kernels.cudnn import CUDNN
 from jaxtext.kernels.lstm import LSTM
 from jaxtext.kernels.products import Multiply, multiply
@@ -118,7 +119,7 @@ def lstm(
         raise InputError(
             "chrono: it says how biases start; leave out bias_init and use_bias=False"
         )
-    cell_dtype = jnp.promote_types(dtype, jnp.float32)
+    cell_dtype = accumulation_dtype(dtype)
 
     def bias(key):
         if bias_init is not None:
@@ -179,7 +180,7 @@ def lstm_gates(
     multiply: Multiply = multiply,
 ) -> dict[str, Array]:
     """``i, f, g, o`` of one step, in the type of the cell state."""
-    cell_dtype = jnp.promote_types(dtype, jnp.float32)
+    cell_dtype = accumulation_dtype(dtype)
     z = affine(params, x, state.h, dtype, multiply)
     i, f, g, o = jnp.split(z.astype(cell_dtype), 4, axis=-1)
     return {

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from jaxtext.cells.affine import diagonal, embed, glorot
 from jaxtext.constructor import constructor
+from jaxtext.floats import accumulation_dtype
 from jaxtext.kernels import autodiff, newton
 from jaxtext.kernels.products import Multiply, along, multiply
 from jaxtext.types import Array, Cell, DType
@@ -54,7 +55,7 @@ def para_gru(
       training of nonlinear RNNs for large language models", 2026, ParaGRU (their ``z``
       is one minus that here).
     """
-    state_dtype = jnp.promote_types(dtype, jnp.float32)
+    state_dtype = accumulation_dtype(dtype)
 
     def init(key, input_size):
         return {

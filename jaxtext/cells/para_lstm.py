@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtext.cells.affine import diagonal, embed, glorot
 from jaxtext.cells.lstm import LSTMState
 from jaxtext.constructor import constructor
+from jaxtext.floats import accumulation_dtype
 from jaxtext.kernels import autodiff, newton
 from jaxtext.kernels.products import Multiply, along, multiply
 from jaxtext.types import Cell, DType
@@ -55,7 +56,7 @@ def para_lstm(
       Danieli, Rodríguez, Sarabia, Suau and Zappella, "ParaRNN: unlocking parallel
       training of nonlinear RNNs for large language models", 2026, ParaLSTM.
     """
-    cell_dtype = jnp.promote_types(dtype, jnp.float32)
+    cell_dtype = accumulation_dtype(dtype)
 
     def init(key, input_size):
         bias = jnp.zeros((3, hidden), param_dtype).at[0].set(1)

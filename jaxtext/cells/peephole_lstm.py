@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtext.cells.affine import affine, embed
 from jaxtext.cells.lstm import LSTMState, lstm
 from jaxtext.constructor import constructor
+from jaxtext.floats import accumulation_dtype
 from jaxtext.kernels import autodiff
 from jaxtext.kernels.products import Multiply, along, multiply
 from jaxtext.types import Cell, DType
@@ -55,7 +56,7 @@ def peephole_lstm(
       networks", 2002.
     """
     plain = lstm(hidden, dtype=dtype, param_dtype=param_dtype)
-    cell_dtype = jnp.promote_types(dtype, jnp.float32)
+    cell_dtype = accumulation_dtype(dtype)
 
     def init(key, input_size):
         peephole = jnp.zeros(3 * hidden, param_dtype)

@@ -9,11 +9,11 @@ import numpy as np
 from jax import lax
 from numpy.typing import ArrayLike
 
-from jaxtext.checks import integers
 from jaxtext.errors import InputError
-from jaxtext.generation import process
+from jaxtext.generation import process, prompt
 from jaxtext.generation.decoding import Decoding
 from jaxtext.model import LanguageModel
+from jaxtext.of_model import model_params
 from jaxtext.quantities import count, shown
 from jaxtext.types import Array, Params
 
@@ -86,11 +86,8 @@ def beam_search(
     References:
       Definitions are those of Hugging Face's Transformers, without its early stopping.
     """
-    ids = integers("prompts", prompts)
-    if ids.ndim != 2 or 0 in ids.shape:
-        raise InputError(
-            f"prompts: expected [B, P] with at least one symbol each, got {shown(ids)}"
-        )
+    params = model_params(model, params)
+    ids = prompt.checked("prompts", prompts, model)
     length, beams = count("length", length), count("beams", beams)
     if isinstance(length_penalty, str | bool) or not np.isfinite(length_penalty):
         raise InputError(
@@ -101,7 +98,9 @@ def beam_search(
     rules = process.prepare(decoding, model.vocab_size, 1)
     sizes = length, beams, len(decoding.stop)
     penalty = jnp.float32(length_penalty)
-    found = _search(model, sizes, params, ids.astype(jnp.int32), rules, penalty)
+    memory = process.first_memory(rules, len(ids), model.vocab_size)
+    context, memory = prompt.read(model, params, ids, None, memory)
+    found = _search(model, sizes, params, context, memory, rules, penalty)
     texts, scores = map(np.asarray, found)
     return Beams(texts[..., : int((texts >= 0).any((0, 1)).sum())], scores)
 
@@ -128,9 +127,9 @@ class _Found(NamedTuple):
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _search(model, sizes, params, prompts, rules, penalty):
+def _search(model, sizes, params, context, memory, rules, penalty):
     length, beams, strings = sizes
-    rows, symbols = len(prompts), model.vocab_size
+    rows, symbols = context[1].shape
     # Of those, so many can be at the end of a text that the others fill the beams.
     candidates = min((1 + strings) * beams, beams * symbols)
 
@@ -183,13 +182,8 @@ def _search(model, sizes, params, prompts, rules, penalty):
         state, logits = model.apply({"params": params}, state, flat, method="step")
         return t + 1, (state, logits), memory, _Found(texts, scores), ended
 
-    state = model.initial_state((rows,))
-    state, logits = model.apply({"params": params}, state, prompts, last=1)
-    memory = process.first_memory(rules, rows, symbols)
-    memory = process.after_prompt(memory, prompts)
     context, memory = jax.tree.map(
-        lambda x: jnp.repeat(x, beams, axis=0) if x.ndim else x,
-        ((state, logits[:, 0]), memory),
+        lambda x: jnp.repeat(x, beams, axis=0) if x.ndim else x, (context, memory)
     )
     nothing = jnp.full((rows, beams, length), -1, jnp.int32)
     none = jnp.full((rows, beams), -jnp.inf)

@@ -145,21 +145,25 @@ def whole_memory(rows: int, symbols: int) -> Memory:
     )
 
 
-def after_prompt(memory: Memory, prompts: Array) -> Memory:
+def after_prompt(memory: Memory, prompts: Array, size: Array | int) -> Memory:
     """What is remembered after ``[B, P]`` symbols that were given.
 
-    The count of written symbols and the search for stop strings begin anew.
+    The first `size` of them count, at least one. The count of written symbols and the
+    search for stop strings begin anew.
     """
-    memory, size = counted_anew(memory), prompts.shape[1]
+    memory = counted_anew(memory)
     if memory.seen is not None:
-        positions = jnp.broadcast_to(jnp.arange(-size, 0), prompts.shape)
+        positions = jnp.arange(prompts.shape[1]) - size
+        positions = jnp.where(positions < 0, positions, _LONG_AGO)
+        positions = jnp.broadcast_to(positions, prompts.shape)
         row = jnp.arange(len(prompts))[:, None]
         before = jnp.maximum(memory.seen - size, _LONG_AGO)
         memory = memory._replace(seen=before.at[row, prompts].max(positions))
     if memory.utf8 is not None:
         after, state = jnp.asarray(utf8.transitions()), memory.utf8
-        for column in prompts.T[-4:]:  # no character has more bytes
-            state = after[state, column]
+        for back in (4, 3, 2, 1):  # no character has more bytes
+            column = jnp.take(prompts, jnp.maximum(size - back, 0), axis=1)
+            state = jnp.where(size >= back, after[state, column], state)
         memory = memory._replace(utf8=state)
     return memory
 

@@ -8,14 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxtext.checks import integers
 from jaxtext.errors import InputError
-from jaxtext.generation import gumbel, process
+from jaxtext.generation import gumbel, process, prompt
 from jaxtext.generation.decoding import Decoding
 from jaxtext.keys import typed_key
 from jaxtext.model import LanguageModel
+from jaxtext.of_model import model_params
 from jaxtext.quantities import count
-from jaxtext.types import Array, Key, Params
+from jaxtext.types import Key, Params
 
 
 def generate(
@@ -35,8 +35,9 @@ def generate(
 
         s_tp1 ~ softmax(logits_t / temperature)
 
-    One compiled function reads the prompts; another draws `chunk` symbols at a time.
-    The device draws the next chunk while you process the last one.
+    One compiled function reads the prompts, padded, so that prompts of other lengths
+    rarely compile again; another draws `chunk` symbols at a time. The device draws the
+    next chunk while you process the last one.
 
     Args:
       model: The model.
@@ -80,12 +81,8 @@ def generate(
     References:
       Graves, "Generating sequences with recurrent neural networks", 2013.
     """
-    prompts = integers("prompts", prompts)
-    if prompts.ndim != 2 or 0 in prompts.shape:
-        raise InputError(
-            f"prompts: expected [B, P] with at least one symbol each, got shape "
-            f"{prompts.shape}"
-        )
+    params = model_params(model, params)
+    ids = prompt.checked("prompts", prompts, model)
     length, chunk = count("length", length, 0), count("chunk", chunk)
     if decoding is None:
         decoding = Decoding(temperature=temperature)
@@ -94,22 +91,23 @@ def generate(
             "temperature: expected none beside decoding, which has its own, got "
             f"{temperature}"
         )
-    rules = process.prepare(decoding, model.vocab_size, len(prompts))
+    rules = process.prepare(decoding, model.vocab_size, len(ids))
     key = typed_key(key)
-    if key.shape not in ((), prompts.shape[:1]):
+    if key.shape not in ((), ids.shape[:1]):
         raise InputError(
-            f"key: expected one key or one per row {prompts.shape[:1]}, got {key.shape}"
+            f"key: expected one key or one per row {ids.shape[:1]}, got {key.shape}"
         )
-    keys = key if key.ndim else _keys_of_rows(key, len(prompts))
-    return _chunks(model, params, prompts, length, keys, rules, chunk)
+    keys = key if key.ndim else _keys_of_rows(key, len(ids))
+    return _chunks(model, params, ids, length, keys, rules, chunk)
 
 
 _keys_of_rows = jax.jit(gumbel.keys_of_rows, static_argnums=1)
 
 
-def _chunks(model, params, prompts, length, keys, rules, chunk):
+def _chunks(model, params, ids, length, keys, rules, chunk):
     # A separate generator, so that `generate` checks its arguments when it is called.
-    context, memory = _read(model, params, prompts.astype(jnp.int32), rules)
+    memory = process.first_memory(rules, len(ids), model.vocab_size)
+    context, memory = prompt.read(model, params, ids, None, memory)
     waiting = None
     for start in range(0, length, chunk):
         context, memory, drawn = _draw(
@@ -136,24 +134,13 @@ def _written(drawn, rules):
     return piece[:, :size], size < piece.shape[1]
 
 
-@partial(jax.jit, static_argnums=0)
-def _read(model: LanguageModel, params: Params, prompts: Array, rules: process.Rules):
-    """The state after the prompts, the logits of the next symbol, and the memory."""
-    rows = len(prompts)
-    state = model.initial_state((rows,))
-    state, logits = model.apply({"params": params}, state, prompts, last=1)
-    memory = process.first_memory(rules, rows, model.vocab_size)
-    memory = process.after_prompt(memory, prompts)
-    return (state, logits[:, 0]), memory
-
-
 @partial(jax.jit, static_argnums=(0, 1))
 def _draw(model, chunk, params, context, memory, keys, start, length, rules):
     """Draws the symbols `start … start + chunk - 1`."""
-    rows, symbols = context[1].shape
+    rows, columns = context[1].shape
 
     def block(carry, positions):
-        noise = gumbel.noise(keys, positions, symbols)
+        noise = gumbel.noise(keys, positions, columns)
         return jax.lax.scan(draw_one, carry, noise)
 
     def draw_one(carry, noise):
@@ -166,7 +153,7 @@ def _draw(model, chunk, params, context, memory, keys, start, length, rules):
         state, logits = model.apply({"params": params}, state, ids, method="step")
         return ((state, logits), memory), written
 
-    size = rows * symbols
+    size = rows * columns
     positions = (start + jnp.arange(chunk)).reshape(-1, gumbel.ahead(chunk, size))
     (context, memory), ids = jax.lax.scan(block, (context, memory), positions)
     return context, memory, ids.reshape(chunk, rows).T

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from jaxtext.errors import InputError
 from jaxtext.model import LanguageModel
+from jaxtext.of_model import model_params
 from jaxtext.types import Params
 
 _AT_ONCE = 256  # positions that one call of the compiled function reads
@@ -48,6 +49,7 @@ def log_probabilities(
       >>> found.shape, float(found[0, 2])
       ((1, 3), 0.0)
     """
+    params = model_params(model, params)
     prompts, ids = np.asarray(prompts, np.int32), np.asarray(ids, np.int32)
     fit = prompts.ndim == ids.ndim == 2 and len(prompts) == len(ids)
     if not fit or 0 in prompts.shape:

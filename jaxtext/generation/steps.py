@@ -19,13 +19,11 @@ import jax
 import jax.numpy as jnp
 from numpy.typing import ArrayLike
 
-from jaxtext.checks import integers
-from jaxtext.errors import InputError
-from jaxtext.generation import gumbel, process
+from jaxtext.generation import gumbel, process, prompt
 from jaxtext.generation.process import Memory, Rules
 from jaxtext.keys import typed_key
 from jaxtext.model import LanguageModel
-from jaxtext.quantities import shown
+from jaxtext.of_model import model_params
 from jaxtext.types import Array, Key, Params, State
 
 prepare = process.prepare
@@ -71,7 +69,8 @@ def read(
     Args:
       model: The model.
       params: Its parameters.
-      ids: ``[B, P]`` integers, ``P`` at least 1. Each ``P`` is compiled for itself.
+      ids: ``[B, P]`` integers, ``P`` at least 1. Any ``P`` takes a handful of
+        programs.
       place: Where to go on. ``None``: the beginning of a text.
 
     Raises:
@@ -89,26 +88,14 @@ def read(
       True
       >>> place = follow(model, variables["params"], place, rules, choice.ids)
     """
-    ids = integers("ids", ids)
-    if ids.ndim != 2 or 0 in ids.shape:
-        raise InputError(
-            f"ids: expected [B, P] with at least one symbol each, got {shown(ids)}"
-        )
-    return _read(model, params, ids.astype(jnp.int32), place)
-
-
-@partial(jax.jit, static_argnums=0)
-def _read(model, params, ids, place):
-    rows, symbols = ids.shape[0], model.vocab_size
+    params = model_params(model, params)
+    text = prompt.checked("ids", ids, model)
     if place is None:
-        state, memory = (
-            model.initial_state((rows,)),
-            process.whole_memory(rows, symbols),
-        )
+        state, memory = None, process.whole_memory(len(text), model.vocab_size)
     else:
         state, _, memory = place
-    state, logits = model.apply({"params": params}, state, ids, last=1)
-    return Place(state, logits[:, 0], process.after_prompt(memory, ids))
+    (state, logits), memory = prompt.read(model, params, text, state, memory)
+    return Place(state, logits, memory)
 
 
 @jax.jit

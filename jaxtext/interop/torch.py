@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxtext.dropout import dropout
 from jaxtext.errors import InputError
+from jaxtext.floats import accumulation_dtype
 from jaxtext.interop.gates import merge_gru_biases, split_biases
 from jaxtext.interop.layers import (
     Kind,
@@ -135,7 +136,7 @@ def to_torch(cell: Cell, params: Params) -> Any:
         for direction, suffix in zip(both, ("", "_reverse"), strict=False):
             for name, x in _to_direction(direction).items():
                 # torch reads no bfloat16 from NumPy. float32 holds both 16-bit types.
-                wide = jnp.promote_types(x.dtype, jnp.float32)
+                wide = accumulation_dtype(x.dtype)
                 x = torch.tensor(np.asarray(x).astype(wide))
                 weights[f"{name}_l{n}{suffix}"] = x
     module.to_empty(device="cpu").load_state_dict(weights)

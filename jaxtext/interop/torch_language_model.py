@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtext.errors import InputError
+from jaxtext.floats import accumulation_dtype
 from jaxtext.interop.fitting import refuse_documents
 from jaxtext.interop.peer import peer
 from jaxtext.interop.torch import to_torch
@@ -113,7 +114,7 @@ def _layer(call: Call, params: Params) -> Any:
 def _tensor(torch: Any, array: Any) -> Any:
     """A copy; torch reads no bfloat16 from NumPy, and float32 holds it."""
     dtype = getattr(torch, jnp.dtype(array.dtype).name)
-    wide = jnp.promote_types(array.dtype, jnp.float32)
+    wide = accumulation_dtype(array.dtype)
     return torch.tensor(np.asarray(array).astype(wide), dtype=dtype)
 
 

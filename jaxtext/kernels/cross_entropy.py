@@ -17,6 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxtext.floats import accumulation_dtype
 from jaxtext.kernels.products import along, outer
 from jaxtext.types import Array, DType
 
@@ -83,7 +84,7 @@ def _backward(dtype, residuals, dlosses):
     symbols = jax.lax.broadcasted_iota(targets.dtype, z.shape, 1)
     hot = (symbols == targets[:, None]).astype(z.dtype)
     dz = (dlosses[:, None] * (jnp.exp(z - total[:, None]) - hot)).astype(dtype)
-    wide = jnp.promote_types(dtype, jnp.float32)
+    wide = accumulation_dtype(dtype)
     return (
         (dz @ kernel.astype(dtype).T).astype(hs.dtype),
         outer(hs.astype(dtype), dz, wide).astype(kernel.dtype),

@@ -23,6 +23,7 @@ import jax.numpy as jnp
 from jax.custom_batching import sequential_vmap
 from jax.experimental import rnn
 
+from jaxtext.floats import accumulation_dtype
 from jaxtext.kernels.gates import (
     Arrays,
     Operands,
@@ -219,7 +220,7 @@ def _backward(what, operands, tape, cotangents):
 
 def _wide(what) -> DType:
     """The type that cuDNN, or the reference, computes in."""
-    return jnp.promote_types(what.dtype, jnp.float32)
+    return accumulation_dtype(what.dtype)
 
 
 def _first_apart(operands):
@@ -282,9 +283,9 @@ def _results(what, operands, places, results):
     after, ys = (c[0], h[0]), y.swapaxes(0, 1)
     if places is not None:
         ys = at(ys, places.slots, 0)
+    after = tuple(a.astype(s.dtype) for a, s in zip(after, state, strict=True))
     if valid is not None:
         after = select(valid.any(0), after, state)
-    after = tuple(a.astype(s.dtype) for a, s in zip(after, state, strict=True))
     return after, ys.astype(what.dtype)
 
 

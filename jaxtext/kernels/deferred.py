@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxtext.floats import accumulation_dtype
 from jaxtext.kernels.gates import (
     Arrays,
     Operands,
@@ -105,7 +106,7 @@ def saved_again(
       before: ``[T, B, H]``, each memory before each step.
       h_tm1: Likewise ``h``.
     """
-    wide = jnp.promote_types(what.dtype, jnp.float32)
+    wide = accumulation_dtype(what.dtype)
     z = pre_activations(what, weights, xs)
     u = jnp.matmul(h_tm1, weights.recurrent_kernel, preferred_element_type=wide)
     inner = jax.tree.map(lambda w: along(w.astype(wide), z), weights.inner)
@@ -148,7 +149,7 @@ def weight_gradients(
       of symbols.
     """
     dz, du, _, dinner = found
-    wide = jnp.promote_types(dz.dtype, jnp.float32)
+    wide = accumulation_dtype(dz.dtype)
 
     def rows(array):
         return array.reshape(-1, *array.shape[2:])

@@ -25,6 +25,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtext.floats import accumulation_dtype
 from jaxtext.kernels.gates import Gates, Normed, parts
 from jaxtext.kernels.gru import GRU
 from jaxtext.target import target
@@ -105,7 +106,7 @@ def _wide(x: Any) -> Any:
     """In the type that means are taken in."""
 
     def of_leaf(x):
-        return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        return x.astype(accumulation_dtype(x.dtype))
 
     return jax.tree.map(of_leaf, x)
 

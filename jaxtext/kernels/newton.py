@@ -40,6 +40,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxtext.floats import accumulation_dtype
 from jaxtext.kernels.affine_scan import Matrix, Vector, affine_scan, times, transposed
 from jaxtext.kernels.masks import cleared, kept, stepped
 from jaxtext.types import Array, Backend, Cell, DType, Masks, Params, State
@@ -119,7 +120,7 @@ def _system(what, params, state, xs, masks):
     if masks.resets is not None:  # else what it clears would meet a slope of zero
         state = cleared(masks.resets[0], state)
     parts, structure = jax.tree.flatten(state)
-    start = tuple(x.astype(jnp.promote_types(x.dtype, "float32")) for x in parts)
+    start = tuple(x.astype(accumulation_dtype(x.dtype)) for x in parts)
     inputs = what.inputs(params, xs), masks.resets, masks.valid
     return _masked(what.step, structure), params, inputs, start
 

@@ -43,7 +43,7 @@ def pack_steps(
     taken = jnp.ones(shape, jnp.int32) if valid is None else valid.astype(jnp.int32)
     slots = length if begins is None else 2 * length
     if begins is not None:
-        taken += begins
+        taken += begins.astype(jnp.int32)
     ends = jnp.cumsum(taken, axis=0)
     own = ends - 1 if valid is None else jnp.where(valid, ends - 1, slots)
     steps = jnp.full((slots + 1, batch), length, jnp.int32)  # the last takes the others

@@ -7,6 +7,7 @@ the cache has them already. Cached ids are checked, and written again if damaged
 
 import hashlib
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,7 +22,8 @@ from jaxtext.text.documents import Documents
 from jaxtext.text.entry import DamagedEntryError, Description, open_ids, write
 from jaxtext.text.file_array import FileArray
 from jaxtext.text.modes import Mode, text_blocks, usual_mode
-from jaxtext.text.reader import Block, check, counter
+from jaxtext.text.newlines import NEWLINES, Newlines
+from jaxtext.text.reader import Block, How, check, counter
 from jaxtext.text.sources import Spec, resolve
 from jaxtext.text.vocabulary import END, KINDS, Kind, Vocabulary, from_code_points
 
@@ -70,6 +72,9 @@ def load(
     vocab: Kind = "chars",
     documents: Mode | None = "none",
     field: str | None = None,
+    newlines: Newlines = "lf",
+    any_bytes: bool = False,
+    exclude: Sequence[str] = (),
     limit: int | None = None,
     including: Vocabulary | None = None,
     cache: Path | str | None = None,
@@ -81,8 +86,11 @@ def load(
     The text consists of all files of all specifications, one after the other. If a
     file does not end in a newline, one is added before the next file. Files packed with
     gzip, bzip2, xz or zstd are unpacked. With ``"chars"``, UTF-16 and UTF-32 with a
-    byte order mark are decoded, and the mark is not part of the text. Line endings are
-    kept.
+    byte order mark are decoded, the mark is not part of the text, and line ends become
+    LF.
+
+    A file that is no text is an error, which names what makes text of it. In a
+    directory, a prefix of a bucket or a glob, it is left out and counted instead.
 
     The text is read each time, because its hash identifies it: the same text has the
     same ids, whatever its files are called. Files in buckets and on the web are copied
@@ -92,12 +100,19 @@ def load(
       specs: Files, directories, globs, URLs, data sets or ``-``, or a single one of
         these. See `sources.resolve`.
       vocab: ``"chars"`` for characters (the text must be Unicode, without NULs), or
-        ``"bytes"`` (any file except archives).
+        ``"bytes"`` (any file whose bytes are not packed, as those of an image are).
       documents: What a document is: ``"files"``, ``"lines"``, ``"paragraphs"``,
         ``"jsonl"`` or ``"csv"``; see `modes.document_blocks`. Documents need
         ``"chars"``. ``"none"``: the text is one. ``None``: ``"files"`` for several
         files, unless they are a data set, and ``"none"`` for others.
       field: The field of a row that is the document, for ``"jsonl"`` and ``"csv"``.
+      newlines: ``"lf"`` turns each CRLF and CR into LF; ``"keep"`` leaves them as they
+        are. With ``"bytes"`` they always are.
+      any_bytes: With ``"bytes"``, also read images, archives and other packed files.
+        gzip, bzip2, xz and zstd are unpacked all the same.
+      exclude: Patterns such as ``*.html`` or ``drafts/*`` for what to leave out of
+        directories, prefixes and globs. One without a slash is compared with names,
+        one with a slash with the path below the directory.
       limit: How many characters (or bytes) of the beginning to use, ends of documents
         included. Default: all.
       including: Symbols that the vocabulary has in any case, such as those of a trained
@@ -109,7 +124,8 @@ def load(
         where the size is unknown, as for standard input.
         An exception that it raises ends the preparation, which leaves nothing behind.
       warn: Called with a sentence about a damaged file in the cache, which is then
-        written again, and about files in a directory that are left out.
+        written again, about files in a directory that are left out, about line ends
+        that are turned, and about texts that are marked up, such as HTML.
 
     Returns:
       The corpus.
@@ -117,8 +133,8 @@ def load(
     Raises:
       InputError: If there is no text; if it cannot be read or decoded, has fewer than
         100 characters or only one distinct; if `including` is of another kind than
-        `vocab`; if `documents` or `field` do not go with the text; or if the cache
-        cannot be written.
+        `vocab`; if an argument is none of those above, or `documents` or `field` do not
+        go with the text; or if the cache cannot be written.
 
     Example:
       >>> import tempfile
@@ -129,21 +145,37 @@ def load(
     """
     if vocab not in KINDS:
         raise InputError(f"expected `vocab` {' or '.join(KINDS)}, got {vocab!r}")
+    if newlines not in NEWLINES:
+        raise InputError(
+            f"expected `newlines` {' or '.join(NEWLINES)}, got {newlines!r}"
+        )
     if limit is not None and limit < 1:
         raise InputError(f"expected a limit of at least 1, got {limit}; raise it")
     cache = caching.root() if cache is None else Path(cache)
     remove_leftovers(cache / "corpora")
-    with resolve(specs, cache=cache, progress=progress, warn=warn) as sources:
+    turned = Counter[str]()
+    how = How(newlines, any_bytes, lambda count: turned.update(ends=count))
+    with resolve(
+        specs,
+        cache=cache,
+        kind=vocab,
+        any_bytes=any_bytes,
+        exclude=exclude,
+        progress=progress,
+        warn=warn,
+    ) as sources:
         mode = usual_mode(sources, vocab) if documents is None else documents
         name, paths, _ = sources
-        size = check(paths, vocab)
+        size, marked_up = check(paths, vocab, any_bytes=any_bytes)
+        _tell_markup(marked_up, len(paths), warn)
         total = 2 * (size if limit is None else min(size, limit))
         advance = counter(total, progress)
 
         def read() -> Iterator[Block]:
-            return text_blocks(paths, vocab, mode, field, limit, advance)
+            return text_blocks(paths, vocab, mode, field, limit, advance, how)
 
         text = _survey(read(), vocab, mode != "none")
+        _tell_newlines(name, turned["ends"], warn)
         entry = text.path(cache)
         if including is not None:
             text, entry = _extended(text, entry, including)
@@ -153,6 +185,29 @@ def load(
             ids = _open_new(entry, text, advance)
         advance(total)  # ids may be fewer bytes than the text
     return Corpus(name, text.sha256, text.vocabulary, ids, mode)
+
+
+def _tell_markup(marked_up, files, warn):
+    """Says that a text is marked up, if most of its files are."""
+    for found, n in marked_up.items():
+        if 2 * n > files:
+            what = (
+                f"the text is {found.name}"
+                if files == 1
+                else (f"{n:,} of {files:,} files are {found.plural}")
+            )
+            warn(
+                f"{what}, and its markup is learnt too; to learn the text alone, "
+                f"get it with: {found.command}"
+            )
+
+
+def _tell_newlines(name, turned, warn):
+    if turned:
+        warn(
+            f"{turned:,} line ends of {name} were CRLF or CR and are LF now; "
+            "`newlines='keep'` keeps them"
+        )
 
 
 def _extended(text, entry, including):

@@ -15,7 +15,7 @@ from jaxtext.text.documents import Documents
 from jaxtext.text.file_array import FileArray, Ids
 from jaxtext.text.vocabulary import Vocabulary, code_points
 
-_AT_ONCE = 1 << 20  # symbols at a time
+_AT_ONCE = 1 << 18  # symbols at a time
 _PURPOSE = 4  # of the seed
 
 
@@ -25,7 +25,7 @@ def split_documents(documents: Documents, val_fraction: float) -> tuple[Ids, Ids
     Args:
       documents: The documents.
       val_fraction: The share of the end, as for `split`. The document that the cut
-        falls into is at the beginning.
+        falls into is at the beginning, unless it is the last one: then it is the end.
 
     Returns:
       ``(train, validation)``, slices of the ids. Both begin and end with
@@ -39,18 +39,20 @@ def split_documents(documents: Documents, val_fraction: float) -> tuple[Ids, Ids
       >>> split_documents(documents, 0.6)
       (array([9, 3, 1, 9]), array([9, 4, 9, 5, 5, 9]))
     """
-    ids = documents.ids
+    ids, ends = documents.ids, documents.ends
     kept = kept_for_training(len(ids), val_fraction)
-    for begin in range(kept - 1, len(ids), _AT_ONCE):
-        piece = np.asarray(ids[begin : begin + _AT_ONCE])
-        found = np.flatnonzero(piece == documents.end)
-        found = found[found + begin > 0]  # where the first document begins
-        if len(found):
-            cut = begin + int(found[0])
-            if cut == len(ids) - 1:
-                break
-            return ids[: cut + 1], ids[cut:]
-    return ids, ids[:0]
+    if len(documents) == 1 or kept == len(ids):
+        return ids, ids[:0]
+    # The first end that is not before the cut, if documents follow it.
+    low, high = 1, len(documents) - 1
+    while low < high:
+        middle = (low + high) // 2
+        if int(np.asarray(ends[middle : middle + 1])[0]) >= kept - 1:
+            high = middle
+        else:
+            low = middle + 1
+    cut = int(np.asarray(ends[low : low + 1])[0])
+    return ids[: cut + 1], ids[cut:]
 
 
 def draw_documents(

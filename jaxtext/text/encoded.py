@@ -16,7 +16,8 @@ from jaxtext.text import cache as caching
 from jaxtext.text.corpus import Corpus
 from jaxtext.text.file_array import FileArray
 from jaxtext.text.modes import Mode, text_blocks
-from jaxtext.text.reader import check, counter
+from jaxtext.text.newlines import Newlines
+from jaxtext.text.reader import How, check, counter
 from jaxtext.text.sources import Sources
 from jaxtext.text.vocabulary import END, Vocabulary, code_points
 
@@ -30,6 +31,8 @@ def encode(
     documents: Mode = "none",
     field: str | None = None,
     limit: int | None = None,
+    newlines: Newlines = "lf",
+    any_bytes: bool = False,
     cache: Path | str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Corpus:
@@ -41,6 +44,8 @@ def encode(
       documents: What a document is, as for `corpus.load`.
       field: As for `corpus.load`.
       limit: How many characters (or bytes) of the beginning to use. Default: all.
+      newlines: As for `corpus.load`.
+      any_bytes: As for `corpus.load`.
       cache: Where to put the ids. Default: ``$JAXTEXT_CACHE`` if set, else the user's
         cache directory.
       progress: Called with the bytes read so far and the total. An exception that it
@@ -65,14 +70,15 @@ def encode(
     """
     folder = (caching.root() if cache is None else Path(cache)) / "corpora"
     remove_leftovers(folder)
-    size = check(sources.paths, vocabulary.kind)
+    kind, paths = vocabulary.kind, sources.paths
+    size = check(paths, kind, any_bytes=any_bytes).size
     total = size if limit is None else min(size, limit)
     advance = counter(total, progress)
+    how = How(newlines, any_bytes)
     digest, unknown = hashlib.sha256(), set[int]()
     known = code_points(vocabulary.characters + END * vocabulary.ends)
     with caching.writing(folder), unfinished(folder) as file:
-        paths, kind = sources.paths, vocabulary.kind
-        read = text_blocks(paths, kind, documents, field, limit, advance)
+        read = text_blocks(paths, kind, documents, field, limit, advance, how)
         for raw, points in read:
             digest.update(raw)
             try:
@@ -81,7 +87,7 @@ def encode(
                 unknown.update(np.setdiff1d(points, known).tolist())
         advance(total)  # a newline added between files is not a byte of either
         if unknown:
-            raise _unknown(sorted(unknown), len(sources.paths))
+            raise _unknown(sorted(unknown), len(paths))
         file.flush()
         ids = FileArray(Path(file.name)).view(vocabulary.dtype)
     return Corpus(sources.name, digest.hexdigest(), vocabulary, ids, documents)

@@ -48,7 +48,7 @@ def _json(lines):
 
 
 def _table(lines):
-    if len(lines) <= _ROWS:
+    if len(lines) <= _ROWS or ", " in lines[0]:  # as in a sentence
         return None
     delimiter = max(",;\t", key=lines[0].count)
     header, *rows = csv.reader(lines, delimiter=delimiter)

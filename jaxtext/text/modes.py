@@ -15,7 +15,8 @@ from typing import Literal, get_args
 import numpy as np
 
 from jaxtext.errors import InputError
-from jaxtext.text.reader import Block, blocks
+from jaxtext.text.newlines import to_line_feeds
+from jaxtext.text.reader import USUAL, Block, How, blocks
 from jaxtext.text.sources import Sources
 from jaxtext.text.vocabulary import END, Kind, code_points, from_code_points
 
@@ -24,7 +25,7 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 ROWS = ("jsonl", "csv")  # modes in which a document is a field of a row
 
 _END, _NEWLINE = ord(END), ord("\n")
-_AT_ONCE = 1 << 20  # characters of rows that make a block
+_AT_ONCE = 1 << 18  # characters of rows that make a block
 _LONGEST_ROW = 1 << 28  # bytes
 _NAMED = 12  # fields, at most
 
@@ -35,6 +36,7 @@ def document_blocks(
     field: str | None,
     limit: int | None,
     advance: Callable[[int], None] = lambda size: None,
+    how: How = USUAL,
 ) -> Iterator[Block]:
     r"""Reads files as documents, in constant memory.
 
@@ -55,6 +57,7 @@ def document_blocks(
       limit: How many symbols to read, ends included. The document in which the limit is
         reached ends there. Default: all.
       advance: As for `reader.blocks`.
+      how: As for `reader.blocks`.
 
     Yields:
       Consecutive blocks. In `raw` and `points`, NUL is the end of a document. The
@@ -73,10 +76,10 @@ def document_blocks(
       b'\x00anna\x00bert\x00'
     """
     if mode in ROWS:
-        pieces = _of_rows(paths, mode, field, advance)
+        pieces = _of_rows(paths, mode, field, advance, how)
     else:
         cut = {"files": iter, "lines": _lines, "paragraphs": _paragraphs}[mode]
-        pieces = _of_files(paths, cut, advance)
+        pieces = _of_files(paths, cut, advance, how)
     for points in _tidy(pieces, limit):
         if points.dtype == np.uint8:  # which only ASCII is
             yield Block(points.tobytes(), points)
@@ -91,6 +94,7 @@ def text_blocks(
     field: str | None,
     limit: int | None,
     advance: Callable[[int], None] = lambda size: None,
+    how: How = USUAL,
 ) -> Iterator[Block]:
     """Reads files as documents, or with the mode ``"none"`` as one text.
 
@@ -101,6 +105,7 @@ def text_blocks(
       field: As for `document_blocks`.
       limit: How many symbols to read. Default: all.
       advance: As for `reader.blocks`.
+      how: As for `reader.blocks`.
 
     Returns:
       The blocks of `reader.blocks` or `document_blocks`.
@@ -110,8 +115,8 @@ def text_blocks(
     """
     check_mode(mode, field, kind)
     if mode == "none":
-        return blocks(paths, kind, limit, advance)
-    return document_blocks(paths, mode, field, limit, advance)
+        return blocks(paths, kind, limit, advance, how)
+    return document_blocks(paths, mode, field, limit, advance, how)
 
 
 def usual_mode(sources: Sources, kind: Kind) -> Mode:
@@ -171,9 +176,9 @@ def _tidy(pieces: Iterable[np.ndarray], limit: int | None) -> Iterator[np.ndarra
         yield np.array([_END], np.uint8)
 
 
-def _of_files(paths, cut, advance):
+def _of_files(paths, cut, advance, how):
     for path in paths:
-        yield from cut(x.points for x in blocks([path], "chars", None, advance))
+        yield from cut(x.points for x in blocks([path], "chars", None, advance, how))
         yield np.array([_END], np.uint8)
 
 
@@ -228,12 +233,14 @@ def _blank_lines(newlines, inked, size):
     return np.cumsum(change[:-1], dtype=np.int32) > 0
 
 
-def _of_rows(paths, mode, field, advance):
+def _of_rows(paths, mode, field, advance, how):
     rows = _json_rows if mode == "jsonl" else _csv_rows
     for path in paths:
         texts, size, found = [], 0, False
-        for text in rows(path, _text_lines(path, advance), field):
+        for text in rows(path, _text_lines(path, advance, how), field):
             found = True
+            if how.newlines == "lf":  # JSON has them as \r and \n
+                text = to_line_feeds(text)
             if END in text:
                 raise InputError(
                     f"expected text, but a row of {path} has a NUL; leave it out"
@@ -265,10 +272,10 @@ def _joined(path, texts):
         ) from error
 
 
-def _text_lines(path, advance):
+def _text_lines(path, advance, how):
     """The lines of a file as strings, each with its newline."""
     begun = b""
-    for block in blocks([path], "chars", None, advance):
+    for block in blocks([path], "chars", None, advance, how):
         *lines, begun = (begun + block.raw).split(b"\n")
         for line in lines:
             yield line.decode() + "\n"

@@ -15,11 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jaxtext.checks import fitted
 from jaxtext.errors import InputError
 from jaxtext.model import LanguageModel
+from jaxtext.of_model import model_params
 from jaxtext.text.batches import Batch
 from jaxtext.text.file_array import Ids
-from jaxtext.training.objective import count_targets, read, valid_targets
+from jaxtext.training.objective import a_batch, count_targets, read, valid_targets
 from jaxtext.training.surprisal import in_windows
 from jaxtext.types import Array, Params, State
 
@@ -90,8 +92,10 @@ def gradient_rms(
       >>> rms["output"]["bias"].shape
       (4,)
     """
+    params = model_params(model, params)
     squares, state, count = jax.tree.map(jnp.zeros_like, params), None, 0
     for batch in batches:
+        a_batch(batch)
         if state is None:
             state = model.initial_state((len(batch.inputs),))
         squares, state = _add_squares(model, params, squares, state, batch)
@@ -148,6 +152,8 @@ def evaluate_dynamic(
       Krause, Kahembwe, Murray and Renals, "Dynamic evaluation of neural sequence
       models", 2018, section 4, with the global prior scaled by the RMS.
     """
+    params = model_params(model, params)
+    rms = fitted("rms", params, rms, cast=False)
     n = len(ids) - 1
     if n < 1:
         raise InputError(f"ids: expected at least 2 symbols, got {len(ids)}")

@@ -9,9 +9,10 @@ import numpy as np
 
 from jaxtext.errors import InputError
 from jaxtext.model import LanguageModel
+from jaxtext.of_model import model_params
 from jaxtext.text.batches import Batch
 from jaxtext.text.file_array import Ids
-from jaxtext.training.objective import count_targets, read, valid_targets
+from jaxtext.training.objective import a_batch, count_targets, read, valid_targets
 from jaxtext.training.surprisal import predictions
 from jaxtext.types import Params
 
@@ -118,8 +119,9 @@ def evaluate_batches(
       True
     """
     total, predicted = 0.0, 0
+    params = model_params(model, params)
     for batch in batches:
-        nats, targets = _sum_losses(model, params, batch)
+        nats, targets = _sum_losses(model, params, a_batch(batch))
         total, predicted = total + float(nats), predicted + int(targets)
     if not predicted:
         raise InputError("batches: expected at least one symbol to predict, got none")

@@ -7,8 +7,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxtext.errors import InputError
 from jaxtext.kernels.cross_entropy import of_logits
 from jaxtext.model import LanguageModel
+from jaxtext.quantities import shown
 from jaxtext.text.batches import Batch
 from jaxtext.types import Array, Key, Params, State
 
@@ -56,6 +58,20 @@ def count_targets(batch: Batch) -> int | Array:
     """The number of valid targets of a batch."""
     valid = valid_targets(batch)
     return batch.targets.size if valid is None else valid.sum()
+
+
+def a_batch(batch: Any) -> Batch:
+    """Checks that the argument has the fields of a `Batch`.
+
+    Raises:
+      InputError: If it has not.
+    """
+    if not all(hasattr(batch, name) for name in Batch._fields):
+        raise InputError(
+            "batch: expected a Batch, such as jt.text.Streams(ids, 8, 64).batch(0, 0), "
+            f"got {shown(batch)}"
+        )
+    return batch
 
 
 def read(

@@ -8,9 +8,12 @@ import jax.numpy as jnp
 import optax
 
 from jaxtext.checks import fitted
+from jaxtext.errors import InputError
+from jaxtext.floats import accumulation_dtype
 from jaxtext.keys import typed_key
 from jaxtext.model import LanguageModel
-from jaxtext.quantities import count
+from jaxtext.of_model import a_model
+from jaxtext.quantities import count, shown
 from jaxtext.types import Array, Key, Params, State
 
 
@@ -102,6 +105,12 @@ def create_state(
       ((4, 8), 0)
     """
     batch_size = count("batch_size", batch_size)
+    a_model(model)
+    if not hasattr(optimizer, "init"):
+        raise InputError(
+            "optimizer: expected an Optax transformation such as optax.adam(1e-3), got "
+            f"{shown(optimizer)}"
+        )
     init_key, noise_key = jax.random.split(typed_key(key))
     carry = model.initial_state((batch_size,))
     ids = jnp.zeros((batch_size, 1), jnp.int32)
@@ -120,6 +129,6 @@ def create_state(
 
     def begin(x: Array) -> Array:
         # In bfloat16, updates with a decay near 1 would round to nothing.
-        return jnp.array(x, jnp.promote_types(x.dtype, jnp.float32))
+        return jnp.array(x, accumulation_dtype(x.dtype))
 
     return state._replace(average=jax.tree.map(begin, start))

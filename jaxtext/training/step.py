@@ -10,9 +10,10 @@ import optax
 
 from jaxtext.errors import InputError
 from jaxtext.model import LanguageModel
-from jaxtext.quantities import count, fraction
+from jaxtext.of_model import a_model
+from jaxtext.quantities import count, fraction, shown
 from jaxtext.text.batches import Batch
-from jaxtext.training.objective import make_objective
+from jaxtext.training.objective import a_batch, make_objective
 from jaxtext.training.state import Skipped, TrainState, keeps_average
 from jaxtext.types import Array, Params
 
@@ -114,7 +115,10 @@ def make_train_step(
     slices = count("slices", slices)
 
     objective = make_objective(
-        model, axis_name=axis_name, slices=slices, label_smoothing=label_smoothing
+        a_model(model),
+        axis_name=axis_name,
+        slices=slices,
+        label_smoothing=label_smoothing,
     )
 
     def averaged(state, params):
@@ -125,6 +129,12 @@ def make_train_step(
         return jax.tree.map(lambda a, p: a + (1 - d) * (p - a), state.average, params)
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        if not isinstance(state, TrainState):
+            raise InputError(
+                "state: expected a TrainState from jt.training.create_state, got "
+                f"{shown(state)}"
+            )
+        a_batch(batch)
         if keeps_average(state) != bool(average_decay):
             raise InputError(
                 f"state: average_decay={average_decay} needs a state from "
@@ -180,7 +190,14 @@ def _update(optimizer, operands, extra):
         extra = {name: x for name, x in extra.items() if name in takes}
     try:
         return optimizer.update(*operands, **extra)
-    except (TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError) as error:
+        *_, state, params = operands
+        made = jax.tree.structure(jax.eval_shape(optimizer.init, params))
+        if jax.tree.structure(state) != made:
+            raise InputError(
+                "state.opt_state: expected what this optimizer's init makes, got that "
+                "of another; give create_state and the step the same optimizer"
+            ) from error
         error.add_note(
             "jaxtext passes an optimizer value, grad and value_fn, beside gradient, "
             "state and params; one that needs more arguments needs your own train step"

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtext.errors import InputError
 from jaxtext.kernels.cross_entropy import of_logits
 from jaxtext.model import LanguageModel
+from jaxtext.of_model import model_params, symbols
 from jaxtext.quantities import count
 from jaxtext.text.file_array import Ids, as_ids, windows
 from jaxtext.types import Params
@@ -69,7 +70,7 @@ def predictions(
     Raises:
       InputError: If there are fewer than two symbols, or a number is out of range.
     """
-    ids = as_ids(ids)
+    params, ids = model_params(model, params), as_ids(ids)
     n = len(ids) - 1
     if n < 1:
         raise InputError(f"ids: expected at least 2 symbols, got {len(ids)}")
@@ -85,9 +86,11 @@ def predictions(
     else:
         window = min(count("window", window), n)
         at_once = streams or max(1, _AT_ONCE // window)
-        parts = in_windows(ids, window, min(at_once, -(-n // window)))
+        parts = in_windows(ids, window, min(at_once, _rounded_up(-(-n // window))))
     state, done = None, 0
     for part in parts:
+        for read in (part.inputs, part.targets):
+            symbols("ids", read[part.counts], model.vocab_size)
         if part.fresh:
             state = model.initial_state((len(part.inputs),))
         state, said = _read(model, params, state, part.inputs, part.targets, likeliest)
@@ -148,12 +151,17 @@ class Part(NamedTuple):
     fresh: bool  # whether to start from the zero state
 
 
+def _rounded_up(size: int) -> int:
+    """The next power of two, so that texts of other sizes rarely compile again."""
+    return 1 << (size - 1).bit_length()
+
+
 def _carried(ids: Ids, streams: int, chunk: int) -> Iterator[Part]:
     n = len(ids) - 1
     # Stream b predicts ids[starts[b] + 1 : starts[b + 1] + 1].
     starts = np.arange(streams + 1) * n // streams
     longest = int(np.diff(starts).max())
-    chunk = min(chunk, longest)
+    chunk = min(chunk, _rounded_up(longest))
     for offset in range(0, longest, chunk):
         begins = starts[:-1] + offset
         counts = begins[:, None] + np.arange(chunk) < starts[1:, None]
@@ -161,9 +169,9 @@ def _carried(ids: Ids, streams: int, chunk: int) -> Iterator[Part]:
         # beyond the text, since the last is among the longest. All chunks have the same
         # shape.
         width = min(chunk, longest - offset)
-        symbols = windows(ids, begins, width + 1)
-        symbols = np.pad(symbols, ((0, 0), (0, chunk - width)))
-        yield Part(symbols[:, :-1], symbols[:, 1:], counts, offset == 0)
+        read = windows(ids, begins, width + 1)
+        read = np.pad(read, ((0, 0), (0, chunk - width)))
+        yield Part(read[:, :-1], read[:, 1:], counts, offset == 0)
 
 
 def in_windows(ids: Ids, window: int, rows: int) -> Iterator[Part]:
@@ -171,10 +179,10 @@ def in_windows(ids: Ids, window: int, rows: int) -> Iterator[Part]:
     size = rows * window
     for begin in range(0, len(ids) - 1, size):
         # Neighbouring rows are neighbours in the text.
-        symbols = np.asarray(ids[begin : begin + size + 1])
-        counts = np.arange(size) < len(symbols) - 1
-        symbols = np.pad(symbols, (0, size + 1 - len(symbols)))
-        cut = (x.reshape(rows, window) for x in (symbols[:-1], symbols[1:], counts))
+        read = np.asarray(ids[begin : begin + size + 1])
+        counts = np.arange(size) < len(read) - 1
+        read = np.pad(read, (0, size + 1 - len(read)))
+        cut = (x.reshape(rows, window) for x in (read[:-1], read[1:], counts))
         yield Part(*cut, fresh=True)
 
 

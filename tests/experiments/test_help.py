@@ -37,7 +37,7 @@ SCRIPTS = {
 }
 GROUPS = [
     *("common flags", "text", "model", "training", "regularisation", "saving"),
-    "writing: samples, and metrics elsewhere",
+    "writing: samples and metrics",
     *("what a command does besides training", "compiled programs", "several hosts"),
 ]
 SCREEN = 24

@@ -29,7 +29,7 @@ char_gen --preset nonsense
 char_gen --preset cpu3min
     --preset: expected one of cpu-3min, modern, tutorial, enwik8,
 char_gen --cell=LSTM
-    --cell: expected one of lstm, rnn, gru, got LSTM; without the flag it is lstm
+    --cell: expected one of lstm, min_lstm, para_lstm, min_gru, rnn,
 char_gen --hiden 128
     --hiden: there is no such flag; did you mean --hidden
 char_gen --hidden
@@ -73,7 +73,7 @@ char_gen --process-id 0
 char_gen --val-fraction 0 --eval-protocol carried
     --eval-protocol: expected --val-fraction above 0, or --val-corpus
 char_gen --cell gru --dropout-hidden 0.1
-    --dropout-hidden: expected --cell lstm, which has a memory
+    --dropout-hidden: expected --cell lstm or para_lstm, which has a memory
 char_gen --batch-size 8 --slices 3
     --slices: expected a divisor of the batch size 8, got 3
 char_gen my.txt

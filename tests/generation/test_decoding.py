@@ -289,7 +289,7 @@ def test_what_is_well_formed_keeps_its_relative_probabilities():
     rules = process.prepare(Decoding(utf8=True), 256, 1)
     memory = process.first_memory(rules, 1, 256)
     prompts = np.array([[0xE2]], np.int32)
-    memory = process.after_prompt(memory, prompts)
+    memory = process.after_prompt(memory, prompts, 1)
     _, logits = model.apply({"params": params}, model.initial_state((1,)), prompts)
     found, over = process.constrained(rules, memory, logits[:, 0])
     assert not over.any()

@@ -43,7 +43,7 @@ def leaky(hidden):
         (c, h), y = cell.step(params, state, x, noise)
         return jt.LSTMState(0.9 * c, h), y
 
-    return cell._replace(step=step)
+    return jt.with_step(cell, step)
 
 
 REFUSED = {

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxtext.floats import accumulation_dtype
 from jaxtext.kernels.autodiff.forward import (
     Operands,
     Scan,
@@ -223,4 +224,4 @@ def _rows(x: Array) -> Array:
 
 def _total(x: Array) -> Any:
     """The type to add up in over time and batch: at least float32."""
-    return jnp.promote_types(x.dtype, jnp.float32)
+    return accumulation_dtype(x.dtype)

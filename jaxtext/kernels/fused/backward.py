@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxtext.floats import accumulation_dtype
 from jaxtext.kernels.fused import forward
 from jaxtext.kernels.fused.chunks import chunk_length, most_steps
 from jaxtext.kernels.gates import (
@@ -49,7 +50,7 @@ def backward(
     small, differ = as_rows((w.inner, w.normal)), what.gates.differ
     transposed = w.recurrent_kernel.T
     # Sums over time and batch in at least float32, whatever the products' type.
-    total = jnp.promote_types(what.dtype, jnp.float32)
+    total = accumulation_dtype(what.dtype)
 
     def step(carry, i, start):
         """The `i`-th step of a chunk, backwards."""
@@ -87,7 +88,7 @@ def backward(
             z = None if small[1] else input_part()
             args = others, z, before, small, pre, i
             pre, dbefore, dstep = _normed(what.gates.normed, dafter, *args)
-        dsmall = jax.tree.map(jnp.add, dsmall, dstep)
+        dsmall = jax.tree.map(lambda sum, d: sum + d.astype(sum.dtype), dsmall, dstep)
         du = jax.lax.dynamic_index_in_dim(
             pre[1] if differ else pre[0], i, keepdims=False
         )

@@ -45,7 +45,8 @@ def record(
     gates = 0 if what.gates.normed else what.gates.saved
     count = len(state) + (gates if what.keep else 0)
     shape = operands.xs.shape[0], count, *h.shape
-    tape = jnp.zeros_like(h, shape=shape, dtype=jnp.result_type(*state))
+    widest = max((x.dtype for x in state), key=lambda dtype: dtype.itemsize)
+    tape = jnp.zeros_like(h, shape=shape, dtype=widest)
     return _run(what, operands, tape)
 
 

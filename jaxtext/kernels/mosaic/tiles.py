@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
+from jaxtext.floats import accumulation_dtype
 from jaxtext.types import DType, Target
 
 # Of a vector register of 32 bits: the units of the last two axes.
@@ -49,7 +50,7 @@ class Sizes(NamedTuple):
     @property
     def wide(self) -> DType:
         """The type of sums, of memories and of all that is done element by element."""
-        return jnp.promote_types(self.dtype, jnp.float32)
+        return accumulation_dtype(self.dtype)
 
 
 class Tiles(NamedTuple):
