@@ -17,7 +17,7 @@ import numpy as np
 from jaxtext.errors import InputError
 from jaxtext.text.newlines import to_line_feeds
 from jaxtext.text.reader import USUAL, Block, How, blocks
-from jaxtext.text.sources import Sources
+from jaxtext.text.sources import Spec, names_data_set
 from jaxtext.text.vocabulary import END, Kind, code_points, from_code_points
 
 Mode = Literal["none", "files", "lines", "paragraphs", "jsonl", "csv"]
@@ -119,16 +119,21 @@ def text_blocks(
     return document_blocks(paths, mode, field, limit, advance, how)
 
 
-def usual_mode(sources: Sources, kind: Kind) -> Mode:
+def usual_mode(specs: Spec | Sequence[Spec], paths: Sequence[Path], kind: Kind) -> Mode:
     """What a document is if nobody says so.
 
     Several files are a document each. A single file is one text, and so is a data set.
 
+    Args:
+      specs: What the text was called.
+      paths: The files that these stand for.
+      kind: What they are read as.
+
     Example:
-      >>> usual_mode(Sources("poems", (Path("a"), Path("b"))), "chars")
+      >>> usual_mode("poems", (Path("poems/a"), Path("poems/b")), "chars")
       'files'
     """
-    several = len(sources.paths) > 1 and not sources.known
+    several = len(paths) > 1 and not names_data_set(specs)
     return "files" if several and kind == "chars" else "none"
 
 
