@@ -87,6 +87,17 @@ def sampling() -> str:
     return markdown((f"cell, H {found['hidden']}", "texts at once", "chars/s"), rows)
 
 
+def notebook() -> str:
+    """The seconds of a notebook's first cells."""
+    rows = {
+        row["library"]: row["seconds"] for row in read("notebook-cpu-2-cores")["rows"]
+    }
+    first, *_ = rows.values()
+    lines = [[cell, *(f"{of[cell]:.3f}" for of in rows.values())] for cell in first]
+    lines.append(["all", *(f"{sum(of.values()):.2f}" for of in rows.values())])
+    return markdown(("seconds", *rows), lines)
+
+
 def _line(work, found, direction):
     here = {name: row for (name, way), row in found.items() if way == direction}
     own = here[ours(here.values())]
