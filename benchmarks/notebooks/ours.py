@@ -12,6 +12,7 @@ def notebook():
     import jax.numpy as jnp
 
     import jaxtext as jt
+    from jaxtext.generation import generate
 
     cell, key = jt.lstm(HIDDEN), jax.random.key(0)
     xs = jnp.ones((BATCH, LENGTH, WIDTH))
@@ -38,7 +39,7 @@ def notebook():
 
     def write(prompt):
         ids = np.ones((1, prompt), np.int32)
-        pieces = jt.generation.generate(model, weights, ids, WRITTEN, key=key)
+        pieces = generate(model, weights, ids, WRITTEN, key=key)
         return np.concatenate([*pieces], axis=1)
 
     yield "a model writes"

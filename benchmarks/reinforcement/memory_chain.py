@@ -50,6 +50,9 @@ def step(
 ) -> tuple[jax.Array, Place, jax.Array, jax.Array]:
     """Takes a step. After `length` steps the next one is the answer.
 
+    An action is chosen by the observation of the step before it, as in gymnax: the
+    first observation of an episode is seen twice.
+
     Args:
       key: For the bit of the next episode.
       place: Where the episode is.
@@ -64,7 +67,7 @@ def step(
     ended = place.time == length
     right = jnp.where(action == place.bit, 1.0, -1.0)
     reward = jnp.where(ended, right, 0.0)
-    _, anew = begin(key, length)
-    going_on = place._replace(time=place.time + 1)
-    place = jax.tree.map(lambda a, b: jnp.where(ended, a, b), anew, going_on)
-    return observation(place, length), place, reward, ended
+    anew = begin(key, length)
+    going_on = observation(place, length), place._replace(time=place.time + 1)
+    seen, place = jax.tree.map(lambda a, b: jnp.where(ended, a, b), anew, going_on)
+    return seen, place, reward, ended
