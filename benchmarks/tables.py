@@ -31,6 +31,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "remat": speed.remat,
     "sampling": speed.sampling,
     "notebook": speed.notebook,
+    "ppo": speed.ppo,
     "text": text.best,
     "cpu-3min": partial(
         text.study,
