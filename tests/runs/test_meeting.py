@@ -145,19 +145,19 @@ def test_what_does_not_wait_for_others_is_told(scene, port):
     assert "what answers there does not wait for others" in str(error)
 
 
-def test_one_that_was_started_again_is_waited_for(scene, port):
+def test_one_that_has_gone_again_is_missing(scene, port):
     def come_and_go():
         other = socket.create_connection(("127.0.0.1", port), timeout=5)
-        other.sendall(b'{"process": 1, "of": 2}\n')
+        other.sendall(b'{"process": 1, "of": 3}\n')
+        time.sleep(0.7)
         other.close()
 
-    timer = threading.Timer(0.3, come_and_go)
+    timer = threading.Timer(0.2, come_and_go)
     timer.start()
-    # Process 0 takes it for process 1 only as long as it is there.
-    found, _ = scene(0, count=3, seconds=2)
+    (error,), (words,) = scene(0, count=3, seconds=2)
     timer.join()
-    (error,) = found
-    assert "the processes of this run differ" in str(error)
+    assert any("2 here: process 2 is missing" in said for said in words)
+    assert "within 2 s: 1 here: processes 1, 2 are missing" in str(error)
 
 
 def test_a_port_that_is_taken(monkeypatch, port):
