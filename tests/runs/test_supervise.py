@@ -53,8 +53,9 @@ def test_what_c_prints_is_not_on_standard_output(capfd):
 
 
 def test_what_c_prints_is_passed_on_while_the_child_runs(capfd):
-    line = "os.write(2, b'slow compilation\\n')"
-    command = python(line, "time.sleep(2.5)", "print('end', file=sys.stderr)")
+    greeting = "[Gloo] Rank 0 is connected to 1 peer ranks."
+    lines = f"os.write(2, b'{greeting}\\nslow compilation\\n')"
+    command = python(lines, "time.sleep(2.5)", "print('end', file=sys.stderr)")
     assert supervise(command) == 0
     assert capfd.readouterr().err == "slow compilation\nend\n"
 
@@ -70,7 +71,8 @@ def test_what_c_prints_is_passed_on_while_the_child_runs(capfd):
 def test_of_an_end_that_is_told_c_says_nothing_more(printed, kept, capfd):
     words = "last_words(75, 'lost')"
     lines = f"os.write(2, b'{printed}\\n*** stack ***\\n')"
-    assert supervise(python(words, lines, "os.abort()")) == 75
+    # It may take long to write all stacks.
+    assert supervise(python(words, lines, "time.sleep(1.5)", "os.abort()")) == 75
     told = f"{printed}\n*** stack ***\nlost\n" if kept else "lost\n"
     assert capfd.readouterr().err == told
 
