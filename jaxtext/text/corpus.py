@@ -163,9 +163,8 @@ def load(
         exclude=exclude,
         progress=progress,
         warn=warn,
-    ) as sources:
-        mode = usual_mode(sources, vocab) if documents is None else documents
-        name, paths, _ = sources
+    ) as (name, paths):
+        mode = usual_mode(specs, paths, vocab) if documents is None else documents
         size, marked_up = check(paths, vocab, any_bytes=any_bytes)
         _tell_markup(marked_up, len(paths), warn)
         total = 2 * (size if limit is None else min(size, limit))

@@ -15,7 +15,7 @@ from jaxtext.text.documents import Documents
 from jaxtext.text.file_array import FileArray, Ids
 from jaxtext.text.vocabulary import Vocabulary, code_points
 
-_AT_ONCE = 1 << 20  # symbols at a time
+_AT_ONCE = 1 << 18  # symbols at a time
 _PURPOSE = 4  # of the seed
 
 

@@ -13,7 +13,7 @@ from jaxtext.files import unfinished
 from jaxtext.text.cache import writing
 from jaxtext.text.file_array import FileArray, Ids, as_ids, windows
 
-_AT_ONCE = 1 << 20  # symbols, or documents, at a time
+_AT_ONCE = 1 << 18  # symbols, or documents, at a time
 
 
 class Lengths(NamedTuple):

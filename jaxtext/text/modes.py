@@ -15,9 +15,8 @@ from typing import Literal, get_args
 import numpy as np
 
 from jaxtext.errors import InputError
-from jaxtext.text.newlines import to_line_feeds
 from jaxtext.text.reader import USUAL, Block, How, blocks
-from jaxtext.text.sources import Sources
+from jaxtext.text.sources import Spec, names_data_set
 from jaxtext.text.vocabulary import END, Kind, code_points, from_code_points
 
 Mode = Literal["none", "files", "lines", "paragraphs", "jsonl", "csv"]
@@ -25,7 +24,7 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 ROWS = ("jsonl", "csv")  # modes in which a document is a field of a row
 
 _END, _NEWLINE = ord(END), ord("\n")
-_AT_ONCE = 1 << 20  # characters of rows that make a block
+_AT_ONCE = 1 << 18  # characters of rows that make a block
 _LONGEST_ROW = 1 << 28  # bytes
 _NAMED = 12  # fields, at most
 
@@ -119,16 +118,21 @@ def text_blocks(
     return document_blocks(paths, mode, field, limit, advance, how)
 
 
-def usual_mode(sources: Sources, kind: Kind) -> Mode:
+def usual_mode(specs: Spec | Sequence[Spec], paths: Sequence[Path], kind: Kind) -> Mode:
     """What a document is if nobody says so.
 
     Several files are a document each. A single file is one text, and so is a data set.
 
+    Args:
+      specs: What the text was called.
+      paths: The files that these stand for.
+      kind: What they are read as.
+
     Example:
-      >>> usual_mode(Sources("poems", (Path("a"), Path("b"))), "chars")
+      >>> usual_mode("poems", (Path("poems/a"), Path("poems/b")), "chars")
       'files'
     """
-    several = len(sources.paths) > 1 and not sources.known
+    several = len(paths) > 1 and not names_data_set(specs)
     return "files" if several and kind == "chars" else "none"
 
 
@@ -240,7 +244,7 @@ def _of_rows(paths, mode, field, advance, how):
         for text in rows(path, _text_lines(path, advance, how), field):
             found = True
             if how.newlines == "lf":  # JSON has them as \r and \n
-                text = to_line_feeds(text)
+                text = text.replace("\r\n", "\n").replace("\r", "\n")
             if END in text:
                 raise InputError(
                     f"expected text, but a row of {path} has a NUL; leave it out"

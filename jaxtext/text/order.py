@@ -79,19 +79,26 @@ class Epoch:
 
     def __init__(self, documents: Documents, seed: tuple[int, ...]):
         self._ids: Ids = documents.ids
-        found = _records(documents, seed)
+        self._count = len(documents) + 1
+        index = []
+
+        def found() -> Iterator[np.ndarray]:
+            done = 0
+            for records in _records(documents, seed):
+                index.append(records[-done % _EVERY :: _EVERY, 0].copy())
+                done += len(records)
+                yield records
+
         if isinstance(documents.ids, FileArray):
             folder = documents.ids.path.parent
             with writing(folder), unfinished(folder) as file:
-                for records in found:
+                for records in found():
                     file.write(records.data)
                 file.flush()
                 self._records: Ids = FileArray(Path(file.name)).view(np.dtype(np.int64))
         else:
-            self._records = np.concatenate([x.reshape(-1) for x in found])
-        self._count = len(self._records) // 2
-        starts = np.arange(0, self._count, _EVERY)
-        self._index = windows(self._records, 2 * starts, 1)[:, 0]
+            self._records = np.concatenate([x.reshape(-1) for x in found()])
+        self._index = np.concatenate(index)
 
     def windows(self, starts: np.ndarray, length: int) -> np.ndarray:
         """Reads windows of the same length, as `FileArray.windows`.

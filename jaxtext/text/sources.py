@@ -31,7 +31,6 @@ class Sources(NamedTuple):
 
     name: str  # short, of [A-Za-z0-9._-] only: it can be part of a directory's name
     paths: tuple[Path, ...]
-    known: bool = False  # whether a data set is among them
 
 
 Spec: TypeAlias = str | bytes | os.PathLike[str]
@@ -114,13 +113,22 @@ def resolve(
                 _check_readable(file)
         paths, copied = _copied(files, cache, progress, warn)
         stack.enter_context(_named(copied))
-        known = not DATASETS.keys().isdisjoint(words) or "stdlib" in words
         if kind is not None:
             what_it_is = partial(_what_it_is, kind, any_bytes)
             paths = _texts(words, found, paths, what_it_is, warn)
         for pattern in excluded.unused:
             warn(f"nothing matches {pattern}, which was to be excluded")
-        yield Sources(slug(found[0].name), paths, known)
+        yield Sources(slug(found[0].name), paths)
+
+
+def names_data_set(specs: Spec | Sequence[Spec]) -> bool:
+    """Whether a data set is among specifications.
+
+    Example:
+      >>> names_data_set("stdlib"), names_data_set(["my.txt", "./stdlib"])
+      (True, False)
+    """
+    return any(os.fsdecode(x) in ("stdlib", *DATASETS) for x in _each(specs))
 
 
 def is_elsewhere(spec: str) -> bool:

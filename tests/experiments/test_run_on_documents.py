@@ -2,7 +2,11 @@
 
 import dataclasses
 import json
+import os
 import random
+import subprocess
+import sys
+import time
 
 import char_gen
 import evaluate
@@ -246,3 +250,51 @@ def test_losses_with_and_without_the_ends(call, names, tmp_path):
     assert f"{found['nats_per_symbol']:.4f} nats per symbol" in err
     page = (tmp_path / "run").glob("evaluation-*.html")
     assert "end of the document" in next(page).read_text()
+
+
+@pytest.mark.parametrize(
+    ("devices", "kills"),
+    [
+        (1, 1),
+        pytest.param(1, 10, marks=pytest.mark.thorough),
+        pytest.param(8, 10, marks=pytest.mark.thorough),
+    ],
+)
+def test_a_run_on_documents_that_is_killed_ends_as_if_it_had_not(
+    names, tmp_path, devices, kills
+):
+    """Killed outright, at moments that nothing in it has chosen."""
+    command = [sys.executable, char_gen.__file__, "--corpus", names, *SMALL]
+    command += ["--documents", "lines", "--eval-every", 1000, "--save-minutes", 0.003]
+    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": str(devices)}
+
+    def run(workdir, steps, kill=False):
+        words = [*command, "--workdir", tmp_path / workdir, "--steps", steps]
+        with subprocess.Popen(
+            [str(word) for word in words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+        ) as process:
+            if kill:
+                before = saved(workdir)
+                while saved(workdir) <= before and process.poll() is None:
+                    time.sleep(0.01)
+                process.kill()
+            out = process.communicate()[0]
+        return None if kill else json.loads(out)
+
+    def saved(workdir):
+        latest = tmp_path / workdir / "checkpoints" / "latest"
+        steps = [int(p.name) for p in latest.glob("*") if p.name.isdigit()]
+        return max(steps, default=-1)
+
+    steps = 400 * kills
+    whole = run("whole", steps)
+    for _ in range(kills):
+        run("killed", steps, kill=True)
+    killed = run("killed", steps)
+    assert killed["resumed_from_step"] > 0
+    assert whole["epochs"] > 5
+    assert killed["parameters_sha256"] == whole["parameters_sha256"]
+    assert killed["val_nats_per_char"] == whole["val_nats_per_char"]

@@ -1,5 +1,7 @@
 """Documents found, put in an order, and divided, in memory and in a file."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -215,3 +217,30 @@ def test_nothing_to_train_on_is_an_error():
     one = Documents.of([7, 1, 7], END)
     with pytest.raises(InputError, match="none of 1 documents to train on"):
         draw_documents(one, VOCABULARY, 0.999, seed=0)
+
+
+def test_the_order_and_the_draw_take_no_memory_for_more_documents(
+    tmp_path, monkeypatch
+):
+    """Their arrays are of one piece, and not of all documents."""
+    for module in (documents, order, division):
+        monkeypatch.setattr(module, "_AT_ONCE", 1 << 12)
+    ids = np.full(600_001, END, np.uint8)
+    ids[1::2] = np.random.default_rng(0).integers(0, END, 300_000)
+    (tmp_path / "ids").write_bytes(ids.tobytes())
+    del ids
+    tracemalloc.start()
+    try:
+        found = Documents.of(FileArray(tmp_path / "ids"), END)
+        found.lengths()
+        batch = Streams(Shuffled(found), 4, 16).batch(0, 100)
+        _, validation = draw_documents(found, VOCABULARY, 0.5, 0)
+        split_documents(found, 0.5)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(found) == 300_000
+    assert batch.inputs.shape == (4, 16)
+    assert len(validation) > 100_000
+    # The ends alone are 2.4 MB.
+    assert peak < 1_000_000
