@@ -30,6 +30,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "training": speed.training,
     "remat": speed.remat,
     "sampling": speed.sampling,
+    "notebook": speed.notebook,
+    "ppo": speed.ppo,
     "text": text.best,
     "cpu-3min": partial(
         text.study,

@@ -1,6 +1,5 @@
 r"""Let a trained run write: the text alone on standard output, streamed as it comes.
 
-    python experiments/sample.py --workdir runs/stdlib-lstm-1a2b3c4d
     python experiments/sample.py --workdir DIR --prompt "def " --top-p 0.9 --stop ":"
     python experiments/sample.py --workdir DIR --count 8 --score --jsonl > texts.jsonl
     python experiments/sample.py --workdir DIR --documents 20 --unlike-training
