@@ -30,12 +30,20 @@ TABLES: dict[str, Callable[[], str]] = {
     "training": speed.training,
     "remat": speed.remat,
     "sampling": speed.sampling,
+    "notebook": speed.notebook,
+    "ppo": speed.ppo,
     "text": text.best,
     "cpu-3min": partial(
         text.study,
         "cpu-3min",
         *("seeds", "parameters", "passes", "best, cold-256", "best, carried"),
         *("last, cold-256", "last, carried", "train", "wall, s", "chars/s"),
+    ),
+    "names": partial(
+        text.study,
+        "names",
+        *("seeds", "parameters", "passes", "last, a symbol", "best, a symbol"),
+        *("train", "chars/s"),
     ),
     "ablation": partial(
         text.study,

@@ -49,7 +49,7 @@ from charlm.config import Config
 from charlm.dry import report
 from charlm.open import open_run
 from charlm.parse import parse
-from charlm.result import RESULT, Result, commands, result_of, summary
+from charlm.result import RESULT, Result, commands, ended_by, result_of, summary
 from charlm.run import Clock, Run
 from charlm.samples import print_samples
 from charlm.spelling import whole_command
@@ -141,7 +141,13 @@ def finish(run: Run, display: Screen) -> Result:
     """Prints a last sample, evaluates the best parameters, and writes the result."""
     if run.config.sample_every != 0:
         print_samples(run, display)
-    run.plan.tell_end(run.progress.step, display)
+    if ended_by(run) == "patience":
+        display.say(
+            f"stopped at step {run.progress.step}: no validation since step "
+            f"{run.progress.best.get('step', 0)} was better (--patience)"
+        )
+    else:
+        run.plan.tell_end(run.progress.step, display)
     result = result_of(run, display)
     if jax.process_index() == 0:
         storage(run.workdir).write(RESULT, as_json(result))

@@ -22,6 +22,7 @@ written; 130 stopped by Ctrl-C.
 
 import jaxtext.needs_experiments  # noqa: F401 (first)
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -54,6 +55,8 @@ from jaxtext.generation.decoding import HOTTEST
 from jaxtext.streams import say
 from jaxtext.text import Documents, Vocabulary, cache
 from jaxtext.text.formats import reading
+from jaxtext.text.newlines import to_line_feeds
+from jaxtext.text.reader import How, blocks
 from jaxtext.text.sources import is_elsewhere, resolve
 from writing import documents, texts
 from writing.rules import TRUNCATING, Rules, decoding
@@ -296,7 +299,7 @@ def _scored(path, vocabulary):
     if path is None:
         return None
     try:
-        return vocabulary.encode(_read(path))
+        return vocabulary.encode(_read(path, vocabulary))
     except InputError as error:
         raise InputError(f"--score-file: {error}") from error
 
@@ -319,7 +322,7 @@ def _given(config: Config, vocabulary: Vocabulary) -> np.ndarray:
     if config.prompt_file is None:
         flag, prompt = "--prompt", config.prompt
     elif config.prompt is None:
-        flag, prompt = "--prompt-file", _read(config.prompt_file)
+        flag, prompt = "--prompt-file", _read(config.prompt_file, vocabulary)
     else:
         raise InputError("--prompt-file: expected no --prompt with it; leave one out")
     if prompt is None:
@@ -334,12 +337,28 @@ def _given(config: Config, vocabulary: Vocabulary) -> np.ndarray:
         raise InputError(f"{flag}: {error}") from error
 
 
-def _read(path: str) -> bytes:
-    if is_elsewhere(path):
-        with resolve(path, cache=cache.root(), warn=_warn) as sources:
-            return b"".join(copy.read_bytes() for copy in sources.paths)
-    with reading(path):
-        return sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+def _read(path: str, vocabulary: Vocabulary) -> bytes:
+    """The text in a file, in UTF-8, or the bytes for a model over bytes.
+
+    Files are unpacked and decoded as corpora are. Line ends become LF unless the model
+    knows others.
+    """
+    newlines = "keep" if "\r" in vocabulary.characters else "lf"
+    if path == "-":
+        with reading("standard input"):
+            data = sys.stdin.buffer.read()
+        is_kept = newlines == "keep" or vocabulary.kind == "bytes"
+        return data if is_kept else to_line_feeds(data)
+    with contextlib.ExitStack() as stack:
+        paths = (Path(path),)
+        if is_elsewhere(path):
+            found = resolve(path, cache=cache.root(), warn=_warn)
+            paths = stack.enter_context(found).paths
+        if vocabulary.kind == "bytes":
+            with reading(path):
+                return b"".join(x.read_bytes() for x in paths)
+        found = blocks(paths, "chars", None, how=How(newlines))
+        return b"".join(block.raw for block in found)
 
 
 def _warn(text):

@@ -2,6 +2,7 @@
 
 import re
 from collections import OrderedDict
+from typing import NamedTuple
 
 import contracts
 import flax.core
@@ -11,10 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax.sharding import AxisType
 from test_contracts import CELLS, KINDS, MEETINGS
 
 import jaxtext as jt
 from jaxtext.runs import checkpoint, log, workdir
+from jaxtext.target import target
+from jaxtext.unroll import _compiled
 
 TYPES = {"dtype": "float32", "param_dtype": "float32"}
 CASE = contracts.Case(batch=2, length=4)
@@ -54,17 +58,62 @@ def test_no_state_is_the_initial_one(name):
         contracts.assert_close(found, cell.step(params, start, xs[:, 0]))
 
 
-@pytest.mark.parametrize(
-    ("name", "backend"), [(n, b) for n, b in MEETINGS if n in ("lstm", "one wide")]
-)
-def test_a_plain_pair_is_no_lstm_state(name, backend):
+def _is_named(x):
+    return hasattr(x, "_fields")
+
+
+def _pairs(state):
+    """The state, each ``LSTMState(c, h)`` as torch's pair of h and c."""
+
+    def pair(x):
+        return tuple(reversed(x)) if _is_named(x) else x
+
+    return jax.tree.map(pair, state, is_leaf=_is_named)
+
+
+class HaikuState(NamedTuple):  # as dm-haiku's, whose first field is the other one
+    hidden: jax.Array
+    cell: jax.Array
+
+
+def _haikus(state):
+    def named(x):
+        return HaikuState(*reversed(x)) if _is_named(x) else x
+
+    return jax.tree.map(named, state, is_leaf=_is_named)
+
+
+@pytest.mark.parametrize("other", [_pairs, _haikus])
+@pytest.mark.parametrize(("name", "backend"), MEETINGS)
+def test_a_plain_pair_is_no_lstm_state(name, backend, other):
     cell, params, state, xs = made(name)
-    pair = state.h, state.c
-    said = r"state: expected LSTMState, got .* c, h here, and h, c in torch"
+    if not any(map(_is_named, jax.tree.leaves(state, is_leaf=_is_named))):
+        return  # nothing in it has an order that could be another
+    said = r"state.*: expected LSTMState, got .* c, h here, and h, c in torch"
     with pytest.raises(ValueError, match=said):
-        run(cell, params, pair, xs, backend=backend)
-    with pytest.raises(ValueError, match=said):
-        cell.step(params, pair, xs[:, 0])
+        run(cell, params, other(state), xs, backend=backend)
+    if cell.step is not None:
+        with pytest.raises(ValueError, match=said):
+            cell.step(params, other(state), xs[:, 0])
+
+
+@pytest.mark.parametrize(("name", "backend"), MEETINGS)
+def test_no_parameter_is_dropped(name, backend):
+    cell, params, state, xs = made(name)
+    paths = [path for path, _ in jax.tree.leaves_with_path(params)]
+    for path in paths[:1] + paths[-1:]:
+        more = jax.tree.map(jnp.copy, params)
+        *upwards, _ = path
+        place = more
+        for key in upwards:
+            place = place[key.key]
+        place["another"] = jnp.zeros(3)
+        said = "there is no place for 'another'"
+        with pytest.raises(ValueError, match=said):
+            run(cell, more, state, xs, backend=backend)
+        if cell.step is not None:
+            with pytest.raises(ValueError, match=said):
+                cell.step(more, state, xs[:, 0])
 
 
 # Numbers become flags before any cell or backend is looked at.
@@ -233,6 +282,44 @@ def test_nothing_compiles_twice():
         jax.monitoring.unregister_event_duration_listener(note)
 
 
+def test_programs_are_kept_by_what_they_depend_on():
+    """JAX's modes and the target; the memory of them has an end and can be emptied."""
+    traced = []
+
+    def step(params, h, x, noise=None):
+        del params, noise
+        traced.append(target())
+        return h + x, h
+
+    cell = jt.Cell(lambda key, d: {}, lambda b: jnp.zeros((*b, 3), "float32"), step)
+
+    def again():
+        traced.clear()
+        jt.unroll(cell, {}, None, XS)
+        return [*traced]
+
+    one = jax.make_mesh((1,), ("data",), (AxisType.Auto,), devices=jax.devices()[:1])
+    modes = {
+        "x64": lambda: jax.enable_x64(not jax.config.jax_enable_x64),
+        "precision": lambda: jax.default_matmul_precision("float32"),
+        "ranks": lambda: jax.numpy_rank_promotion("raise"),
+        "device": lambda: jax.default_device(jax.devices()[1]),
+        "mesh": lambda: jax.set_mesh(one),
+    }
+    assert len(again()) >= 1
+    assert not again()
+    for name, mode in modes.items():
+        with mode():
+            found = again()
+            assert found, name
+            assert not again()
+            assert name != "mesh" or found[0].devices == 1
+        assert not again()
+    jax.clear_caches()
+    assert again()
+    assert _compiled.cache_info().maxsize == 256
+
+
 LSTM = jt.lstm(4)
 PARAMS = LSTM.init(jax.random.key(0), 3)
 XS = np.ones((2, 5, 3), "float32")
@@ -356,8 +443,8 @@ WRONG = {
     ),
     "an input size that is traced": (
         lambda: jax.eval_shape(LSTM.init, jax.random.key(0), 3),
-        "input_size: expected a number, which decides shapes, got a traced int32[]; write "
-        "jax.eval_shape(lambda: cell.init(key, 65))",
+        "input_size: expected a number, which decides shapes, got a traced int32[]; "
+        "write jax.eval_shape(lambda: cell.init(key, 65))",
     ),
     "a constructor in a stack": (
         lambda: jt.stack(jt.lstm(4), jt.gru),

@@ -1,10 +1,13 @@
 """A cell as a value: its readable form, its sizes, equality, and another step."""
 
+import copy
+import pickle
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_contracts import CELLS
+from test_contracts import CELLS, MEETINGS
 
 import jaxtext as jt
 
@@ -139,3 +142,80 @@ def test_another_step_of_a_stack_runs_and_embeds_nothing():
     assert other.embed is None
     assert other.output_size is None
     assert other.gates is None
+
+
+def _ones(cell):
+    def initial_state(batch_shape):
+        return jax.tree.map(jnp.ones_like, cell.initial_state(batch_shape))
+
+    return initial_state
+
+
+def _steps(cell, params, xs, resets):
+    """What the cell computes from ones, and from ones again after each reset."""
+    state, ys = None, []
+    for t in range(xs.shape[1]):
+        fresh = cell.initial_state((len(xs),))
+        state = jax.tree.map(
+            lambda new, old, t=t: jnp.where(resets[:, t, None], new, old),
+            jax.tree.map(jnp.ones_like, fresh),
+            jax.tree.map(jnp.ones_like, fresh) if state is None else state,
+        )
+        state, y = cell.step(params, state, xs[:, t])
+        ys.append(y)
+    return jnp.stack(ys, 1)
+
+
+@pytest.mark.everyday(name=("gru", "heads", "stack"))
+@pytest.mark.parametrize("name", [n for n in CELLS if "bidirectional" not in n])
+def test_another_initial_state_is_the_one_that_counts(name):
+    cell = CELLS[name](**KINDS)
+    other = jt.with_initial_state(cell, _ones(cell))
+    params = cell.init(jax.random.key(0), 5)
+    resets = np.arange(7) == np.array([[3], [5]])
+    expected = _steps(cell, params, XS, resets)
+    for backend in ("auto", "scan"):
+        _, ys = jt.unroll(other, params, None, XS, resets=resets, backend=backend)
+        np.testing.assert_allclose(ys, expected, 1e-5, 1e-6)
+    found = other.step(params, None, XS[:, 0])[1]
+    np.testing.assert_allclose(found, expected[:, 0], 1e-5, 1e-6)
+
+
+def test_a_cell_without_a_step_keeps_its_initial_state():
+    cell = jt.bidirectional(jt.gru(4))
+    with pytest.raises(ValueError, match="cell: expected one with a step"):
+        jt.with_initial_state(cell, _ones(cell))
+
+
+@pytest.mark.parametrize("field", ["step", "initial_state"])
+@pytest.mark.parametrize(("name", "backend"), MEETINGS)
+def test_a_replaced_function_is_never_ignored(name, backend, field):
+    """Where a backend or a part would go on with the old one, it is refused."""
+    cell = CELLS[name](**KINDS)
+    said = f"{field}: expected together with .* alone; write jt.with_{field}"
+    if backend == "scan" and not cell.backends and cell.sequence is None:
+        return  # nothing else knows the old one
+    with pytest.raises(ValueError, match=said):
+        cell._replace(**{field: lambda *args: None})
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_a_cell_is_pickled_by_the_call_that_makes_it(name):
+    cell = CELLS[name](**KINDS)
+    for other in (pickle.loads(pickle.dumps(cell)), copy.deepcopy(cell)):
+        assert other is cell
+    model = jt.LanguageModel(cell, vocab_size=7)
+    assert pickle.loads(pickle.dumps(model)) == model
+
+
+def test_a_cell_of_ones_own_is_pickled_by_its_functions():
+    cell = jt.Cell(_no_parameters, jt.gru(4).initial_state.__wrapped__, _doubled)
+    with pytest.raises(AttributeError, match="local object"):
+        pickle.dumps(cell)
+    cell = jt.Cell(_no_parameters, _no_parameters, _doubled)
+    assert pickle.loads(pickle.dumps(cell)) == cell
+
+
+def _no_parameters(*args):
+    del args
+    return {}

@@ -12,7 +12,7 @@ import pytest
 from jax.experimental import checkify
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
-from test_contracts import CELLS, KINDS, MEETINGS
+from test_contracts import CELLS, KINDS, MEETINGS, WHOLE_ONLY
 
 import jaxtext as jt
 
@@ -47,6 +47,7 @@ def strictly(backend="scan"):
     """
     with contextlib.ExitStack() as modes:
         modes.enter_context(jax.numpy_rank_promotion("raise"))
+        modes.enter_context(jax.numpy_dtype_promotion("strict"))
         modes.enter_context(jax.debug_nans(True))
         if backend != "mosaic_gpu":
             modes.enter_context(jax.checking_leaks())
@@ -62,6 +63,60 @@ def test_nothing_is_complained_of(name, backend):
     with strictly(backend):
         found = jax.jit(function)(*operands)
     CASE.assert_close(found, expected)
+
+
+@pytest.mark.everyday(name=KINDS, dtype=("bfloat16",))
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize(("name", "backend"), MEETINGS)
+def test_no_type_is_left_to_promotion(name, backend, dtype):
+    """In all that tracing shows, without compiling."""
+    cell = CELLS[name](dtype=dtype, param_dtype="float32")
+    function, operands = everything(cell, backend, key=jax.random.key(0))
+    with strictly(backend):
+        jax.eval_shape(function, *operands)
+        if cell.step is not None:
+            x = jax.ShapeDtypeStruct((CASE.batch, CASE.input), dtype)
+            jax.eval_shape(lambda x: cell.step(operands[0], None, x), x)
+
+
+class Strict(contracts.Case):
+    """A case whose calls of `unroll` are compiled and run under all modes at once."""
+
+    def unroll(self, cell, params, state, xs, **options):
+        arrays = {
+            name: jax.tree.map(jnp.asarray, options.pop(name))
+            for name in ("lengths", "mask", "resets", "key")
+            if options.get(name) is not None
+        }
+
+        @jax.jit
+        def run(params, state, xs, arrays):
+            how = {"backend": self.backend, **options, **arrays}
+            return jt.unroll(cell, params, state, xs, **how)
+
+        operands = jax.tree.map(jnp.asarray, (params, state, xs, arrays))
+        with strictly(self.backend):
+            return run(*operands)
+
+
+CLAUSES = [
+    clause
+    for clause in contracts.FOR_EVERY_CELL + contracts.FOR_EVERY_CELL_THAT_STEPS
+    if clause is not contracts.jit_is_eager  # what runs eagerly moves numbers
+]
+
+
+@pytest.mark.everyday(
+    name=("gru",),
+    backend=("fused",),
+    clause=(contracts.types_are_kept, contracts.masked_steps_are_left_out),
+)
+@pytest.mark.parametrize("clause", CLAUSES, ids=lambda clause: clause.__name__)
+@pytest.mark.parametrize(("name", "backend"), MEETINGS)
+def test_the_contract_holds_under_all_modes(name, backend, clause):
+    if name in WHOLE_ONLY and clause in contracts.FOR_EVERY_CELL_THAT_STEPS:
+        pytest.skip("without a step")
+    clause(CELLS[name](**TYPES), Strict(backend=backend))
 
 
 @pytest.mark.everyday(name=KINDS)
@@ -87,6 +142,32 @@ def test_a_batch_may_be_divided_by_a_mesh(name, axes):
         value, gradients = jax.jit(function)(*divided)
     found = jax.tree.map(np.asarray, (value, gradients))
     CASE.assert_close(found, jax.tree.map(np.asarray, expected), times=10)
+
+
+DIVIDED = [(n, b) for n, b in MEETINGS if b in ("scan", "fused", "parallel", "newton")]
+
+
+@pytest.mark.everyday(name=("rnn", "gru", "bidirectional"), backend=("fused",))
+@pytest.mark.parametrize(("name", "backend"), DIVIDED)
+def test_a_gradient_is_divided_as_its_parameters_are(name, backend):
+    cell = CELLS[name](**TYPES)
+    params, state, xs = contracts.make(cell, CASE)
+    mesh = jax.make_mesh((2,), ("model",), (AxisType.Auto,), devices=jax.devices()[:2])
+
+    def where(x):
+        even = x.shape[-1:] and x.shape[-1] % 2 == 0
+        axes = (None,) * (x.ndim - 1) + ("model",) if even else ()
+        return NamedSharding(mesh, P(*axes))
+
+    @jax.jit
+    @jax.grad
+    def gradient(params):
+        return contracts.total(jt.unroll(cell, params, state, xs, backend=backend))
+
+    places = jax.tree.map(where, params)
+    found = gradient(jax.device_put(params, places))
+    for place, x in zip(jax.tree.leaves(places), jax.tree.leaves(found), strict=True):
+        assert x.sharding.is_equivalent_to(place, x.ndim)
 
 
 MODELS = {

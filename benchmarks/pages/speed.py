@@ -87,6 +87,33 @@ def sampling() -> str:
     return markdown((f"cell, H {found['hidden']}", "texts at once", "chars/s"), rows)
 
 
+def ppo() -> str:
+    """Recurrent PPO with our GRU and with Flax's."""
+    found = read("ppo-cpu-2-cores")
+    lines = []
+    for name in dict.fromkeys(row["library"] for row in found["rows"]):
+        rows = [row for row in found["rows"] if row["library"] == name]
+        speed = statistics.median(row["steps_per_second"] for row in rows)
+        returns = [row["return"] for row in rows]
+        spread = f"{min(returns):.2f} to {max(returns):.2f}"
+        mean = statistics.fmean(returns)
+        lines.append([name, f"{speed:,.0f}", f"{mean:.3f}", spread])
+    lines.append(["jaxtext / flax", f"{found['median_ratio']:.2f}", "", ""])
+    heads = f"GRU {found['hidden']}", "steps/s", "return, mean", "of the seeds"
+    return markdown(heads, sorted(lines, key=lambda line: line[0] != "jaxtext"))
+
+
+def notebook() -> str:
+    """The seconds of a notebook's first cells."""
+    rows = {
+        row["library"]: row["seconds"] for row in read("notebook-cpu-2-cores")["rows"]
+    }
+    first, *_ = rows.values()
+    lines = [[cell, *(f"{of[cell]:.3f}" for of in rows.values())] for cell in first]
+    lines.append(["all", *(f"{sum(of.values()):.2f}" for of in rows.values())])
+    return markdown(("seconds", *rows), lines)
+
+
 def _line(work, found, direction):
     here = {name: row for (name, way), row in found.items() if way == direction}
     own = here[ours(here.values())]

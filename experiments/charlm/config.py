@@ -32,13 +32,16 @@ from jaxtext.versions import lacking
 
 TwoOrMore: TypeAlias = Annotated[int, at_least(2)]
 Preset: TypeAlias = Literal[
-    "modern", "cpu-3min", "shakespeare", "ptb-char", "enwik8", "text8", "tutorial"
+    *("modern", "cpu-3min", "small", "names", "shakespeare"),
+    *("ptb-char", "enwik8", "text8", "tutorial"),
 ]
 
 Cell: TypeAlias = Literal[
     "rnn", "lstm", "gru", "min_gru", "min_lstm", "para_gru", "para_lstm"
 ]
 
+# Presets that are for a text which larger models learn by heart.
+FOR_LITTLE_TEXT = ("small", "names")
 TEXTS = ("corpus", "val_corpus")
 BUDGETS = ("steps", "epochs", "minutes")
 # What a run that starts from another one has in common with it.
@@ -191,8 +194,9 @@ class Common:
 
     preset: Preset = "modern"
     """Where the defaults come from (experiments/presets/). cpu-3min: three minutes on
-    two cores; shakespeare: a million characters, 18 passes; ptb-char, enwik8, text8:
-    your copies; tutorial: as in Keras. Another preset keeps only a run's texts."""
+    two cores; small: a text of less than a megabyte; names: short documents, one a
+    line; shakespeare: a million characters, 18 passes; ptb-char, enwik8, text8: your
+    copies; tutorial: as in Keras. Another preset keeps only a run's texts."""
     corpus: tuple[str, ...] = option(("stdlib",), alike=False)
     """Text to learn: files, directories, globs, URLs (gs://, s3://, https://), '-' for
     standard input, stdlib (this Python's own standard library) or tinyshakespeare.
@@ -333,6 +337,8 @@ class Training:
     eval_protocol: Literal["carried", "cold-256"] = option("carried", needs=_VALIDATION)
     """How validation reads the text, and so how the best checkpoint is chosen. carried:
     from beginning to end; cold-256: windows of 256, each from the zero state."""
+    patience: Count | None = option(None, identity=False, needs=_VALIDATION)
+    """Stop after this many validations in a row that are not better than the best."""
     max_skips: Count = option(10, identity=False)
     """Steps whose loss or gradient is not finite are skipped. After this many in a row,
     go back to the last good checkpoint and continue at half the learning rate."""

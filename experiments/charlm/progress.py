@@ -66,6 +66,8 @@ class Progress:
       seconds_before: Wall-clock seconds that earlier processes took.
       best: ``step`` and ``val_nats_per_char`` of the best validation, if any.
       validated_step: That of the last validation.
+      waited: Validations since the best one.
+      told_overfitting: Whether it was said that the run overfits.
       log_size: Bytes of the metrics log.
       log_records: Its records, if that is known instead, of an older checkpoint.
       losses: Those of the steps since the last record.
@@ -81,6 +83,8 @@ class Progress:
     seconds_before: float = 0.0
     best: dict[str, Any] = field(default_factory=dict)
     validated_step: int = 0
+    waited: int = 0
+    told_overfitting: bool = False
     log_size: int = 0
     log_records: int | None = None
     losses: Mean = field(default_factory=Mean)
@@ -90,7 +94,8 @@ class Progress:
 
     def about(self) -> dict[str, Any]:
         """What a checkpoint holds of it beside the state."""
-        names = "best validated_step log_size pass_loss rollbacks"
+        names = "best validated_step waited told_overfitting"
+        names += " log_size pass_loss rollbacks"
         return {
             **{name: getattr(self, name) for name in names.split()},
             "since_record": [self.losses, self.gradient_norms],
@@ -102,11 +107,13 @@ class Progress:
         self.resumed_from_step = found.step
         self.seconds_before = found.about["seconds"]
         self.best, self.rollbacks = found.about["best"], found.about["rollbacks"]
+        self.told_overfitting = found.about.get("told_overfitting", False)
 
     def return_to(self, found: Checkpoint) -> None:
         """Takes over the step of a checkpoint, and what was counted up to it."""
         self.step = self.saved_step = found.step
         self.validated_step = found.about["validated_step"]
+        self.waited = found.about.get("waited", 0)  # older checkpoints have none
         self._return_to_log(found.about)
         # Older checkpoints do not have this sum.
         self.pass_loss = PassLoss(*found.about.get("pass_loss", ()))

@@ -6,7 +6,7 @@ import math
 import resource
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -64,7 +64,9 @@ def result_of(run: Run, display: Screen) -> Result:
         "parameters_sha256": fingerprint(params),
         "peak_memory_mb": rss / 2**20,
         # Used up, so that the same command has nothing left to do.
-        "minutes": None if progress.step == run.plan.asked else run.config.minutes,
+        "minutes": run.config.minutes if ended_by(run) == "minutes" else None,
+        "patience": run.config.patience if ended_by(run) == "patience" else None,
+        "ended_by": ended_by(run),
         "seconds": run.seconds(),
         "goodput": goodput(spent),
         "spent": spent,
@@ -86,23 +88,35 @@ def read_result(workdir: Path) -> Result | None:
     return result if whole else None
 
 
+def ended_by(run: Run) -> Literal["steps", "minutes", "patience"]:
+    """Which budget of a run was used up."""
+    if run.progress.step == run.plan.asked:
+        return "steps"
+    if run.is_out_of_patience():
+        return "patience"
+    return "steps" if run.config.minutes is None else "minutes"
+
+
 def finished_result(run: Run) -> Result | None:
     """The result in a run's directory, if the run has done what is asked already."""
     kept, result = storage(run.workdir), read_result(run.workdir)
     if result is None:
         return None
-    # Older results do not say on how many steps their numbers stand, nor all flags.
+    # Older results do not say on how many steps their numbers stand, nor all flags, and
+    # none of them ran out of patience.
     result = settings(run.config) | result
-    for name in ("train_nats_of_steps", "chars_per_second_of_steps"):
+    for name in ("train_nats_of_steps", "chars_per_second_of_steps", "patience"):
         result.setdefault(name, None)
     if result.get("workdir") != str(run.workdir):  # it was moved, or is a copy
         result["workdir"] = str(run.workdir)
         if jax.process_index() == 0:
             kept.write(RESULT, as_json(result))
     minutes, asked = run.plan.minutes, run.plan.asked
+    patience = run.config.patience
+    enough_patience = patience is not None and (result["patience"] or 0) >= patience
     enough_steps = asked is not None and result["steps"] >= asked
     enough_time = minutes is not None and (result["minutes"] or 0) >= minutes
-    return result if enough_steps or enough_time else None
+    return result if enough_steps or enough_time or enough_patience else None
 
 
 def summary(result: Result, validated: int) -> dict[str, str]:
@@ -116,6 +130,8 @@ def summary(result: Result, validated: int) -> dict[str, str]:
     parameters, symbols = result["parameters"], result["vocabulary"]
     cell = result["cell"].upper()
     trained = f"{result['steps']:,} steps, {passes}, {_time(result['seconds'])}"
+    if result["patience"] is not None:
+        trained += f", ended by --patience {result['patience']}"
     if result["skipped_steps"]:
         trained += f", {result['skipped_steps']:,} steps skipped"
     return {
@@ -145,6 +161,8 @@ def commands(run: Run, result: Result) -> str:
         more = "--minutes", f"{max(2 * used, run.plan.minutes_for_more()):g}"
     else:
         more = "--steps", str(2 * result["steps"])
+    if result["patience"] is not None:
+        more = (*more, "--no-patience")
     again = ("--corpus", "-") if "-" in run.config.corpus else ()
     lines = {
         "write": script("sample.py"),
@@ -178,7 +196,7 @@ def _validation_loss(result, validated):
     step = result["best_step"]
     return (
         f"{loss:.4f} nats, {bits:.4f} bits per {_symbol(result)} (all {validated:,}), "
-        f"at step {step:,}"
+        f"at step {step:,}, whose parameters sample.py uses"
     )
 
 

@@ -100,6 +100,11 @@ class Run:
         """Wall-clock seconds of this run, those of earlier processes included."""
         return self.progress.seconds_before + self.clock()
 
+    def is_out_of_patience(self) -> bool:
+        """Whether as many validations as may were not better than the best."""
+        patience = self.config.patience
+        return patience is not None and self.progress.waited >= patience
+
     def is_gone(self) -> bool:
         """Whether the directory was removed, moved or replaced; process 0 knows."""
         return self.claim is not None and not self.claim.is_there()

@@ -102,11 +102,14 @@ class Training:
             raise _gone(run)
         over = step >= run.plan.steps or bool(no_time)
         if over:
-            self.take_in(self._settle())
-            self.recorder.record_losses()
+            self._record()
         if self.validation.is_due(over):
             self.take_in(self._settle())  # which come first in the log
             self.validation.validate(self.recorder, self.display)
+        # All processes have the same count, so they need not agree on it.
+        if run.is_out_of_patience() and not over:
+            over = True
+            self._record()
         if signal and not over:
             number, who = _who_stopped(signal)
             raise Stopped(number) if run.stop.signal else Stopped(number, who)
@@ -154,6 +157,11 @@ class Training:
         if progress.step != progress.saved_step and not self.skips.in_a_row:
             self.run.save()
         self._saved_at = self.run.clock()
+
+    def _record(self):
+        """Records the losses of all steps so far."""
+        self.take_in(self._settle())
+        self.recorder.record_losses()
 
     def _wishes(self):
         """What depends on a signal or on time; all processes have to agree on it."""

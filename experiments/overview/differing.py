@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from charlm.config import BUDGETS, Config
-from common.flags import flag
 from common.rules import fields_without
 from overview.seen import Seen
 
@@ -29,39 +28,6 @@ def differing(runs: Sequence[Seen]) -> dict[str, list[str]]:
                 for run in runs
             ]
     return found
-
-
-def labels(runs: Sequence[Seen], names: Sequence[str] | None = None) -> list[str]:
-    """A short name of each run: what differs, or its directory if nothing does.
-
-    Args:
-      runs: The runs.
-      names: Only these fields. Default: all that differ.
-    """
-    found = differing(runs)
-    if names is not None:
-        found = {name: found[name] for name in names if name in found}
-    if not found:
-        return [run.place.name for run in runs]
-    return [
-        ", ".join(_part(name, values[k]) for name, values in found.items())
-        for k in range(len(runs))
-    ]
-
-
-def _part(name, value):
-    """A field and its value; words tell by themselves what they are about."""
-    if value in ("yes", "no", "-", "?") or _is_number(value):
-        return f"{flag(name).removeprefix('--')} {value}"
-    return value
-
-
-def _is_number(value):
-    try:
-        float(value)
-    except ValueError:
-        return False
-    return True
 
 
 def _told(value: Any) -> str:

@@ -1,85 +1,88 @@
 """The curves of many runs in one picture."""
 
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from charlm.curve import TRAINING, VALIDATION, label_axes
-from overview.differing import differing, labels
+from common.flags import flag
+from overview.differing import differing
 from overview.seen import Seen
 
-FEW = 10  # groups of runs that colours can tell apart
-NAMED = 12  # names that a legend has at most
-_LONGEST = 34  # characters of a name in the legend
+NAMED = 10  # groups of runs that colours can tell apart
+_OTHERS = "#c9ccd1"
+_LONGEST = 40  # characters of a line in the legend
 
 
 def draw(runs: Sequence[Seen]) -> Figure:
     """Draws the validation loss of each run, or its training loss if it has no other.
 
-    Runs that differ in nothing but their seed have one colour and one name. Up to `FEW`
-    groups have colours of their own. More have the colours of their ranks, from dark,
-    the best, to light, and the best and the worst are named.
+    Runs that differ in nothing but their seed have one colour and one name. If there
+    are more than `NAMED` such groups, the best ones have colours and names, and the
+    others are grey.
     """
     drawn = [run for run in runs if run.curves]
     figure = Figure(figsize=(10, 5.5), dpi=120, layout="constrained")
     axes = figure.subplots()
-    groups = _groups(drawn)
-    few = len(groups) <= FEW
-    named = _named(list(groups))
-    scale = colormaps["viridis"]
+    fields, groups = _groups(drawn)
+    few = len(groups) <= NAMED
     for rank, (name, of) in enumerate(groups.items()):
-        place = rank / max(1, len(groups) - 1)
-        colour = f"C{rank}" if few else scale(0.92 * place)
-        label = _legend(name, len(of)) if name in named else None
+        named = rank < NAMED
+        style: dict[str, Any] = {
+            "color": f"C{rank}" if named else _OTHERS,
+            "zorder": 3 - rank / len(groups),  # the best ones lie above the others
+        }
         for run in of:
             if few and VALIDATION in run.curves and TRAINING in run.curves:
-                xs, ys = zip(*run.curves[TRAINING], strict=True)
-                axes.plot(xs, ys, color=colour, linewidth=0.6, alpha=0.25)
-            points = run.curves.get(VALIDATION) or run.curves[TRAINING]
-            xs, ys = zip(*points, strict=True)
-            style: dict[str, Any] = {"linewidth": 1.6 if few else 1.1, "label": label}
-            if few or len(points) == 1:
-                style |= {"marker": "o", "markersize": 3}
-            # The best ones lie above the others.
-            axes.plot(xs, ys, color=colour, zorder=3 - place, **style)
-            label = None
+                axes.plot(*_xy(run, TRAINING), linewidth=0.6, alpha=0.25, **style)
+            xs, ys = _xy(run, VALIDATION if VALIDATION in run.curves else TRAINING)
+            marker = "o" if few or len(xs) == 1 else None
+            axes.plot(
+                *(xs, ys),
+                linewidth=1.6 if named else 0.9,
+                marker=marker,
+                markersize=3,
+                label=_legend(name, len(of)) if named and run is of[0] else None,
+                **style,
+            )
     label_axes(axes)
     if drawn:
         axes.set_ylim(_limits(drawn))
         if any(VALIDATION in run.curves for run in drawn):
             axes.set_ylabel("validation loss, nats per character")
-        if len(named) < len(groups):
-            left_out = f"{len(groups) - len(named)} more between them"
-            axes.plot([], [], color=scale(0.5), label=left_out)
-        figure.legend(loc="outside right upper", fontsize="small", title="best first")
+        if not few:
+            axes.plot([], [], color=_OTHERS, label=f"{len(groups) - NAMED} others")
+        title = textwrap.fill(f"{', '.join(fields) or 'run'}; best first", _LONGEST)
+        figure.legend(loc="outside right upper", fontsize="small", title=title)
     return figure
 
 
-def _groups(runs: Sequence[Seen]) -> dict[str, list[Seen]]:
-    """Runs by what differs apart from the seed, the best group first."""
-    names = [name for name in differing(runs) if name != "seed"]
-    found = dict[str, list[Seen]]()
-    told = labels(runs, names) if names else [run.place.name for run in runs]
-    for run, label in zip(runs, told, strict=True):
-        found.setdefault(label, []).append(run)
-    return dict(sorted(found.items(), key=lambda item: min(map(_best, item[1]))))
+def _xy(run, name):
+    return zip(*run.curves[name], strict=True)
+
+
+def _groups(runs: Sequence[Seen]) -> tuple[list[str], dict[str, list[Seen]]]:
+    """The fields that differ apart from the seed, and the runs by their values.
+
+    The best group comes first. If nothing differs, each run is a group.
+    """
+    fields = {name: of for name, of in differing(runs).items() if name != "seed"}
+    groups = dict[str, list[Seen]]()
+    for k, run in enumerate(runs):
+        values = [of[k] for of in fields.values()] or [run.place.name]
+        groups.setdefault(", ".join(values), []).append(run)
+    ranked = sorted(groups.items(), key=lambda item: min(map(_best, item[1])))
+    return [flag(name).removeprefix("--") for name in fields], dict(ranked)
 
 
 def _best(run):
     if run.best is not None:
         return run.best
     return math.inf if run.loss is None else run.loss
-
-
-def _named(names: list[str]) -> set[str]:
-    """Those that the legend names: all, or the best and the worst."""
-    if len(names) <= NAMED:
-        return {*names}
-    return {*names[: NAMED - 2], names[-1]}
 
 
 def _legend(name, count):

@@ -12,7 +12,6 @@ from importlib.metadata import version
 from typing import Any, NoReturn
 
 import jax
-from jax._src import distributed as runtime
 from jax._src.clusters import ClusterEnv
 
 import jaxtext
@@ -166,7 +165,6 @@ def initialize(
     )
     check_alike(
         {
-            "the number of processes": runtime.global_state.num_processes,
             "the version of jaxtext": jaxtext.__version__,
             "the version of JAX": version("jax"),
             "the version of jaxlib": version("jaxlib"),

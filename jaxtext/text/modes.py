@@ -15,7 +15,6 @@ from typing import Literal, get_args
 import numpy as np
 
 from jaxtext.errors import InputError
-from jaxtext.text.newlines import to_line_feeds
 from jaxtext.text.reader import USUAL, Block, How, blocks
 from jaxtext.text.sources import Spec, names_data_set
 from jaxtext.text.vocabulary import END, Kind, code_points, from_code_points
@@ -245,7 +244,7 @@ def _of_rows(paths, mode, field, advance, how):
         for text in rows(path, _text_lines(path, advance, how), field):
             found = True
             if how.newlines == "lf":  # JSON has them as \r and \n
-                text = to_line_feeds(text)
+                text = text.replace("\r\n", "\n").replace("\r", "\n")
             if END in text:
                 raise InputError(
                     f"expected text, but a row of {path} has a NUL; leave it out"

@@ -16,14 +16,14 @@ NEWLINES: tuple[Newlines, ...] = get_args(Newlines)
 CR, LF = b"\r", b"\n"
 
 
-def to_line_feeds(text: str) -> str:
-    r"""Turns CRLF and CR into LF.
+def to_line_feeds(text: bytes) -> bytes:
+    r"""Turns CRLF and CR into LF in a text in UTF-8.
 
     Example:
-      >>> to_line_feeds("one\r\ntwo\r")
-      'one\ntwo\n'
+      >>> to_line_feeds(b"one\r\ntwo\r")
+      b'one\ntwo\n'
     """
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    return text.replace(CR + LF, LF).replace(CR, LF)
 
 
 class LineFeeds:
@@ -72,7 +72,7 @@ class LineFeeds:
         if self.held:
             raw, points = raw[:-1], points[:-1]
         self._turned(raw.count(CR))
-        raw = raw.replace(CR + LF, LF).replace(CR, LF)
+        raw = to_line_feeds(raw)
         is_cr = points == ord(CR)
         is_pair = is_cr.copy()
         is_pair[:-1] &= points[1:] == ord(LF)

@@ -118,8 +118,8 @@ def test_a_run_older_than_an_option_has_not_got_it():
 def test_fields_outside_the_identity_are_those_of_runs_that_exist():
     """Or their default directories, and they themselves, would not be found again."""
     hosts = {"distributed", "coordinator", "num_processes", "process_id"}
-    hosts.add("heartbeat_seconds")
-    ways = {"profile", "print_config", "dry_run", "compilation_cache"}
+    hosts |= {"heartbeat_seconds", "meet_seconds"}
+    ways = {"profile", "print_config", "dry_run", "compilation_cache", "hang_seconds"}
     assert fields_without(Config, "kept") == {"workdir", "init_from", *ways, *hosts}
     assert fields_without(Config, "identity") == {
         *("workdir", "steps", "epochs", "minutes", "backend", "remat", *hosts),

@@ -1,12 +1,16 @@
 """Files as people have them: what char_gen.py learns of them, and what it says."""
 
 import gzip
+import io
 import json
 import re
+import sys
+from types import SimpleNamespace
 
 import char_gen
 import evaluate
 import pytest
+import sample
 
 from charlm import run as run_module
 
@@ -114,3 +118,21 @@ def test_packed_bytes_are_learnt_where_a_flag_says_so(gen, capfd, tmp_path):
     status, result, err = gen("--corpus", "photo.png", "--vocab=bytes", "--any-bytes")
     assert (status, result["vocabulary"]) == (0, 256), err
     assert measured(capfd)["own_corpus"]
+
+
+def test_a_prompt_in_a_file_is_read_as_a_text_is(gen, capfd, monkeypatch, tmp_path):
+    (tmp_path / "unix.txt").write_text(TEXT)
+    assert gen("--corpus", "unix.txt")[0] == 0
+    prompt = "the fox\njumps\n"
+    (tmp_path / "unix").write_text(prompt)
+    (tmp_path / "windows").write_bytes(prompt.replace("\n", "\r\n").encode())
+    (tmp_path / "wide").write_text(prompt, encoding="utf-16")
+    (tmp_path / "packed").write_bytes(gzip.compress(prompt.encode()))
+    written = set()
+    for name in ("unix", "windows", "wide", "packed", "-"):
+        stdin = SimpleNamespace(buffer=io.BytesIO((tmp_path / "windows").read_bytes()))
+        monkeypatch.setattr(sys, "stdin", stdin)
+        flags = ["--workdir", "run", "--length", "30", "--prompt-file", name]
+        assert sample.main(flags) == 0, capfd.readouterr().err
+        written.add(capfd.readouterr().out)
+    assert len(written) == 1

@@ -11,6 +11,7 @@ import gradient_reach
 import look_inside
 import memory
 import pytest
+import runs
 import sample
 
 FOX = "the quick brown fox jumps over the lazy dog. (what a day!)\n"
@@ -18,7 +19,7 @@ SCRIPTS = {
     module.__name__: module
     for module in (
         *(char_gen, compare_cells, compile_tpu, compress, evaluate),
-        *(gradient_reach, look_inside, memory, sample),
+        *(gradient_reach, look_inside, memory, runs, sample),
     )
 }
 
@@ -202,6 +203,10 @@ compare_cells --minutes 0
     --minutes: expected a finite number above 0, got 0
 compare_cells --corpus -
     --corpus: expected what can be read again and again, got -
+runs nowhere
+    --directories: expected a directory with runs, got nowhere, which is not there
+runs --sort losses
+    --sort: expected one of loss,
 memory --task bracket
     --task: expected one of brackets, bucket-sort,
 memory --cell lstm rnnn

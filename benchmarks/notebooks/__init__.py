@@ -1,0 +1,1 @@
+"""A notebook's first cells with each library, and the process that times them."""

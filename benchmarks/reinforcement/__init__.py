@@ -1,0 +1,1 @@
+"""Recurrent proximal policy optimization, whose recurrent layer is exchanged."""
