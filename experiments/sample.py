@@ -177,7 +177,7 @@ def write(config: Config) -> None:
     temperature = config.temperature if config.beams is None else 1.0
     rules = decoding(config, temperature, vocabulary, ends=of_documents)
     scored = _scored(config.score_file, vocabulary)
-    known = _known(config, about)
+    known = _known(config, about, vocabulary.end)
     model, found = restore(config.workdir, about, which=which, warn=_warn)
     of = model, found.arrays
     symbol = "byte" if vocabulary.kind == "bytes" else "character"
@@ -235,7 +235,9 @@ def _write_documents(of, config, vocabulary, given, rules, known, form):
     )
     with screen() as display:
         found = documents.collect(draw, config.documents, known, display)
-    written = documents.as_texts(*of, found.documents, given, config.score)
+    model, params = of
+    kept = found.documents, given, config.score
+    written = documents.as_texts(model, params, *kept)
     if config.jsonl:
         lines = [texts.as_json(i, x, vocabulary) for i, x in enumerate(written)]
         _put("".join(f"{line}\n" for line in lines).encode())
@@ -250,7 +252,7 @@ def _write_documents(of, config, vocabulary, given, rules, known, form):
         say(f"note: {line}")
 
 
-def _known(config, about):
+def _known(config, about, end):
     """The documents that the run was trained on, if they are to be left out."""
     if config.unlike_training is None:
         return None
@@ -259,7 +261,7 @@ def _known(config, about):
     with screen() as display:
         display.start("reading the training text", total=1)
         ids = read_training(specs, about, display, name)
-    return Documents.of(ids, Vocabulary.from_json(about["vocabulary"]).end)
+    return Documents.of(ids, end)
 
 
 def _stream(pieces, vocabulary):
