@@ -38,7 +38,7 @@ smoke: $(VENV)/installed-test
 test-versions: $(VENV)/installed-test
 	$(BIN)/python tools/version_matrix.py
 
-## Makes docs/tutorial.ipynb of docs/tutorial.md; a test holds that this was done.
+## Makes notebooks of pages, such as docs/tutorial.ipynb; a test holds that this was done.
 notebook:
 	$(PYTHON) docs/notebook.py
 

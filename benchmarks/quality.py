@@ -11,9 +11,10 @@ as soon as the run ends. The same command again skips the runs that have a line,
 continues a run that was stopped. ``tables`` prints the results. ``--corpus`` takes
 other texts; the default is tiny Shakespeare, which is downloaded once.
 
-The budget of ``cpu-3min`` is in minutes: nothing else should run on the machine. The
-budgets of the other studies are in steps. Other work slows these down but does not
-change their results, so that two processes can share the seeds or the variants::
+The budgets of ``cpu-3min`` and ``names`` are in minutes: nothing else should run on the
+machine. The budgets of the other studies are in steps. Other work slows these down but
+does not change their results, so that two processes can share the seeds or the
+variants::
 
     taskset -c 0 python benchmarks/quality.py ablation --seeds 0 &
     taskset -c 1 python benchmarks/quality.py ablation --seeds 1
@@ -44,11 +45,13 @@ class Config:
     """Train presets to their end, with several seeds and variants; keep the results."""
 
     study: tyro.conf.Positional[
-        Literal["cpu-3min", "shakespeare", "search", "ablation", "tables"]
+        Literal["cpu-3min", "names", "shakespeare", "search", "ablation", "tables"]
     ]
     """The study to train; tables prints the results so far."""
     corpus: str = "tinyshakespeare"
     """The text to train on."""
+    val_corpus: str | None = None
+    """The text to validate on, and to evaluate. Default: the end of the corpus."""
     variants: tuple[str, ...] = ()
     """Only these variants. Default: all."""
     seeds: tuple[int, ...] = ()
@@ -101,14 +104,18 @@ def run(study: Study, variant: Variant, seed: int, config: Config) -> dict[str, 
     # because this one must not hold the device.
     environment = _last_line("benchmarks/machine.py")
     flags = _flags(study, variant, seed)
-    given = ("--corpus", config.corpus, "--workdir", str(workdir))
+    given = ("--workdir", str(workdir))
+    texts = ("--corpus", config.corpus)
+    if config.val_corpus is not None:
+        texts = (*texts, "--val-corpus", config.val_corpus)
     compiling = ("--compilation-cache", "")  # which is part of the time
     begin = time.monotonic()
-    trained = _script("char_gen.py", *flags.split(), *given, *compiling)
+    trained = _script("char_gen.py", *flags.split(), *texts, *given, *compiling)
     wall_seconds = time.monotonic() - begin
     found = {}
-    for protocol in ("cold-256", "carried"):
-        evaluate = ("evaluate.py", *given, "--protocol", protocol)
+    evaluated = ("--corpus", config.val_corpus or config.corpus)
+    for protocol in study.protocols:
+        evaluate = ("evaluate.py", *given, *evaluated, "--protocol", protocol)
         dynamic = study.dynamic and protocol == "carried"
         best = _script(*evaluate, *(("--dynamic",) if dynamic else ()))
         last = best
@@ -135,7 +142,11 @@ def _flags(study: Study, variant: Variant, seed: int) -> str:
 def _script(name: str, *args: str) -> dict[str, Any]:
     """The last line of a script of experiments/, without its paths."""
     line = _last_line(f"experiments/{name}", *args)
-    return {key: value for key, value in line.items() if key not in ("workdir", "page")}
+    kept = {key: x for key, x in line.items() if key not in ("workdir", "page")}
+    if "config" in kept:
+        texts = ("corpus", "val_corpus")
+        kept["config"] = {k: x for k, x in kept["config"].items() if k not in texts}
+    return kept
 
 
 def _last_line(script: str, *args: str) -> dict[str, Any]:

@@ -39,6 +39,12 @@ TABLES: dict[str, Callable[[], str]] = {
         *("seeds", "parameters", "passes", "best, cold-256", "best, carried"),
         *("last, cold-256", "last, carried", "train", "wall, s", "chars/s"),
     ),
+    "names": partial(
+        text.study,
+        "names",
+        *("seeds", "parameters", "passes", "last, a symbol", "best, a symbol"),
+        *("train", "chars/s"),
+    ),
     "ablation": partial(
         text.study,
         "ablation",

@@ -1,4 +1,4 @@
-"""Makes docs/tutorial.ipynb out of docs/tutorial.md, which is the only source.
+"""Makes notebooks out of pages, which are their only source.
 
     make notebook
 
@@ -11,8 +11,10 @@ the notebook is up to date.
 import json
 import re
 from pathlib import Path
+from urllib.parse import urljoin
 
 DOCS = Path(__file__).parent
+PAGES = ("tutorial.md", "guides/own_loop.md")
 GITHUB = "https://github.com/jaxtext/jaxtext/blob/main/docs/"
 RAW = "https://raw.githubusercontent.com/jaxtext/jaxtext/main/docs/"
 
@@ -29,18 +31,18 @@ if "google.colab" in sys.modules:
 _BLOCK = re.compile(
     r"^```python\n(?P<code>.*?)^```\n(?:\n```text\n(?P<out>.*?)^```\n)?", re.M | re.S
 )
-_PICTURE = re.compile(r"(!\[[^\]]*\]\()(?!https?:)")
-_LINK = re.compile(r"((?<!!)\[[^\]]*\]\()(?!https?:|#)")
+_LINK = re.compile(r"(?P<picture>!?)(?P<text>\[[^\]]*\]\()(?!#)(?P<to>[^)]*)")
 
 
-def notebook(page: str) -> str:
+def notebook(name: str) -> str:
     """The notebook of a page, as JSON."""
+    page = (DOCS / name).read_text("utf-8")
     cells, end = [], 0
     for block in _BLOCK.finditer(page):
-        cells.append(_text(page[end : block.start()]))
+        cells.append(_text(page[end : block.start()], name))
         cells.append(_code(block["code"], block["out"]))
         end = block.end()
-    cells.append(_text(page[end:]))
+    cells.append(_text(page[end:], name))
     cells.insert(1, _code(INSTALL, None))
     whole = {
         "cells": [cell for cell in cells if cell["source"]],
@@ -54,8 +56,12 @@ def notebook(page: str) -> str:
     return json.dumps(whole, ensure_ascii=False, indent=1) + "\n"
 
 
-def _text(markdown):
-    markdown = _LINK.sub(rf"\1{GITHUB}", _PICTURE.sub(rf"\1{RAW}", markdown))
+def _text(markdown, name):
+    def there(link):
+        base = urljoin(RAW if link["picture"] else GITHUB, name)
+        return f"{link['picture']}{link['text']}{urljoin(base, link['to'])}"
+
+    markdown = _LINK.sub(there, markdown)
     source = markdown.strip("\n").splitlines(keepends=True)
     return {"cell_type": "markdown", "metadata": {}, "source": source}
 
@@ -75,5 +81,5 @@ def _code(program, printed):
 
 
 if __name__ == "__main__":
-    page = (DOCS / "tutorial.md").read_text("utf-8")
-    (DOCS / "tutorial.ipynb").write_text(notebook(page), "utf-8")
+    for page in PAGES:
+        (DOCS / page).with_suffix(".ipynb").write_text(notebook(page), "utf-8")

@@ -18,12 +18,14 @@ Exit status:
            that is gone): what could be saved is saved. Standard output that cannot be
            written does not count: the result is in the directory
   3        training diverged, and going back did not help
-  75       another process of the run was lost; the same command on every host goes on
+  75       another process of the run was lost, or did not come; the same command on
+           every host goes on (docs/distributed.md lists all ways in which a run ends)
   128 + n  stopped by signal n (130 is Ctrl-C) at the end of a step, and saved; a second
            signal ends it at once
 """
 
 import signal
+import sys
 import time
 
 STARTED = time.monotonic()  # before the imports, which the time budget includes
@@ -31,10 +33,14 @@ if __name__ == "__main__":
     # While modules are imported there is nothing to save, nor to say.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
+    from jaxtext.runs.supervise import supervise, supervised
+
+    # Before anybody takes hold of the standard streams. The parent imports no more.
+    if not supervised() and "--distributed" in sys.argv:
+        sys.exit(supervise())
+
 import jaxtext.needs_experiments  # noqa: F401 (first)
 
-import logging
-import sys
 from collections.abc import Sequence
 
 import jax
@@ -43,7 +49,7 @@ from charlm.config import Config
 from charlm.dry import report
 from charlm.open import open_run
 from charlm.parse import parse
-from charlm.result import RESULT, Result, commands, result_of, summary
+from charlm.result import RESULT, Result, commands, ended_by, result_of, summary
 from charlm.run import Clock, Run
 from charlm.samples import print_samples
 from charlm.spelling import whole_command
@@ -51,11 +57,13 @@ from charlm.spent import Spent
 from charlm.status import in_all_processes
 from charlm.training import open_training
 from common.programs import keep_programs
+from common.quiet import quiet_orbax
 from common.screen import Screen, print_result
 from common.script import script
 from jaxtext.files import as_json
 from jaxtext.runs.interrupt import Request
 from jaxtext.runs.storage import storage
+from jaxtext.runs.watchdog import watching
 from jaxtext.training.loop import run as run_steps
 
 
@@ -72,8 +80,7 @@ def main(argv: Sequence[str] | None = None, clock: Clock = since_start) -> int:
       argv: The command line. Default: that of this process.
       clock: Tells the seconds since the experiment began. Budgets go by it.
     """
-    # What Orbax logs as errors, and at length, reaches us as exceptions too.
-    logging.getLogger("absl").setLevel(logging.CRITICAL)
+    quiet_orbax()
     config = parse(argv, about=__doc__)
     if config.print_config:
         print(whole_command(config))
@@ -90,7 +97,13 @@ def experiment(config: Config, display: Screen, stop: Request, clock: Clock) -> 
     """Opens the run, trains it to its end or until a signal, and reports the result."""
     # The budget's clock may be another one.
     spent = Spent(since_start)
-    with spent.watching(), open_run(config, display, clock, stop, spent) as opened:
+    with (
+        spent.watching(),
+        watching(
+            config.hang_seconds, lambda: (spent.signs(), stop.checks), spent.phase
+        ),
+        open_run(config, display, clock, stop, spent) as opened,
+    ):
         run, result = opened
         if config.dry_run:
             result = report(run, display)
@@ -128,7 +141,13 @@ def finish(run: Run, display: Screen) -> Result:
     """Prints a last sample, evaluates the best parameters, and writes the result."""
     if run.config.sample_every != 0:
         print_samples(run, display)
-    run.plan.tell_end(run.progress.step, display)
+    if ended_by(run) == "patience":
+        display.say(
+            f"stopped at step {run.progress.step}: no validation since step "
+            f"{run.progress.best.get('step', 0)} was better (--patience)"
+        )
+    else:
+        run.plan.tell_end(run.progress.step, display)
     result = result_of(run, display)
     if jax.process_index() == 0:
         storage(run.workdir).write(RESULT, as_json(result))

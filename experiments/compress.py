@@ -35,7 +35,7 @@ from typing import Any, NamedTuple
 
 import jaxtext as jt
 from charlm.build import restore
-from charlm.checkpoints import Which, described
+from charlm.checkpoints import Which, described, read_about
 from common.flags import build, typed
 from common.programs import Keeping, keep_programs
 from common.rules import Needs, check, option
@@ -47,7 +47,6 @@ from evaluation.measure import gradient_statistics
 from jaxtext.compression import Learning
 from jaxtext.errors import InputError
 from jaxtext.files import write_durably
-from jaxtext.runs import checkpoint
 from jaxtext.text import Vocabulary
 from jaxtext.text.formats import reading
 from jaxtext.training import DynamicRule
@@ -209,7 +208,7 @@ class _Run(NamedTuple):
 
 def _restore(config, which, display):
     """The run's model, from a checkpoint."""
-    about = checkpoint.read_about(config.workdir, which=which, warn=display.say).about
+    about = read_about(config.workdir, which, warn=display.say)
     vocabulary = Vocabulary.from_json(about["vocabulary"])
     model, found = restore(config.workdir, about, which=which, warn=display.say)
     display.say(f"note: with the checkpoint of {described(found)}")

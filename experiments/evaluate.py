@@ -10,7 +10,9 @@ in consecutive windows of 256 predictions, each from the zero state, as Transfor
 with a context of 256 are usually evaluated. Dynamic evaluation lets the model go on
 learning from what it has predicted already (Krause et al., 2018). An ensemble predicts
 with the mean of the probabilities of several runs. Either loss is reported beside the
-static one. --novelty lets the run write, and finds how much of that is copied.
+static one. Of documents, the state does not pass from one to the next, and the loss is
+that of a symbol, ends included, of a character without them, and of a document.
+--novelty lets the run write, and finds how much of that is copied.
 
 The heat map is a page of HTML in the run's directory. The result goes to standard
 error, and is printed as one JSON object if standard output is not a terminal. For a
@@ -28,7 +30,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from charlm.build import restore
-from charlm.checkpoints import Which, described
+from charlm.checkpoints import Which, described, read_about
 from charlm.config import WINDOWS
 from common.flags import build, typed
 from common.pages import check_page, page_in, write_page
@@ -42,7 +44,6 @@ from evaluation import text as texts
 from evaluation.novelty import check_installed, novelty
 from evaluation.report import figures, whole_page
 from jaxtext.errors import InputError
-from jaxtext.runs import checkpoint
 from jaxtext.text import Vocabulary
 from jaxtext.training import DynamicRule
 
@@ -123,7 +124,7 @@ def evaluate(config: Config, display: Screen) -> dict[str, Any]:
     """Restores the model, reads the text, and measures how well they agree."""
     rule = DynamicRule(config.segment, config.rate, config.decay)
     which, warn = config.checkpoint, display.say
-    about = checkpoint.read_about(config.workdir, which=which, warn=warn).about
+    about = read_about(config.workdir, which, warn=warn)
     protocol = config.protocol or about["identity"].get("eval_protocol", "carried")
     if config.dynamic and protocol != "carried":
         raise InputError(
@@ -150,11 +151,17 @@ def evaluate(config: Config, display: Screen) -> dict[str, Any]:
     ids, params, window = text.ids, found.arrays, WINDOWS[protocol]
     static = measure.static_loss(model, params, ids, window, display)
     size = texts.size(vocabulary, ids[1:])
+    count = len(ids) - 1
+
+    def in_units(prefix: str, nats: float) -> dict[str, Any]:
+        if static.ends:
+            return measure.of_documents(prefix, nats, count, static.ends)
+        return measure.in_all_units(prefix, nats, count, size)
+
     result = {
-        **measure.in_all_units("", static.nats, len(ids) - 1, size),
-        "characters": len(ids) - 1,
+        **measure.of_static(static, count, size),
         "bytes": size,
-        "protocol": protocol,
+        "protocol": f"{protocol}-documents" if static.ends else protocol,
         "part": text.part,
         "corpus": text.corpus.name,
         "corpus_sha256": text.corpus.sha256,
@@ -172,12 +179,12 @@ def evaluate(config: Config, display: Screen) -> dict[str, Any]:
         train = texts.read_training(config.statistics, about, display)
     if config.dynamic:
         nats = measure.dynamic_loss(model, params, train, ids, rule, display)
-        result |= measure.in_all_units("dynamic_", nats, len(ids) - 1, size)
+        result |= in_units("dynamic_", nats)
         result["dynamic"] = dataclasses.asdict(rule)
     if others:
         members = (model, params), *others
         nats = measure.ensemble_loss(members, ids, window, display)
-        result |= measure.in_all_units("ensemble_", nats, len(ids) - 1, size)
+        result |= in_units("ensemble_", nats)
         result["ensemble_of"] = len(members)
     if config.novelty:
         held_out = text.validation if text.own else ids
@@ -195,17 +202,22 @@ def evaluate(config: Config, display: Screen) -> dict[str, Any]:
 
 def _member(workdir, which, first, warn):
     """The model and the parameters of another run of an ensemble."""
-    about = checkpoint.read_about(workdir, which=which, warn=warn).about
-    fraction, trained_on = about["identity"]["val_fraction"], about["corpus"]["sha256"]
-    same = first["identity"]["val_fraction"], first["corpus"]["sha256"]
+    about = read_about(workdir, which, warn=warn)
     # Else it may have been trained on what is evaluated, or has other symbols.
-    if (fraction, trained_on) != same or about["vocabulary"] != first["vocabulary"]:
+    if _trained_on(about) != _trained_on(first):
         raise InputError(
             f"--ensemble: expected runs that were trained on the same part of the same "
             f"text as --workdir, got {workdir}"
         )
     model, found = restore(workdir, about, which=which, warn=warn)
     return model, found.arrays
+
+
+def _trained_on(about):
+    """Which part of which text, and in which symbols."""
+    of = about["identity"]
+    drawn = of["seed"] if of.get("val_split") == "documents" else None
+    return of["val_fraction"], drawn, about["corpus"]["sha256"], about["vocabulary"]
 
 
 def _page_path(config, text, protocol, say):

@@ -29,7 +29,7 @@ from typing import Any, Literal
 
 import jaxtext as jt
 from charlm.build import restore
-from charlm.checkpoints import Which, described
+from charlm.checkpoints import Which, described, read_about
 from charlm.samples import neutral_prompt
 from common.flags import build, typed
 from common.rules import Needs, check, option
@@ -41,7 +41,6 @@ from exporting.files import Run, write_jax, write_safetensors, write_torch
 from jaxtext.errors import InputError
 from jaxtext.files import write_durably
 from jaxtext.interop.precision import Precision
-from jaxtext.runs import checkpoint
 from jaxtext.text import Vocabulary
 
 Format = Literal["html", "safetensors", "jax", "torch"]
@@ -114,7 +113,7 @@ def export(config: Config, display: Screen) -> dict[str, Any]:
     if not os.access(out.parent, os.W_OK | os.X_OK) or out.is_dir():
         raise InputError(f"--out: expected a file that can be written, got {out}")
     which, warn = config.checkpoint, display.say
-    about = checkpoint.read_about(config.workdir, which=which, warn=warn).about
+    about = read_about(config.workdir, which, warn=warn)
     model, found = restore(config.workdir, about, which=which, warn=warn)
     vocabulary = Vocabulary.from_json(about["vocabulary"])
     run = Run(config.workdir, about, model, found.arrays, vocabulary, described(found))

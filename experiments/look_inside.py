@@ -27,7 +27,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from charlm.build import restore
-from charlm.checkpoints import Which, described
+from charlm.checkpoints import Which, described, read_about
 from common.flags import read
 from common.pages import check_page, page_in, write_page
 from common.programs import Keeping, keep_programs
@@ -39,7 +39,6 @@ from inside.compare import compare, given, measures
 from inside.page import page
 from inside.units import watch
 from jaxtext.errors import InputError
-from jaxtext.runs import checkpoint
 from jaxtext.text import Vocabulary
 
 SHOWN = 3000  # characters, of each unit
@@ -82,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def look(config: Config, display: Screen) -> dict[str, Any]:
     """Reads the text, compares, writes the page, and returns the result."""
     which = config.checkpoint
-    about = checkpoint.read_about(config.workdir, which=which, warn=display.say).about
+    about = read_about(config.workdir, which, warn=display.say)
     vocabulary = Vocabulary.from_json(about["vocabulary"])
     display.start("reading the text", total=1)
     text = eval_text.read(config.corpus, None, config.workdir, about, display)

@@ -1,12 +1,16 @@
 r"""Let a trained run write: the text alone on standard output, streamed as it comes.
 
-    python experiments/sample.py --workdir runs/stdlib-lstm-1a2b3c4d
     python experiments/sample.py --workdir DIR --prompt "def " --top-p 0.9 --stop ":"
     python experiments/sample.py --workdir DIR --count 8 --score --jsonl > texts.jsonl
+    python experiments/sample.py --workdir DIR --documents 20 --unlike-training
 
 It needs nothing but the run's directory. The same seed writes the same text. Standard
 error says which checkpoint was used. Several texts are written side by side, and shown
 when all of them are done, the first as it would be alone.
+
+A run on documents (char_gen.py --documents) writes whole documents with --documents, in
+the form of its text: a line each, a row of CSV or JSON each, or a blank line between
+two. So char_gen.py can read them again.
 
 A model over bytes reads the bytes of the prompt as they are, in any encoding (in bash,
 --prompt $'caf\xe9' is Latin-1), and writes bytes to a file or a pipe. A terminal shows
@@ -18,10 +22,12 @@ written; 130 stopped by Ctrl-C.
 
 import jaxtext.needs_experiments  # noqa: F401 (first)
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -29,23 +35,30 @@ import jax
 import numpy as np
 
 from charlm.build import restore
-from charlm.checkpoints import Which, described
-from charlm.samples import neutral_prompt
+from charlm.checkpoints import Which, described, read_about
+from charlm.samples import neutral_ids
 from common.flags import Typed, build, flag, typed
 from common.programs import Keeping, keep_programs
 from common.rules import Needs, check, option
 from common.screen import screen
 from common.script import script
 from common.values import Bound, Count, Directory, Seed, Whole
+from evaluation.text import read_training, trained_on
 from jaxtext.errors import InputError
-from jaxtext.generation import beam_search, generate, log_probabilities
+from jaxtext.generation import (
+    beam_search,
+    generate,
+    generate_documents,
+    log_probabilities,
+)
 from jaxtext.generation.decoding import HOTTEST
-from jaxtext.runs import checkpoint
 from jaxtext.streams import say
-from jaxtext.text import Vocabulary, cache
+from jaxtext.text import Documents, Vocabulary, cache
 from jaxtext.text.formats import reading
+from jaxtext.text.newlines import to_line_feeds
+from jaxtext.text.reader import How, blocks
 from jaxtext.text.sources import is_elsewhere, resolve
-from writing import texts
+from writing import documents, texts
 from writing.rules import TRUNCATING, Rules, decoding
 
 Temperature: TypeAlias = Annotated[
@@ -57,12 +70,23 @@ Finite: TypeAlias = Annotated[
 PathOrUrl: TypeAlias = Annotated[str, Bound(bool, "a path or a URL")]
 
 
+_DOCUMENTS = Needs(lambda config: config.documents, "--documents with it")
+
+
 @dataclass(frozen=True)
 class Several:
     """several texts, and how likely"""
 
     count: Count = 1
     """Write this many texts, each by noise of its own."""
+    documents: Count | None = None
+    """Write this many documents, each from its beginning to its end. The prompt is the
+    beginning of each, and is printed."""
+    unlike_training: tuple[str, ...] | None = field(
+        default=None, metadata={"needs": _DOCUMENTS, "alone": ()}
+    )
+    """Leave out documents that stand in the text that the run was trained on, and write
+    others. It is read where it was then, or from the paths that you give."""
     best_of: Count | None = None
     """Write this many, and show the one with the highest mean log-probability of a
     symbol."""
@@ -93,7 +117,7 @@ class Config(Keeping, Several, Rules):
     """Continue the whole of this file instead, with its last new line. A URL is read as
     --corpus of char_gen.py reads it; - is standard input."""
     length: Whole = 500
-    """Characters to write (bytes, for a model over bytes)."""
+    """Characters to write (bytes, for a model over bytes); of a document, at most."""
     temperature: Temperature = 0.8
     """Below 1, likely symbols become likelier; 0 always takes the likeliest."""
     checkpoint: Which = "best"
@@ -120,6 +144,7 @@ _DRAWN = ("temperature", "seed", *TRUNCATING)
 _APART = {
     "beams": ("count", "best_of", *_DRAWN),
     "best_of": ("count",),
+    "documents": ("count", "best_of", "beams", "score_file"),
     "score_file": (
         *("count", "best_of", "beams", "score", "jsonl", "length", *_DRAWN),
         *("repetition_penalty", "forbid", "only", "stop", "utf8"),
@@ -138,16 +163,32 @@ def _check_together(words: Typed) -> None:
 
 def write(config: Config) -> None:
     """Restores the model, and prints what it writes."""
-    which = config.checkpoint
-    about = checkpoint.read_about(config.workdir, which=which, warn=_warn).about
+    which, of_documents = config.checkpoint, config.documents is not None
+    # What another program has saved does not say what it was trained on.
+    of_any = config.unlike_training is None
+    about = read_about(config.workdir, which, warn=_warn, of_any=of_any)
     vocabulary = Vocabulary.from_json(about["vocabulary"])
-    prompt = _prompt(config, vocabulary)
+    if of_documents and vocabulary.end is None:
+        raise InputError(
+            "--documents: expected a run on documents (char_gen.py --documents), which "
+            "knows where they end, got one on a single text; leave it out"
+        )
+    given = _given(config, vocabulary)
     temperature = config.temperature if config.beams is None else 1.0
-    rules = decoding(config, temperature, vocabulary)
+    rules = decoding(config, temperature, vocabulary, ends=of_documents)
     scored = _scored(config.score_file, vocabulary)
+    known = _known(config, about)
     model, found = restore(config.workdir, about, which=which, warn=_warn)
     of = model, found.arrays
     symbol = "byte" if vocabulary.kind == "bytes" else "character"
+    if config.documents is not None:
+        say(f"note: from the checkpoint of {described(found)}")
+        form = documents.form_of(about, vocabulary)
+        _write_documents(of, config, vocabulary, given, rules, known, form)
+        return
+    prompt = given
+    if vocabulary.end is not None or not len(given):  # a text begins as in training
+        prompt = np.concatenate([neutral_ids(vocabulary), given])
     if scored is not None:
         log_p = log_probabilities(*of, prompt[None], scored[None])[0]
         say(f"note: from the checkpoint of {described(found)}")
@@ -180,6 +221,45 @@ def write(config: Config) -> None:
         written = [max(written, key=lambda one: one.each)]
     streamed = config.beams is None and rows == 1 and not config.jsonl
     _show(written, config, vocabulary, symbol, streamed)
+
+
+def _write_documents(of, config, vocabulary, given, rules, known, form):
+    """Prints documents, and tells of those that are not as one would expect."""
+    draw = partial(
+        *(generate_documents, *of),
+        length=config.length,
+        key=jax.random.key(config.seed),
+        beginning=given,
+        decoding=rules,
+        rows=min(config.documents, documents.AT_ONCE),
+    )
+    with screen() as display:
+        found = documents.collect(draw, config.documents, known, display)
+    written = documents.as_texts(*of, found.documents, given, config.score)
+    if config.jsonl:
+        lines = [texts.as_json(i, x, vocabulary) for i, x in enumerate(written)]
+        _put("".join(f"{line}\n" for line in lines).encode())
+    else:
+        decoded = [vocabulary.decode(x.ids) for x in written]
+        _put(documents.printed(decoded, form).encode())
+        for i, one in enumerate(written):
+            if one.log_p is not None:
+                likely = texts.likelihood(one.log_p, "symbol")
+                say(f"note: document {i + 1}: {likely}")
+    for line in documents.told(found, config.documents, len(given) + config.length):
+        say(f"note: {line}")
+
+
+def _known(config, about):
+    """The documents that the run was trained on, if they are to be left out."""
+    if config.unlike_training is None:
+        return None
+    name = "--unlike-training"
+    specs = config.unlike_training or trained_on(config.workdir, about, name)
+    with screen() as display:
+        display.start("reading the training text", total=1)
+        ids = read_training(specs, about, display, name)
+    return Documents.of(ids, Vocabulary.from_json(about["vocabulary"]).end)
 
 
 def _stream(pieces, vocabulary):
@@ -217,7 +297,7 @@ def _scored(path, vocabulary):
     if path is None:
         return None
     try:
-        return vocabulary.encode(_read(path))
+        return vocabulary.encode(_read(path, vocabulary))
     except InputError as error:
         raise InputError(f"--score-file: {error}") from error
 
@@ -235,16 +315,16 @@ def _as_typed(words: Sequence[str]) -> list[str]:
     return joined
 
 
-def _prompt(config: Config, vocabulary: Vocabulary) -> np.ndarray:
-    """The ids of what is to be continued."""
+def _given(config: Config, vocabulary: Vocabulary) -> np.ndarray:
+    """The ids of what is to be continued; none, if none are given."""
     if config.prompt_file is None:
         flag, prompt = "--prompt", config.prompt
     elif config.prompt is None:
-        flag, prompt = "--prompt-file", _read(config.prompt_file)
+        flag, prompt = "--prompt-file", _read(config.prompt_file, vocabulary)
     else:
         raise InputError("--prompt-file: expected no --prompt with it; leave one out")
     if prompt is None:
-        prompt = neutral_prompt(vocabulary)
+        return vocabulary.encode("")
     if not prompt:
         raise InputError(f"{flag}: expected at least one character, got none")
     if vocabulary.kind == "bytes" and isinstance(prompt, str):
@@ -255,12 +335,28 @@ def _prompt(config: Config, vocabulary: Vocabulary) -> np.ndarray:
         raise InputError(f"{flag}: {error}") from error
 
 
-def _read(path: str) -> bytes:
-    if is_elsewhere(path):
-        with resolve(path, cache=cache.root(), warn=_warn) as sources:
-            return b"".join(copy.read_bytes() for copy in sources.paths)
-    with reading(path):
-        return sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+def _read(path: str, vocabulary: Vocabulary) -> bytes:
+    """The text in a file, in UTF-8, or the bytes for a model over bytes.
+
+    Files are unpacked and decoded as corpora are. Line ends become LF unless the model
+    knows others.
+    """
+    newlines = "keep" if "\r" in vocabulary.characters else "lf"
+    if path == "-":
+        with reading("standard input"):
+            data = sys.stdin.buffer.read()
+        is_kept = newlines == "keep" or vocabulary.kind == "bytes"
+        return data if is_kept else to_line_feeds(data)
+    with contextlib.ExitStack() as stack:
+        paths = (Path(path),)
+        if is_elsewhere(path):
+            found = resolve(path, cache=cache.root(), warn=_warn)
+            paths = stack.enter_context(found).paths
+        if vocabulary.kind == "bytes":
+            with reading(path):
+                return b"".join(x.read_bytes() for x in paths)
+        found = blocks(paths, "chars", None, how=How(newlines))
+        return b"".join(block.raw for block in found)
 
 
 def _warn(text):

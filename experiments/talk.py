@@ -29,12 +29,11 @@ from dataclasses import dataclass, field
 from typing import Annotated, TypeAlias
 
 from charlm.build import restore
-from charlm.checkpoints import Which, described
+from charlm.checkpoints import Which, described, read_about
 from common.flags import read
 from common.programs import Keeping, keep_programs
 from common.script import script
 from common.values import Bound, Directory
-from jaxtext.runs import checkpoint
 from jaxtext.streams import say
 from jaxtext.text import Vocabulary
 from talking.server import Server
@@ -67,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     config = read(Config, argv, __doc__)
     keep_programs(config.compilation_cache)
     which = config.checkpoint
-    about = checkpoint.read_about(config.workdir, which=which, warn=_warn).about
+    about = read_about(config.workdir, which, warn=_warn, of_any=True)
     model, found = restore(config.workdir, about, which=which, warn=_warn)
     network = Network(model, found.arrays, Vocabulary.from_json(about["vocabulary"]))
     say(f"note: from the checkpoint of {described(found)}")

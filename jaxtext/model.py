@@ -7,11 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from jaxtext.checks import decided, integers
+from jaxtext.checks import decided, flags, integers
 from jaxtext.compose import output_size
 from jaxtext.errors import InputError
 from jaxtext.expected import a_cell
 from jaxtext.kernels import adaptive_softmax, cross_entropy
+from jaxtext.kernels.masks import select
 from jaxtext.kernels.products import rows
 from jaxtext.keys import folded, typed_key
 from jaxtext.noise import weight_drop
@@ -53,6 +54,11 @@ class LanguageModel(nn.Module):
         The output layer, and the embedding if `tied`, have a row for the frequent
         symbols, in this order, one for the class of rare symbols, and then the rare
         ones by id. Empty: an ordinary softmax.
+      end: The id of the symbol that ends a document and begins the next one, such as
+        `jaxtext.text.Vocabulary.end`. The state goes back to the initial one before
+        the step that reads it, so nothing is remembered of the document before. It
+        does so wherever the model reads: in training, evaluation and generation.
+        ``None``: there is no such symbol.
 
     Example:
       >>> import jax
@@ -85,6 +91,7 @@ class LanguageModel(nn.Module):
     tied: bool = False
     weight_drop: float = 0.0
     frequent: tuple[int, ...] = ()
+    end: int | None = None
 
     if TYPE_CHECKING:  # Flax declares unions, which callers could not use directly
         init: ClassVar[Any]
@@ -94,6 +101,11 @@ class LanguageModel(nn.Module):
         """Declares the parameters, which ``__call__`` and `step` share."""
         a_cell("cell", self.cell)
         count("vocab_size", self.vocab_size)
+        if self.end is not None and count("end", self.end, 0) >= self.vocab_size:
+            raise InputError(
+                f"end: expected the id of one of {self.vocab_size} symbols, got "
+                f"{self.end}; Vocabulary.end is that of the symbol that ends documents"
+            )
         width = self.input_size
         self.vectors: Array | None = None
         if width is not None:
@@ -128,7 +140,8 @@ class LanguageModel(nn.Module):
             padding. The state that is returned is that after the last valid symbol.
             Padding may hold any integers, and its logits mean nothing. ``None``: all
             symbols are valid.
-          resets: ``[B, T]`` booleans, true where a new text starts.
+          resets: ``[B, T]`` booleans, true where a new text starts. One also starts
+            where `end` is read.
           streams: ``[B]`` integers, the index of each sequence, from which its noise is
             drawn. Default: ``0 … B - 1``. When a batch is divided between devices, give
             each device the indices of its own sequences.
@@ -226,7 +239,11 @@ class LanguageModel(nn.Module):
                 "cell: expected one with a step, to generate with; got one that needs "
                 "the whole sequence (is part of it bidirectional?)"
             )
-        params, x = self._read(self.recurrent, integers("ids", ids))
+        ids = integers("ids", ids)
+        if self.end is not None:
+            start = self.cell.initial_state(ids.shape)
+            state = select(ids == self.end, start, state)
+        params, x = self._read(self.recurrent, ids)
         state, h = self.cell.step(params, state, x)
         return state, self._logits(h)
 
@@ -268,6 +285,8 @@ class LanguageModel(nn.Module):
         key = self.make_rng("dropout") if self.has_rng("dropout") else None
         if key is not None and streams is not None:
             key = folded(typed_key(key), integers("streams", streams))
+        if self.end is not None:
+            resets = self._beginnings(ids, resets)
         params, xs = self._read(self._thinned(), ids)
         return unroll(
             self.cell,
@@ -295,6 +314,15 @@ class LanguageModel(nn.Module):
         if self.cell.embed is not None and many:
             return self.cell.embed(params, self.vectors), ids
         return params, rows(self.vectors.astype(self.dtype), ids)
+
+    def _beginnings(self, ids: Array, resets: Array | None) -> Array:
+        """Where a document begins, or a reset is asked for."""
+        begins = ids == self.end
+        if resets is None:
+            return begins
+        resets = flags("resets", resets)
+        # `unroll` refuses another shape.
+        return begins | resets if resets.shape == begins.shape else resets
 
     def _thinned(self) -> Params:
         """The cell's parameters, with entries dropped if there is noise."""

@@ -197,7 +197,7 @@ def test_paths_may_be_strings(tmp_path):
     assert workdir.read_identity(run) == {"cell": "gru"}
     found = checkpoint.restore_params(run, state.params)
     contracts.assert_close(found.arrays, state.params)
-    log.MetricsLog(run, keep=0).append({"step": 1})
+    log.MetricsLog(run, 0).append({"step": 1})
     assert log.read_metrics(f"{run}/metrics.jsonl") == [{"step": 1}]
 
 

@@ -46,15 +46,15 @@ def test_the_code_of_a_page_prints_what_it_shows(name, tmp_path, monkeypatch, ca
     assert not smaller
 
 
-def test_the_notebook_is_the_page():
+def test_the_notebooks_are_the_pages():
     spec = importlib.util.spec_from_file_location("notebook", DOCS / "notebook.py")
     assert spec is not None
     assert spec.loader is not None
     made = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(made)
-    page = (DOCS / "tutorial.md").read_text("utf-8")
-    kept = (DOCS / "tutorial.ipynb").read_text("utf-8")
-    assert kept == made.notebook(page), "run make notebook"
+    for page in made.PAGES:
+        kept = (DOCS / page).with_suffix(".ipynb").read_text("utf-8")
+        assert kept == made.notebook(page), "run make notebook"
 
 
 def _in_reference():

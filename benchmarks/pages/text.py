@@ -14,6 +14,7 @@ TRANSFORMERS = {
     "transformer-flax.json": ("a Transformer in Flax", "cold-256"),
 }
 TEXT = "tinyshakespeare"
+OTHERS = {"names": "names-train"}  # the text of a study that is not on that one
 # Reported by others: model, parameters, hardware and time, nats a character.
 PUBLISHED = (
     ("minGRU and minLSTM, as published", "", "GPU", "1.548 and 1.555"),
@@ -22,7 +23,7 @@ PUBLISHED = (
 
 
 def study(name: str, *columns: str) -> str:
-    """A row for each variant of a study that was trained on tiny Shakespeare."""
+    """A row for each variant of a study on its text."""
     return table(_lines(name), columns)
 
 
@@ -80,6 +81,7 @@ def _lines(name):
     """The lines of a study, in the order of its variants; then those of others."""
     order = [variant.name for variant in STUDIES[name].variants]
     lines = read(RESULTS / f"{name}.jsonl")
-    lines = [line for line in lines if line["trained"]["corpus"] == TEXT]
+    text = OTHERS.get(name, TEXT)
+    lines = [line for line in lines if line["trained"]["corpus"] == text]
     found = dict.fromkeys([*order, *(line["variant"] for line in lines)])
     return sorted(lines, key=lambda line: list(found).index(line["variant"]))

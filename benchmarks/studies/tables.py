@@ -1,5 +1,6 @@
 """Tables of the results of `quality.py`."""
 
+import itertools
 import json
 import statistics
 from collections import defaultdict
@@ -56,7 +57,17 @@ def _nats(checkpoint: str, protocol: str) -> Column:
 
 
 def _of(checkpoint, protocol):
-    return lambda x: x["evaluated"][f"{checkpoint} {protocol}"]["nats_per_char"]
+    name = f"{checkpoint} {protocol}"
+    return lambda x: x["evaluated"].get(name, {}).get("nats_per_char")
+
+
+def _symbol(checkpoint: str) -> Column:
+    """Of documents: the mean loss of their characters and their ends."""
+
+    def of(line):
+        return line["evaluated"][f"{checkpoint} carried"].get("nats_per_symbol")
+
+    return lambda lines, _: spread(lines, of)
 
 
 def _dynamic(lines, _):
@@ -67,7 +78,10 @@ def _dynamic(lines, _):
 
 def _difference(lines, first):
     loss = _of("last", "cold-256")
-    own, base = (statistics.mean(map(loss, group)) for group in (lines, first))
+    losses = [[loss(line) for line in group] for group in (lines, first)]
+    if None in itertools.chain(*losses):
+        return "–"
+    own, base = map(statistics.mean, losses)
     return f"{own - base:+.3f}"
 
 
@@ -89,6 +103,8 @@ COLUMNS: dict[str, Column] = {
     "best, cold-256": _nats("best", "cold-256"),
     "best, carried": _nats("best", "carried"),
     "last, cold-256": _nats("last", "cold-256"),
+    "best, a symbol": _symbol("best"),
+    "last, a symbol": _symbol("last"),
     "difference": _difference,
     "last, carried": _nats("last", "carried"),
     "dynamic, carried": _dynamic,

@@ -22,6 +22,7 @@ class Study(NamedTuple):
       variants: The variants. The first is the base.
       flags: Flags beside the preset, for all variants.
       dynamic: Whether the best checkpoint is also evaluated dynamically.
+      protocols: How the checkpoints are evaluated.
     """
 
     preset: str
@@ -29,6 +30,7 @@ class Study(NamedTuple):
     variants: tuple[Variant, ...]
     flags: str = ""
     dynamic: bool = False
+    protocols: tuple[str, ...] = ("cold-256", "carried")
 
 
 STUDIES = {
@@ -41,6 +43,14 @@ STUDIES = {
             Variant("LSTM, no layer norm", "--no-layer-norm"),
             Variant("GRU, no layer norm", "--cell gru --no-layer-norm"),
         ),
+    ),
+    # On makemore's names: --corpus names-train.txt --val-corpus names-test.txt. Nothing
+    # was chosen on the latter.
+    "names": Study(
+        "names",
+        (0, 1, 2, 3, 4),
+        (Variant("LSTM", "--cell lstm"), Variant("GRU", "--cell gru")),
+        protocols=("carried",),
     ),
     "shakespeare": Study(
         "shakespeare",

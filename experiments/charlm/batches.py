@@ -49,7 +49,10 @@ def fit(config: Config, characters: int) -> Fitted | None:
 
 
 def build_batches(
-    config: Config, ids: jt.text.Ids, fitted: Fitted | None = None
+    config: Config,
+    ids: jt.text.Ids,
+    fitted: Fitted | None = None,
+    end: int | None = None,
 ) -> jt.text.Streams | jt.text.Windows:
     """Builds the batches of a configuration, or those fitted to a short text.
 
@@ -57,6 +60,7 @@ def build_batches(
       config: The configuration.
       ids: What to train on.
       fitted: What `fit` returned when the run began.
+      end: The symbol that ends documents, if the text is of documents.
 
     Raises:
       InputError: If the text is too short for them.
@@ -65,7 +69,10 @@ def build_batches(
         assert isinstance(config.seq_len, int)  # or it would have been refused
         return jt.text.Windows(ids, config.batch_size, config.seq_len, config.stride)
     size, length = fitted or (config.batch_size, config.seq_len)
-    return jt.text.Streams(ids, size, length, config.reset_probability)
+    text: Any = ids
+    if end is not None and config.document_order == "shuffled":
+        text = jt.text.Shuffled(jt.text.Documents.of(ids, end))
+    return jt.text.Streams(text, size, length, config.reset_probability)
 
 
 def dividing_devices(batch_size: int, slices: int) -> list[Device]:

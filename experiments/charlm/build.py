@@ -3,21 +3,20 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 import jaxtext as jt
-from charlm.config import Config
+from charlm.config import WITH_MEMORY, Cell, Config
 from jaxtext.runs import checkpoint
 from jaxtext.text import Vocabulary
 from jaxtext.training import DataParallel, TrainState
 from jaxtext.types import BackendName, Device
 
-CELLS = {"rnn": jt.rnn, "lstm": jt.lstm, "gru": jt.gru}
+CELLS = {name: getattr(jt, name) for name in get_args(Cell)}
 LAYER_NORM_CELLS = {
     "rnn": jt.layer_norm_rnn,
     "lstm": jt.layer_norm_lstm,
@@ -53,6 +52,7 @@ def build_trainer(
     devices: Sequence[Device] | None = None,
     *,
     frequent: tuple[int, ...] = (),
+    end: int | None = None,
 ) -> Trainer:
     """Builds what a configuration trains with.
 
@@ -62,6 +62,7 @@ def build_trainer(
       batch_size: Rows of a batch, which for a short text are fewer than configured.
       devices: Default: all that there are.
       frequent: As for `build_model`.
+      end: As for `build_model`.
 
     Raises:
       InputError: If the batch does not divide between the devices.
@@ -72,6 +73,7 @@ def build_trainer(
         backend=config.backend,
         remat=config.remat,
         frequent=frequent,
+        end=end,
     )
     optimizer = build_optimizer(config)
     parallel = jt.training.data_parallel(
@@ -102,6 +104,7 @@ def build_model(
     backend: BackendName = "auto",
     remat: int | Literal["gates"] | None = None,
     frequent: tuple[int, ...] = (),
+    end: int | None = None,
 ) -> jt.LanguageModel:
     """Builds the model of a configuration: layers of the cell, noise around each.
 
@@ -112,6 +115,7 @@ def build_model(
       remat: What to recompute in the backward pass.
       frequent: The ids of the symbols that ``--frequent`` counts, which depend on the
         text.
+      end: The id of the symbol that ends documents, if the vocabulary has one.
     """
     # A run that is older than an option does not have it.
     of = dataclasses.asdict(Config()) | identity
@@ -137,6 +141,7 @@ def build_model(
         of["tied"],
         of["weight_drop"],
         frequent,
+        end,
     )
 
 
@@ -147,7 +152,10 @@ def restore(
     which: checkpoint.Which = "best",
     warn: Callable[[str], None],
 ) -> tuple[jt.LanguageModel, checkpoint.Checkpoint]:
-    """Builds the model of a run, and restores its parameters from a checkpoint.
+    """Restores the model of a run and its parameters from a checkpoint.
+
+    It is `checkpoint.restore_model`, also for runs from before checkpoints described
+    their model. These are built from their configuration.
 
     Args:
       workdir: The run's directory.
@@ -158,16 +166,16 @@ def restore(
     Raises:
       InputError: If the run has no good checkpoint.
     """
-    model = build_model(
-        about["identity"],
-        len(Vocabulary.from_json(about["vocabulary"])),
-        frequent=tuple(about.get("frequent", ())),
-    )
-    variables = jax.eval_shape(
-        model.init, jax.random.key(0), model.initial_state((1,)), np.zeros((1, 1), int)
-    )
-    params = variables["params"]
-    return model, checkpoint.restore_params(workdir, params, which=which, warn=warn)
+    model = None
+    if "model" not in about and "identity" in about:
+        model = build_model(
+            about["identity"],
+            len(Vocabulary.from_json(about["vocabulary"])),
+            frequent=tuple(about.get("frequent", ())),
+        )
+    found = checkpoint.restore_model(workdir, model, which=which, warn=warn)
+    read = checkpoint.Checkpoint(found.step, found.about, found.params)
+    return found.model, read
 
 
 def _cell(of, dtype):
@@ -180,7 +188,7 @@ def _cell(of, dtype):
     if not (memory or hidden):
         return cell
     return jt.zoneout(
-        cell, jt.LSTMState(c=memory, h=hidden) if of["cell"] == "lstm" else memory
+        cell, jt.LSTMState(c=memory, h=hidden) if of["cell"] in WITH_MEMORY else memory
     )
 
 

@@ -26,13 +26,22 @@ from common.values import (
     Whole,
     at_least,
 )
+from jaxtext.text.modes import ROWS, Mode
+from jaxtext.types import BackendName
 from jaxtext.versions import lacking
 
 TwoOrMore: TypeAlias = Annotated[int, at_least(2)]
 Preset: TypeAlias = Literal[
-    "modern", "cpu-3min", "shakespeare", "ptb-char", "enwik8", "text8", "tutorial"
+    *("modern", "cpu-3min", "small", "names", "shakespeare"),
+    *("ptb-char", "enwik8", "text8", "tutorial"),
 ]
 
+Cell: TypeAlias = Literal[
+    "rnn", "lstm", "gru", "min_gru", "min_lstm", "para_gru", "para_lstm"
+]
+
+# Presets that are for a text which larger models learn by heart.
+FOR_LITTLE_TEXT = ("small", "names")
 TEXTS = ("corpus", "val_corpus")
 BUDGETS = ("steps", "epochs", "minutes")
 # What a run that starts from another one has in common with it.
@@ -42,6 +51,15 @@ ARCHITECTURE = (
 )
 # What it takes over unless the flag is typed. These also change what a model predicts.
 INHERITED = (*ARCHITECTURE, "dtype", "zoneout", "zoneout_hidden")
+# Cells whose state has a memory c beside the hidden state h.
+WITH_MEMORY = ("lstm", "para_lstm")
+# Cells with a matrix of recurrent weights, and how to do without what only these have.
+DENSE = ("rnn", "lstm", "gru")
+DENSE_OFF = {"layer_norm": "--no-layer-norm", "weight_drop": "--weight-drop 0"}
+# How a text is read. Its hash tells a run what it read, so none is in its identity.
+READING = ("newlines", "any_bytes", "exclude")
+# What a run did, by its vocabulary, that is older than these flags.
+BEFORE = {"chars": {"newlines": "keep"}, "bytes": {"any_bytes": True}}
 # How a text is evaluated: the characters in a window, or None to read it in one piece.
 WINDOWS = {"carried": None, "cold-256": 256}
 
@@ -63,7 +81,49 @@ _VALIDATION = Needs(
 _NO_VAL_CORPUS = Needs(
     lambda config: not config.val_corpus, "no --val-corpus, read in its place"
 )
+_CHARS = Needs(
+    lambda config: config.vocab == "chars", "--vocab chars, for no byte is changed"
+)
+_BYTES = Needs(lambda config: config.vocab == "bytes", "--vocab bytes with it")
 _DISTRIBUTED = Needs(lambda config: config.distributed, "--distributed with it")
+
+
+_DOCUMENTS = Needs(
+    lambda config: config.documents != "none", "--documents other than none"
+)
+
+
+def _document(config):
+    if config.documents in (None, "none"):
+        return None
+    if config.vocab == "bytes":
+        return (
+            f"expected --vocab chars with {config.documents}, got bytes, of which none "
+            "is left for the end of a document; leave one of them out"
+        )
+    if config.stride is not None:
+        return (
+            f"expected streams, in which documents follow one another, got windows "
+            f"(--stride) with {config.documents}; leave one of them out"
+        )
+    if config.documents == "csv" and config.field is None:
+        return "expected --field NAME, the column, with csv; give it"
+    return None
+
+
+def _field(config):
+    if config.field is not None and config.documents not in ROWS:
+        return (
+            f"expected --documents jsonl or csv, got "
+            f"{config.documents or 'none of them'}; give that, or leave --field out"
+        )
+    return None
+
+
+def _val_split(config):
+    if config.val_split == "documents" and config.documents == "none":
+        return "expected --documents other than none, got none; leave one of them out"
+    return None
 
 
 def _one_length(config):
@@ -105,11 +165,21 @@ def _embedding(config):
     return None
 
 
-def _lstm(name, config):
-    if getattr(config, name) and config.cell != "lstm":
+def _memory(name, config):
+    if getattr(config, name) and config.cell not in WITH_MEMORY:
         return (
-            "expected --cell lstm, which has a memory beside its hidden state, got "
-            f"{config.cell}; --zoneout and --weight-drop go with every cell"
+            f"expected --cell {' or '.join(WITH_MEMORY)}, which has a memory beside "
+            f"its hidden state, got {config.cell}; --zoneout goes with every cell"
+        )
+    return None
+
+
+def _dense(name, config):
+    if getattr(config, name) and config.cell not in DENSE:
+        return (
+            f"expected --cell {', '.join(DENSE[:-1])} or {DENSE[-1]}, got "
+            f"{config.cell}, which has no {name.replace('_', ' ')}; add "
+            f"{DENSE_OFF[name]}"
         )
     return None
 
@@ -124,14 +194,16 @@ class Common:
 
     preset: Preset = "modern"
     """Where the defaults come from (experiments/presets/). cpu-3min: three minutes on
-    two cores; shakespeare: a million characters, 18 passes; ptb-char, enwik8, text8:
-    your copies; tutorial: as in Keras. Another preset keeps only a run's texts."""
+    two cores; small: a text of less than a megabyte; names: short documents, one a
+    line; shakespeare: a million characters, 18 passes; ptb-char, enwik8, text8: your
+    copies; tutorial: as in Keras. Another preset keeps only a run's texts."""
     corpus: tuple[str, ...] = option(("stdlib",), alike=False)
     """Text to learn: files, directories, globs, URLs (gs://, s3://, https://), '-' for
     standard input, stdlib (this Python's own standard library) or tinyshakespeare.
     docs/guides/own_text.md says how each kind is read."""
-    cell: Literal["rnn", "lstm", "gru"] = "lstm"
-    """The recurrent cell."""
+    cell: Cell = "lstm"
+    """The recurrent cell. --backend parallel takes all steps of a min_ cell at once,
+    which has no recurrent weights; newton those of a para_ cell, whose are diagonal."""
     hidden: Count = 256
     """Width of each recurrent layer."""
     layers: Count = 1
@@ -165,11 +237,36 @@ class Text:
 
     vocab: Literal["chars", "bytes"] = "chars"
     """Symbols. chars: the distinct characters of a text in UTF-8, or in UTF-16 with a
-    byte order mark. bytes: the bytes of any file that is not an archive."""
+    byte order mark. bytes: the bytes of any file that is not packed."""
+    documents: Mode | None = option(None, identity=False, check=_document)
+    """What a document is: one of the files, lines, or paragraphs (blank lines are
+    between them), or one field in each row of JSON lines or CSV. The model learns where
+    it ends, and begins each anew. none: the text is one. Default: files for a
+    directory or several files, else none. docs/guides/documents.md has more."""
+    field: str | None = option(None, identity=False, check=_field)
+    """The field or column that is the document, with jsonl and csv."""
+    document_order: Literal["shuffled", "as-is"] = option(
+        "shuffled", identity=False, needs=_DOCUMENTS
+    )
+    """The order in which documents are read: another one in each epoch, or as they
+    are."""
+    newlines: Literal["lf", "keep"] = option("lf", identity=False, needs=_CHARS)
+    """Line ends. lf: CRLF and CR become LF, as in Python; keep: they stay."""
+    any_bytes: bool = option(False, identity=False, needs=_BYTES)
+    """Also learn the bytes of images, archives and other files that are packed."""
+    exclude: tuple[str, ...] = option((), identity=False)
+    """Leave out of directories, prefixes and globs what matches one of these patterns,
+    such as '*.html' or 'drafts/*'."""
     characters: Count | None = None
     """Use only this many characters from the beginning of the corpus."""
     val_fraction: Rate = option(0.1, needs=_NO_VAL_CORPUS)
-    """Share of the corpus, at its end, that is kept for validation."""
+    """Share of the corpus that is kept for validation."""
+    val_split: Literal["end", "documents"] | None = option(
+        None, identity=False, needs=_NO_VAL_CORPUS, check=_val_split
+    )
+    """Which share. end: the end of the corpus. documents: each document is drawn by a
+    hash of the seed and its text, whatever the order; equal ones stay together.
+    Default: documents for lines, paragraphs, jsonl and csv, else end."""
     val_corpus: tuple[str, ...] = option((), alike=False)
     """Validate on this text instead, and train on the whole corpus."""
 
@@ -180,7 +277,7 @@ class Model:
 
     residual: bool = option(False, needs=_LAYERS)
     """Add the input of each layer but the first to its output."""
-    layer_norm: bool = False
+    layer_norm: bool = option(False, check=partial(_dense, "layer_norm"))
     """Normalise within each step (Ba et al. 2016)."""
     embedding: Count | None = None
     """Give each symbol a vector of this width. Default: the cell reads one-hot rows."""
@@ -191,12 +288,11 @@ class Model:
     symbols, or that another follows, and then which. For thousands of symbols."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type to compute in. Parameters are float32 in either case."""
-    backend: Literal["auto", "scan", "fused", "mosaic", "mosaic_gpu", "cudnn"] = option(
-        "auto", identity=False
-    )
+    backend: BackendName = option("auto", identity=False)
     """How the cells run over a sequence. All compute the same function. scan: step by
     step; fused: with a hand-derived backward pass; mosaic: kernels for TPU; mosaic_gpu:
-    kernels for GPU; cudnn: NVIDIA's; auto: the fastest measured on the device."""
+    kernels for GPU; cudnn: NVIDIA's; parallel, newton: all steps at once, for min_ and
+    para_ cells; auto: the fastest measured on the device."""
     remat: Literal["gates"] | Count | None = option(None, identity=False)
     """What the backward pass computes again instead of reading it from memory. gates:
     everything within a step; a number N: everything but the state at every N steps."""
@@ -241,6 +337,8 @@ class Training:
     eval_protocol: Literal["carried", "cold-256"] = option("carried", needs=_VALIDATION)
     """How validation reads the text, and so how the best checkpoint is chosen. carried:
     from beginning to end; cold-256: windows of 256, each from the zero state."""
+    patience: Count | None = option(None, identity=False, needs=_VALIDATION)
+    """Stop after this many validations in a row that are not better than the best."""
     max_skips: Count = option(10, identity=False)
     """Steps whose loss or gradient is not finite are skipped. After this many in a row,
     go back to the last good checkpoint and continue at half the learning rate."""
@@ -258,17 +356,17 @@ class Regularisation:
     """Dropout rate between layers. Default: the same."""
     dropout_input: Rate = option(0.0, check=_embedding)
     """Dropout rate on the embedding, one mask a sequence (Gal and Ghahramani 2016)."""
-    dropout_hidden: Rate = option(0.0, check=partial(_lstm, "dropout_hidden"))
+    dropout_hidden: Rate = option(0.0, check=partial(_memory, "dropout_hidden"))
     """Dropout rate on the LSTM's hidden state as it enters each step, one mask a
     sequence. Runs step by step."""
     variational: bool = option(False, needs=_DROPOUT)
     """Use one mask a sequence also on outputs and between layers, not one a step."""
-    weight_drop: Rate = 0.0
+    weight_drop: Rate = option(0.0, check=partial(_dense, "weight_drop"))
     """Rate at which recurrent weights are dropped, one mask a batch (Merity 2018)."""
     zoneout: Rate = 0.0
     """Rate at which each unit of the memory, an LSTM's c or another cell's h, keeps its
     previous value (Krueger et al. 2017). Runs step by step."""
-    zoneout_hidden: Rate = option(0.0, check=partial(_lstm, "zoneout_hidden"))
+    zoneout_hidden: Rate = option(0.0, check=partial(_memory, "zoneout_hidden"))
     """The same for an LSTM's h."""
     label_smoothing: Rate = 0.0
     """Share of the target that is spread evenly over all symbols (Szegedy et al. 2016).
@@ -293,10 +391,13 @@ class Saving:
 
 @dataclass(frozen=True)
 class Writing:
-    """writing: samples, and metrics elsewhere"""
+    """writing: samples and metrics"""
 
     sample_every: Whole | None = option(None, identity=False)
     """Print a sample every so many steps; 0 is never. Default: with each validation."""
+    log_every: Count | None = option(None, identity=False)
+    """Write metrics every so many steps, means over these steps. Default: 10 up to step
+    100,000, then twice as many each time the steps have doubled."""
     tensorboard: bool = option(
         False, identity=False, check=partial(_installed, "tensorboard")
     )
@@ -329,7 +430,10 @@ class Hosts:
     heartbeat_seconds: Count = option(
         60, identity=False, kept=False, needs=_DISTRIBUTED
     )
-    """A process that is silent for this long is lost, and the others end."""
+    """A process that is silent for this long is lost, and the others end. (One that is
+    killed is noticed at once.)"""
+    meet_seconds: Count = option(300, identity=False, kept=False, needs=_DISTRIBUTED)
+    """How long to wait until all processes have come. Then this one ends, with 75."""
 
 
 @dataclass(frozen=True)

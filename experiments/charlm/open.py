@@ -19,7 +19,7 @@ from charlm.remembered import remember
 from charlm.result import Result, finished_result
 from charlm.run import Clock, Run
 from charlm.spent import Spent
-from charlm.texts import divide, frequent_symbols, read_corpus
+from charlm.texts import decided, divide, frequent_symbols, read_corpus
 from common.flags import flag
 from common.rules import fields_without
 from common.screen import Screen
@@ -27,6 +27,7 @@ from jaxtext.buckets import absolute, explained
 from jaxtext.errors import InputError
 from jaxtext.runs.agreement import check_alike, of_first, together, told_by_all
 from jaxtext.runs.checkpoint import Checkpoints, read_about
+from jaxtext.runs.distributed import unusual_settings
 from jaxtext.runs.interrupt import Request
 from jaxtext.runs.storage import storage
 from jaxtext.runs.workdir import check_identity, check_shared, claim, read_identity
@@ -58,10 +59,16 @@ def open_run(
       InputError: For bad input of any kind.
       Stopped: If `stop` says so.
     """
+    for name, value in unusual_settings().items():
+        display.say(
+            f"note: {name} is {value}: parameters and losses are not those of the same "
+            "command without that setting"
+        )
     with together():
         known = _known(config.workdir)
         origin = find_origin(config, known, display)
-        corpus = read_corpus(config, display, stop, origin and origin.vocabulary)
+        corpus = read_corpus(config, known, display, stop, origin and origin.vocabulary)
+        config = decided(config, corpus)
         train, validation, val_sha256 = divide(config, corpus, display, stop)
     own = identity(config, corpus.sha256, val_sha256, origin and origin.identity)
     workdir = config.workdir or default_workdir(corpus.name, own)
@@ -70,7 +77,9 @@ def open_run(
         known = known or _known(workdir)
         fitted, devices = _batch(config, len(train), workdir, known, own)
         own["fitted"] = fitted and fitted._asdict()
-        read = batches.build_batches(config, train, fitted)
+        documents = corpus.mode != "none"
+        end = corpus.vocabulary.end
+        read = batches.build_batches(config, train, fitted, end if documents else None)
         vocab_size = len(corpus.vocabulary)
         if origin is None:
             frequent = frequent_symbols(config, train, vocab_size)
@@ -82,6 +91,7 @@ def open_run(
             read.batch_size,
             devices,
             frequent=frequent,
+            end=end,
         )
     _say_batch(config, len(train), fitted, len(devices), display)
     if not config.dry_run:

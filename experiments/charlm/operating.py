@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, TypeAlias
 
 from common.rules import option
-from common.values import Bound
+from common.values import Bound, Positive
 
 
 def steps_of(word: str) -> range:
@@ -38,6 +38,9 @@ class Operating:
     profile: Window | None = option(None, identity=False, kept=False)
     """START:COUNT traces so many steps, from that one on, for XProf or TensorBoard:
     docs/guides/profiling.md. The trace is in profile/ in the run's directory."""
+    hang_seconds: Positive = option(1800, identity=False, kept=False)
+    """Without any progress for so long, say in which phase, and where each thread is.
+    Nothing is ended, since a program may take as long to compile."""
     print_config: bool = option(False, identity=False, kept=False)
     """Print the command with all flags that it means, and do nothing else."""
     dry_run: bool = option(False, identity=False, kept=False)

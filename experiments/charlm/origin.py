@@ -16,14 +16,13 @@ import numpy as np
 
 import jaxtext as jt
 from charlm.build import restore
-from charlm.checkpoints import described
+from charlm.checkpoints import described, read_about
 from charlm.config import Config
 from charlm.remembered import IDENTITY, has
 from charlm.result import fingerprint
 from common.names import as_typed
 from common.screen import Screen
 from jaxtext.errors import InputError
-from jaxtext.runs import checkpoint
 from jaxtext.text import Vocabulary
 from jaxtext.training import extend_vocabulary
 from jaxtext.types import Params
@@ -128,15 +127,18 @@ def tell_origin(origin: Origin, vocabulary: Vocabulary, display: Screen) -> None
     known, new = origin.vocabulary, ", none new"
     if len(vocabulary) > len(known):
         points = sorted({*vocabulary.characters} - {*known.characters})
-        named = ", ".join(f"{x!r} (U+{ord(x):04X})" for x in points[:_NAMED])
-        if len(points) > _NAMED:
-            named += f" and {len(points) - _NAMED:,} more"
-        new = f", and {len(points):,} new ones, which start untrained: {named}"
+        names = [f"{x!r} (U+{ord(x):04X})" for x in points]
+        if vocabulary.ends and not known.ends:
+            names = ["the end of a document", *names]
+        named = ", ".join(names[:_NAMED])
+        if len(names) > _NAMED:
+            named += f" and {len(names) - _NAMED:,} more"
+        new = f", and {len(names):,} new ones, which start untrained: {named}"
     display.say(f"starting from {origin.described}: {len(known):,} symbols{new}")
 
 
 def _read(workdir: Path, say: Callable[[str], None]) -> Origin:
-    about = checkpoint.read_about(workdir, warn=say).about
+    about = read_about(workdir, warn=say)
     model, found = restore(workdir, about, warn=say)
     params = jax.tree.map(np.asarray, found.arrays)
     identity = {

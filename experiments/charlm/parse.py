@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, TypeVar
 
-from charlm.config import ARCHITECTURE, BUDGETS, INHERITED, TEXTS, Config
+from charlm.config import ARCHITECTURE, BEFORE, BUDGETS, INHERITED, TEXTS, Config
 from charlm.remembered import FILE, IDENTITY, check_texts, has, of_identity, remembered
+from charlm.settings import usual
 from common.flags import build, flag, off, spelled, typed
 from common.names import command
 from common.rules import check
@@ -75,13 +76,18 @@ def _taken_over(workdir, words):
     """What is known of the run in a directory, which need not be typed again."""
     storage(workdir).check()
     if has(workdir, FILE) or not has(workdir, IDENTITY):
-        return remembered(workdir)
+        return _with_old_ways(remembered(workdir))
     if "corpus" not in words:
         say(
             f"note: the run in {workdir} was made before {FILE} was kept, and does not "
             "know where its text is: give --corpus, and what else it was given to train"
         )
-    return of_identity(workdir)
+    return _with_old_ways(of_identity(workdir))
+
+
+def _with_old_ways(known):
+    """What is known of a run, and what it did if it is older than a flag."""
+    return BEFORE[known["vocab"]] | known if "vocab" in known else known
 
 
 def _of_origin(words):
@@ -91,8 +97,8 @@ def _of_origin(words):
     kept = of_identity(place((words["init_from"] or [""])[-1]))
     if not kept:  # which need not be there any more if the run has begun
         return {}
-    usual = {field.name: field.default for field in fields(Config)}
-    return {name: kept.get(name, usual[name]) for name in INHERITED}
+    defaults = {field.name: field.default for field in fields(Config)}
+    return {name: kept.get(name, defaults[name]) for name in INHERITED}
 
 
 def _check_architecture(config, origin):
@@ -110,11 +116,10 @@ def _check_architecture(config, origin):
 
 def _untyped(config, words, preset):
     """Values that differ from the preset's, though nobody has typed them."""
-    usual = {"preset": "modern"} | PRESETS[preset]
-    told = {}
+    known, told = usual(preset), {}
     for field in fields(Config):
         name, value = field.name, getattr(config, field.name)
-        if name not in words and value != usual.get(name, field.default):
+        if name not in words and value != known[name]:
             told[name] = value
     if any(getattr(config, name) for name in BUDGETS):
         # One takes the place of another, of which nothing need be said.

@@ -4,6 +4,7 @@ import contextlib
 
 import jax
 
+from charlm.progress import Mean
 from charlm.run import Run
 from charlm.trackers import Trackers
 from common.screen import Screen
@@ -11,7 +12,27 @@ from jaxtext.runs.log import MetricsLog
 from jaxtext.runs.storage import storage
 from jaxtext.training import Metrics
 
-LOG_EVERY = 10  # steps
+LOG_EVERY = 10  # steps, in the beginning
+EVENLY = 100_000  # steps, up to which it stays the same
+
+
+def interval(step: int, every: int | None) -> int:
+    """Steps between two records, around a step.
+
+    It depends on the step alone, so that a run which was stopped records the same steps
+    as one that was not. It is 10 up to step 100,000, and doubles when the steps have:
+    20 up to step 200,000, 40 up to 400,000. So every doubling of a run adds five
+    thousand records, some 0.7 MB.
+
+    Args:
+      step: The step.
+      every: What was asked for, if anything was.
+
+    Example:
+      >>> [interval(step, None) for step in (10, 100_000, 100_001, 300_000)]
+      [10, 10, 20, 40]
+    """
+    return every or LOG_EVERY << ((step - 1) // EVENLY).bit_length()
 
 
 class Recorder:
@@ -26,7 +47,8 @@ class Recorder:
         self._run, self._display = run, display
         self._log, trackers = None, []
         if jax.process_index() == 0:
-            self._log = MetricsLog(run.workdir, run.progress.recorded)
+            self._log = MetricsLog(run.workdir)
+            self._rewind(self._log)
             trackers = [x for x in ("tensorboard", "wandb") if getattr(run.config, x)]
         saved_step = run.progress.saved_step
         self._opened = contextlib.ExitStack()
@@ -40,36 +62,39 @@ class Recorder:
         self._log_fails = False
 
     def take_in(self, step: int, metrics: Metrics) -> None:
-        """Counts the metrics of a step; every tenth step, its mean loss is recorded."""
+        """Counts the metrics of a step; now and then, their means are recorded."""
         run, progress = self._run, self._run.progress
         if not metrics.skipped.in_a_row:
             loss = float(metrics.loss)
-            progress.losses.append(loss)
+            progress.losses = progress.losses.add(loss)
+            norm = float(metrics.gradient_norm)
+            progress.gradient_norms = progress.gradient_norms.add(norm)
             number = (step - 1) // run.batches.batches_per_epoch
             progress.pass_loss = progress.pass_loss.add(loss, number)
         self._last = step, metrics
-        if progress.losses:
-            mean = sum(progress.losses) / len(progress.losses)
+        if (mean := progress.losses.value) is not None:
             speed = run.speed.chars_per_second()
             note = f"loss {mean:.3f}"
             note += "" if speed is None else f"  {speed:,.0f} chars/s"
             self._display.advance(step, run.plan.steps, note)
-        if step % LOG_EVERY == 0:
+        if step % interval(step, run.config.log_every) == 0:
             self.record_losses()
 
     def record_losses(self) -> None:
-        """Records the mean of the losses since the last record, if there are any."""
+        """Records the means over the steps since the last record, if there are any."""
         run, progress = self._run, self._run.progress
-        if not progress.losses or self._last is None:
+        if not progress.losses.terms or self._last is None:
             return
         step, metrics = self._last
-        loss, progress.losses = sum(progress.losses) / len(progress.losses), []
+        loss, norm = progress.losses.value, progress.gradient_norms.value
+        progress.losses = progress.gradient_norms = Mean()
         self.record(
             step=step,
             loss=loss,
-            gradient_norm=None if metrics.skipped.in_a_row else metrics.gradient_norm,
+            gradient_norm=norm,
             skipped_steps=metrics.skipped.in_all,
             chars_per_second=run.speed.chars_per_second(),
+            seconds=round(run.seconds(), 2),
         )
 
     def record(self, **values) -> None:
@@ -87,14 +112,14 @@ class Recorder:
                     f"({error.strerror}); training goes on, and it is tried again"
                 )
             self._log_fails = True
-        self._run.progress.recorded = len(self._log.records)
+        self._run.progress.log_size = self._log.size
         self._trackers.write(values)
 
     def go_back(self) -> None:
         """Drops the records after the step that the run has gone back to."""
         progress = self._run.progress
         if self._log is not None:
-            self._log.rewind(progress.recorded)
+            self._rewind(self._log)
         self._trackers.go_back(progress.step)
         self.record(step=progress.step, rolled_back_from=progress.rollbacks[-1]["from"])
 
@@ -113,5 +138,13 @@ class Recorder:
 
             workdir = self._run.workdir
             name = workdir.resolve().name  # also of "."
-            curve = draw_curve(self._log.records, name)
+            curve = draw_curve(self._log.records(), name)
             storage(workdir).write("curve.png", curve)
+
+    def _rewind(self, log):
+        """Drops what the log has from after the step that the run has come to."""
+        progress = self._run.progress
+        if progress.log_records is not None:
+            progress.log_size = log.size_of(progress.log_records)
+            progress.log_records = None
+        log.rewind(progress.log_size)

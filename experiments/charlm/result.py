@@ -6,12 +6,13 @@ import math
 import resource
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
 
 from charlm.run import Run
+from charlm.settings import settings
 from charlm.spent import goodput, told
 from common.names import as_typed, command, this_python
 from common.screen import Screen
@@ -36,6 +37,7 @@ def result_of(run: Run, display: Screen) -> Result:
     rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * rss_unit
     return {
         "cell": run.config.cell,
+        **settings(run.config),
         "steps": progress.step,
         "epochs": progress.step / run.batches.batches_per_epoch,
         "parameters": sum(x.size for x in jax.tree.leaves(params)),
@@ -54,6 +56,7 @@ def result_of(run: Run, display: Screen) -> Result:
         "workdir": str(run.workdir),
         "corpus": run.corpus.name,
         "corpus_sha256": run.corpus.sha256,
+        **({} if run.corpus.mode == "none" else {"documents": run.corpus.mode}),
         "vocabulary": len(run.corpus.vocabulary),
         "resumed_from_step": progress.resumed_from_step,
         "skipped_steps": int(progress.state.skipped.in_all),
@@ -61,7 +64,9 @@ def result_of(run: Run, display: Screen) -> Result:
         "parameters_sha256": fingerprint(params),
         "peak_memory_mb": rss / 2**20,
         # Used up, so that the same command has nothing left to do.
-        "minutes": None if progress.step == run.plan.asked else run.config.minutes,
+        "minutes": run.config.minutes if ended_by(run) == "minutes" else None,
+        "patience": run.config.patience if ended_by(run) == "patience" else None,
+        "ended_by": ended_by(run),
         "seconds": run.seconds(),
         "goodput": goodput(spent),
         "spent": spent,
@@ -69,26 +74,49 @@ def result_of(run: Run, display: Screen) -> Result:
     }
 
 
+def read_result(workdir: Path) -> Result | None:
+    """The result in a directory; ``None`` if there is none, or if it is damaged.
+
+    Raises:
+      OSError: If it cannot be read.
+    """
+    try:
+        result: Any = json.loads(storage(workdir).read(RESULT) or b"")
+    except ValueError:
+        return None
+    whole = isinstance(result, dict) and {"steps", "minutes"} <= result.keys()
+    return result if whole else None
+
+
+def ended_by(run: Run) -> Literal["steps", "minutes", "patience"]:
+    """Which budget of a run was used up."""
+    if run.progress.step == run.plan.asked:
+        return "steps"
+    if run.is_out_of_patience():
+        return "patience"
+    return "steps" if run.config.minutes is None else "minutes"
+
+
 def finished_result(run: Run) -> Result | None:
     """The result in a run's directory, if the run has done what is asked already."""
-    kept = storage(run.workdir)
-    try:
-        result: Any = json.loads(kept.read(RESULT) or b"")
-    except ValueError:  # there is none, or it is damaged and can be made again
+    kept, result = storage(run.workdir), read_result(run.workdir)
+    if result is None:
         return None
-    if not (isinstance(result, dict) and {"steps", "minutes"} <= result.keys()):
-        return None
-    # Older results do not say on how many steps their numbers stand.
-    for name in ("train_nats_of_steps", "chars_per_second_of_steps"):
+    # Older results do not say on how many steps their numbers stand, nor all flags, and
+    # none of them ran out of patience.
+    result = settings(run.config) | result
+    for name in ("train_nats_of_steps", "chars_per_second_of_steps", "patience"):
         result.setdefault(name, None)
     if result.get("workdir") != str(run.workdir):  # it was moved, or is a copy
         result["workdir"] = str(run.workdir)
         if jax.process_index() == 0:
             kept.write(RESULT, as_json(result))
     minutes, asked = run.plan.minutes, run.plan.asked
+    patience = run.config.patience
+    enough_patience = patience is not None and (result["patience"] or 0) >= patience
     enough_steps = asked is not None and result["steps"] >= asked
     enough_time = minutes is not None and (result["minutes"] or 0) >= minutes
-    return result if enough_steps or enough_time else None
+    return result if enough_steps or enough_time or enough_patience else None
 
 
 def summary(result: Result, validated: int) -> dict[str, str]:
@@ -102,6 +130,8 @@ def summary(result: Result, validated: int) -> dict[str, str]:
     parameters, symbols = result["parameters"], result["vocabulary"]
     cell = result["cell"].upper()
     trained = f"{result['steps']:,} steps, {passes}, {_time(result['seconds'])}"
+    if result["patience"] is not None:
+        trained += f", ended by --patience {result['patience']}"
     if result["skipped_steps"]:
         trained += f", {result['skipped_steps']:,} steps skipped"
     return {
@@ -131,6 +161,8 @@ def commands(run: Run, result: Result) -> str:
         more = "--minutes", f"{max(2 * used, run.plan.minutes_for_more()):g}"
     else:
         more = "--steps", str(2 * result["steps"])
+    if result["patience"] is not None:
+        more = (*more, "--no-patience")
     again = ("--corpus", "-") if "-" in run.config.corpus else ()
     lines = {
         "write": script("sample.py"),
@@ -154,7 +186,7 @@ def _training_loss(result):
         return "no step of it was taken"
     of = {None: "last pass", 1: "1 step of the last pass"}
     of = of.get(steps, f"{steps} steps of the last pass")
-    return f"{loss:.4f} nats per character, mean of the {of}"
+    return f"{loss:.4f} nats per {_symbol(result)}, mean of the {of}"
 
 
 def _validation_loss(result, validated):
@@ -163,9 +195,14 @@ def _validation_loss(result, validated):
         return "none: no text was kept for it"
     step = result["best_step"]
     return (
-        f"{loss:.4f} nats, {bits:.4f} bits per character (all {validated:,}), at step "
-        f"{step:,}"
+        f"{loss:.4f} nats, {bits:.4f} bits per {_symbol(result)} (all {validated:,}), "
+        f"at step {step:,}, whose parameters sample.py uses"
     )
+
+
+def _symbol(result):
+    """What a loss is per: the ends of documents are symbols too."""
+    return "symbol" if "documents" in result else "character"
 
 
 def _speed(result):

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import jaxtext as jt
-from charlm.config import WINDOWS, Config
+from charlm.config import READING, WINDOWS, Config
 from charlm.plan import Plan
 from charlm.progress import Progress
 from charlm.spent import Spent
-from jaxtext.runs.checkpoint import Checkpoints
+from jaxtext.runs.checkpoint import Checkpoints, describe
 from jaxtext.runs.interrupt import Request
 from jaxtext.runs.storage import Claim
 from jaxtext.training import DataParallel, evaluate
@@ -91,9 +91,19 @@ class Run:
         check = self.stop.check
         return evaluate(self.model, params, ids, window=window, progress=check)
 
+    @property
+    def symbol(self) -> str:
+        """What the loss is per: ends of documents are predicted too."""
+        return "character" if self.corpus.mode == "none" else "symbol"
+
     def seconds(self) -> float:
         """Wall-clock seconds of this run, those of earlier processes included."""
         return self.progress.seconds_before + self.clock()
+
+    def is_out_of_patience(self) -> bool:
+        """Whether as many validations as may were not better than the best."""
+        patience = self.config.patience
+        return patience is not None and self.progress.waited >= patience
 
     def is_gone(self) -> bool:
         """Whether the directory was removed, moved or replaced; process 0 knows."""
@@ -103,9 +113,12 @@ class Run:
         """What a checkpoint holds beside its arrays."""
         return {
             "identity": self.identity,
-            "corpus": {"name": self.corpus.name, "sha256": self.corpus.sha256},
-            "vocabulary": self.corpus.vocabulary.to_json(),
-            "frequent": list(self.model.frequent),
+            "corpus": {
+                "name": self.corpus.name,
+                "sha256": self.corpus.sha256,
+                **{name: getattr(self.config, name) for name in READING},
+            },
+            **describe(self.model, self.corpus.vocabulary),
             "plan": {"steps": self.plan.steps, "minutes": self.config.minutes},
             "seconds": self.seconds(),
             "spent": self.spent.of_run(),

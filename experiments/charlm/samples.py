@@ -18,6 +18,13 @@ def neutral_prompt(vocabulary: Vocabulary) -> str:
     return vocabulary.characters[0]
 
 
+def neutral_ids(vocabulary: Vocabulary) -> np.ndarray:
+    """The ids of the default prompt: of documents, the symbol that begins one."""
+    if vocabulary.end is not None:
+        return np.array([vocabulary.end], vocabulary.dtype)
+    return vocabulary.encode(neutral_prompt(vocabulary))
+
+
 def print_samples(run: Run, display: Screen) -> None:
     """Prints what the model writes now, in the way of its preset. Process 0 prints."""
     if jax.process_index() > 0:
@@ -31,7 +38,7 @@ def print_samples(run: Run, display: Screen) -> None:
 
 def _print_sample(run, display):
     vocabulary = run.corpus.vocabulary
-    prompt = vocabulary.encode(neutral_prompt(vocabulary))
+    prompt = neutral_ids(vocabulary)
     display.say(
         f"----- sample at step {run.progress.step}, temperature 0.8", style="bold"
     )

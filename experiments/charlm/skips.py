@@ -11,6 +11,8 @@ from common.screen import Screen
 from jaxtext.training import Metrics
 from jaxtext.training.state import Skipped
 
+DIVERGED = "diverged_after_rollbacks"  # in the log's last record, how many there were
+
 
 class Skips:
     """Counts the steps that were skipped in a row, and goes back after too many.
@@ -54,6 +56,7 @@ class Skips:
             with run.spent.on("restoring"):
                 found = run.checkpoints.restore_latest(now, up_to=before)
         if found is None:
+            recorder.record(step=progress.step, **{DIVERGED: len(progress.rollbacks)})
             raise DivergedError(
                 f"training stopped: {evidence}, after going back "
                 f"{len(progress.rollbacks)} times; the checkpoint of step "

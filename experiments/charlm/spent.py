@@ -14,6 +14,7 @@ because a process was killed before it had saved them. A run knows neither.
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import jax
 
@@ -47,6 +48,7 @@ class Spent:
       clock: Tells the seconds since the process began.
 
     Attributes:
+      batches: How many batches were made.
       programs: How many programs were compiled, or read.
       found: How many of them were read from the cache of compiled programs.
     """
@@ -58,7 +60,7 @@ class Spent:
         self._before: dict[str, float] = {}
         self._compiled: list[tuple[float, float]] = []
         self._kept = 0.0  # seconds of training at the last checkpoint
-        self.programs = self.found = 0
+        self.batches = self.programs = self.found = 0
 
     def turn_to(self, kind: str) -> str:
         """From now on the process does this; returns what it did until now."""
@@ -66,6 +68,14 @@ class Spent:
         self._here[before] += now - self._since
         self._kind, self._since = kind, now
         return before
+
+    def signs(self) -> tuple[Any, ...]:
+        """What differs whenever there was progress: see `jaxtext.runs.watchdog`."""
+        return self._kind, self.batches, self.programs
+
+    def phase(self) -> str:
+        """What the process does, in words."""
+        return f"{self._kind} ({KINDS[self._kind]}), after {self.batches:,} batches"
 
     @contextmanager
     def on(self, kind: str) -> Iterator[None]:
@@ -90,6 +100,7 @@ class Spent:
         """
         begin = self._clock()
         yield
+        self.batches += 1
         if self._kind == "training" and idle():
             self.move(self._clock() - begin, "waiting")
 

@@ -24,6 +24,8 @@ from jaxtext.runs.interrupt import Stopped
 from jaxtext.training import Metrics
 from jaxtext.training.loop import Progress as Taken
 
+_PROCESSES = 1 << 20  # more than there are; a signal is below 128
+
 
 @contextlib.contextmanager
 def open_training(run: Run, display: Screen) -> Iterator["Training"]:
@@ -100,13 +102,17 @@ class Training:
             raise _gone(run)
         over = step >= run.plan.steps or bool(no_time)
         if over:
-            self.take_in(self._settle())
-            self.recorder.record_losses()
+            self._record()
         if self.validation.is_due(over):
             self.take_in(self._settle())  # which come first in the log
             self.validation.validate(self.recorder, self.display)
+        # All processes have the same count, so they need not agree on it.
+        if run.is_out_of_patience() and not over:
+            over = True
+            self._record()
         if signal and not over:
-            raise Stopped(signal)
+            number, who = _who_stopped(signal)
+            raise Stopped(number) if run.stop.signal else Stopped(number, who)
         if over or self._save_is_due(save):
             self.save()
         if plan and not over:
@@ -152,11 +158,16 @@ class Training:
             self.run.save()
         self._saved_at = self.run.clock()
 
+    def _record(self):
+        """Records the losses of all steps so far."""
+        self.take_in(self._settle())
+        self.recorder.record_losses()
+
     def _wishes(self):
         """What depends on a signal or on time; all processes have to agree on it."""
         run, now = self.run, self.run.clock()
         return (
-            run.stop.signal or 0,
+            _as_wish(run.stop.signal),
             now > run.plan.deadline and run.progress.step > 0,
             now - self._saved_at > 60 * run.config.save_minutes,
             run.plan.is_due(now),
@@ -188,6 +199,17 @@ class Training:
         if progress.step == progress.saved_step:
             return False
         return by_time or (save_steps and progress.step % save_steps == 0)
+
+
+def _as_wish(number: int | None) -> int:
+    """A signal, and the process that got it, as an integer; the lowest one wins."""
+    return number * _PROCESSES + _PROCESSES - 1 - jax.process_index() if number else 0
+
+
+def _who_stopped(wish: int) -> tuple[int, str]:
+    """The signal in a wish, and the process that got it."""
+    number, rest = divmod(wish, _PROCESSES)
+    return number, f"process {_PROCESSES - 1 - rest}"
 
 
 def _gone(run):

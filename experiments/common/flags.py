@@ -146,12 +146,13 @@ def flag(name: str) -> str:
 def with_flags(message: str) -> str:
     """A message of the library, which names arguments, with the flags of a script.
 
-    `` `vocab='bytes'` `` becomes ``--vocab bytes``.
+    `` `vocab='bytes'` `` becomes ``--vocab bytes``, and `` `any_bytes=True` ``
+    ``--any-bytes``.
     """
 
     def replaced(match):
         value = match["value"]
-        return flag(match["name"]) + ("" if value is None else f" {value}")
+        return flag(match["name"]) + ("" if value in (None, "True") else f" {value}")
 
     argument = r"`(?P<name>[a-z_]+)(?:='?(?P<value>[^`']*)'?)?`"
     return re.sub(argument, replaced, message)

@@ -28,6 +28,7 @@ b { font-weight: normal; } i { font-style: normal; opacity: .5; }
 """
 
 _VISIBLE = {" ": "·", "\n": "↵\n", "\t": "→\t", "\r": "␍"}
+_END, _END_NAME = "<i>∎\n<wbr></i>", "end of the document"
 _NAMES = {" ": "space", "\n": "new line", "\t": "tab", "\r": "carriage return"}
 
 
@@ -100,6 +101,8 @@ def tag(name: str, *texts: str) -> str:
 
 def shown(vocabulary: Vocabulary, symbol: int) -> str:
     """A symbol as visible HTML."""
+    if symbol == vocabulary.end:
+        return _END
     character = _character(vocabulary, symbol)
     if character is None:
         return f"<i>\\x{symbol:02x}</i>"
@@ -115,6 +118,8 @@ def shown(vocabulary: Vocabulary, symbol: int) -> str:
 
 def name(vocabulary: Vocabulary, symbol: int) -> str:
     """A symbol in a sentence."""
+    if symbol == vocabulary.end:
+        return _END_NAME
     character = _character(vocabulary, symbol)
     if character is None:
         return f"byte 0x{symbol:02x}"

@@ -25,10 +25,14 @@ class Static(NamedTuple):
       nats: Mean nats per symbol.
       by_position: Positions in a window, mean nats there, and of how many symbols;
         empty without windows.
+      ends: How many of the symbols end a document.
+      nats_of_ends: The sum of their nats.
     """
 
     nats: float
     by_position: Sequence[tuple[str, float, int]]
+    ends: int = 0
+    nats_of_ends: float = 0.0
 
 
 def static_loss(
@@ -48,7 +52,7 @@ def static_loss(
       display: Shows a bar.
     """
     display.start("evaluating", len(ids) - 1)
-    total, done = 0.0, 0
+    total, done, ends, of_ends = 0.0, 0, 0, 0.0
     sums, counts = np.zeros(window or 1), np.zeros(window or 1, int)
     for piece in predict(model, params, ids, window=window, progress=display.advance):
         total += float(piece.nats.sum(dtype=np.float64))
@@ -56,6 +60,10 @@ def static_loss(
             at = np.arange(done, done + len(piece.nats)) % window
             sums += np.bincount(at, piece.nats, window)
             counts += np.bincount(at, minlength=window)
+        if model.end is not None:
+            read = np.asarray(ids[done + 1 : done + 1 + len(piece.nats)])
+            ends += int((read == model.end).sum())
+            of_ends += float(piece.nats[read == model.end].sum(dtype=np.float64))
         done += len(piece.nats)
     by_position, begin, end = [], 0, 1
     while window and begin < window:  # positions 1, 2, 3–4, 5–8, …
@@ -63,7 +71,7 @@ def static_loss(
             where = f"{end}" if end - begin == 1 else f"{begin + 1}–{end}"
             by_position.append((where, float(sums[begin:end].sum()) / count, count))
         begin, end = end, min(2 * end, window)
-    return Static(total / done, by_position)
+    return Static(total / done, by_position, ends, of_ends)
 
 
 def gradient_statistics(
@@ -143,6 +151,47 @@ def ensemble_loss(
         nats = surprisals(model, params, ids, window=window, progress=progress)
         logs.append(-nats.astype(np.float64))
     return math.log(len(logs)) - float(np.logaddexp.reduce(logs).mean())
+
+
+def of_static(static: Static, symbols: int, size: int) -> dict[str, Any]:
+    """The loss of a model that does not change, in all its units.
+
+    For documents, the loss of a character is that without the ends, and there are those
+    of a symbol, ends included, and of a whole document.
+
+    Args:
+      static: What was measured.
+      symbols: How many symbols were predicted, ends included.
+      size: How many bytes they stand for.
+    """
+    characters = symbols - static.ends
+    if not static.ends:
+        return {"characters": symbols, **in_all_units("", static.nats, symbols, size)}
+    of_characters = (static.nats * symbols - static.nats_of_ends) / max(1, characters)
+    return {
+        "characters": characters,
+        **in_all_units("", of_characters, characters, size),
+        "documents": static.ends,
+        **of_documents("", static.nats, symbols, static.ends),
+    }
+
+
+def of_documents(
+    prefix: str, nats: float, symbols: int, documents: int
+) -> dict[str, float]:
+    """A loss with the ends of documents, a symbol and a document.
+
+    Args:
+      prefix: What the names of the numbers begin with.
+      nats: Mean nats per symbol.
+      symbols: How many symbols were predicted.
+      documents: How many of these end a document.
+    """
+    return {
+        f"{prefix}nats_per_symbol": nats,
+        f"{prefix}bits_per_symbol": nats / math.log(2),
+        f"{prefix}nats_per_document": nats * symbols / documents,
+    }
 
 
 def in_all_units(prefix: str, nats: float, count: int, size: int) -> dict[str, Any]:

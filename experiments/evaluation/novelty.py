@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 import jaxtext as jt
-from charlm.samples import neutral_prompt
+from charlm.samples import neutral_ids
 from common.screen import Screen
 from jaxtext.errors import InputError
 from jaxtext.generation import generate
@@ -66,7 +66,7 @@ def novelty(
     """
     display.start("sorting the training text", 1, slow=True)
     known = Known(np.asarray(train))
-    prompt = vocabulary.encode(neutral_prompt(vocabulary))[None]
+    prompt = neutral_ids(vocabulary)[None]
     texts = {}
     for temperature in TEMPERATURES:
         display.start(f"writing at temperature {temperature}", WRITTEN)

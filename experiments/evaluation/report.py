@@ -21,15 +21,21 @@ SHOWN = 80  # symbols of a passage
 def figures(result: dict[str, Any]) -> dict[str, str]:
     """Lines about a result, by their titles."""
     unit = "byte" if result["vocab"] == "bytes" else "character"
+    of = f" of {result['documents']:,} documents" if "documents" in result else ""
     lines = {
         "text": f"{result['corpus']}, {result['part']}: {result['characters']:,} "
-        f"{unit}s predicted",
+        f"{unit}s{of} predicted",
         "protocol": result["protocol"],
         "checkpoint": f"{result['checkpoint']}: {result['checkpoint_is_of']}",
     }
     names = {"": "static", "dynamic_": "dynamic evaluation"}
     names["ensemble_"] = f"ensemble of {result.get('ensemble_of')}"
     for prefix, name in names.items():
+        if f"{prefix}nats_per_symbol" in result:
+            lines[f"{name}, with the ends"] = (
+                f"{result[prefix + 'nats_per_symbol']:.4f} nats per symbol, "
+                f"{result[prefix + 'nats_per_document']:.2f} per document"
+            )
         if f"{prefix}nats_per_char" in result:
             lines[name] = (
                 f"{result[prefix + 'nats_per_char']:.4f} nats and "

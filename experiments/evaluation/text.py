@@ -9,7 +9,9 @@ from typing import Any, Literal
 import numpy as np
 
 import jaxtext as jt
+from charlm.config import BEFORE
 from charlm.remembered import is_there, remembered
+from charlm.texts import own_parts
 from common.screen import Screen
 from jaxtext.errors import InputError
 from jaxtext.text import Ids, Vocabulary, cache
@@ -76,7 +78,7 @@ def read(
             )
     train = validation = corpus.ids[:0]
     if own:
-        train, validation = jt.text.split(corpus.ids, _fraction(about))
+        train, validation = _parts(corpus, about)
     if part is None:
         part = "validation" if len(validation) > 1 else "all"
     elif part == "validation" and not own:
@@ -104,14 +106,21 @@ def say_what_is_read(text: Text, about: dict[str, Any], display: Screen) -> None
         )
 
 
-def trained_on(workdir: Path, about: dict[str, Any]) -> Sequence[str]:
+def trained_on(
+    workdir: Path, about: dict[str, Any], flag: str = "--statistics"
+) -> Sequence[str]:
     """Where the text is that the run was trained on, for `read_training`.
+
+    Args:
+      workdir: The run's directory.
+      about: What its checkpoint says.
+      flag: What the text can be given as.
 
     Raises:
       InputError: If the run's directory does not know, or nothing is there any more.
     """
     what = "the text that the run was trained on"
-    return _where(workdir, about, ("corpus",), "--statistics", what, "give it again")
+    return _where(workdir, about, ("corpus",), flag, what, "give it again")
 
 
 def _validated_on(workdir, about):
@@ -138,8 +147,19 @@ def _where(workdir, about, names, flag, what, advice):
     return specs
 
 
-def read_training(specs: Sequence[str], about: dict[str, Any], display: Screen) -> Ids:
+def read_training(
+    specs: Sequence[str],
+    about: dict[str, Any],
+    display: Screen,
+    flag: str = "--statistics",
+) -> Ids:
     """Reads the text that a run was trained on, and checks that it is this text.
+
+    Args:
+      specs: Where it is.
+      about: What the run's checkpoint says.
+      display: Shows the progress.
+      flag: What the text is given as.
 
     Raises:
       InputError: If it is another text, or cannot be read.
@@ -148,32 +168,49 @@ def read_training(specs: Sequence[str], about: dict[str, Any], display: Screen) 
     if not own:
         wanted = about["corpus"]
         raise InputError(
-            "--statistics: expected the text that the run was trained on, "
+            f"{flag}: expected the text that the run was trained on, "
             f"{wanted['name']} with SHA-256 {wanted['sha256'][:12]}…, got another one "
             f"with {corpus.sha256[:12]}…; give the same files as then"
         )
-    return jt.text.split(corpus.ids, _fraction(about))[0]
+    return _parts(corpus, about)[0]
 
 
-def _fraction(about):
-    """The share of the run's text that it kept for validation."""
+def _parts(corpus, about):
+    """What a run trained on, and what it kept of the same text for validation."""
     of = about["identity"]
-    return 0.0 if of.get("val_corpus") else of["val_fraction"]
+    fraction = 0.0 if of.get("val_corpus") else of["val_fraction"]
+    return own_parts(corpus, fraction, of.get("val_split"), of["seed"])
 
 
 def _read(specs, about, display):
     """A text in the run's vocabulary, and whether it is the run's own."""
     vocabulary = Vocabulary.from_json(about["vocabulary"])
-    limit = about["identity"]["characters"]
-    progress = display.advance
+    of = about["identity"]
+    limit = of["characters"]
+    # As the run read its own text.
+    ways = BEFORE[vocabulary.kind] | about["corpus"]
+    packed = ways.get("any_bytes", False)
+    how: Any = {
+        "documents": of.get("documents", "none"),
+        "field": of.get("field"),
+        "newlines": ways.get("newlines", "keep"),
+        "any_bytes": packed,
+        "progress": display.advance,
+    }
     with resolve(
-        specs, cache=cache.root(), progress=progress, warn=display.say
+        specs,
+        cache=cache.root(),
+        kind=vocabulary.kind,
+        any_bytes=packed,
+        exclude=ways.get("exclude", ()),
+        progress=display.advance,
+        warn=display.say,
     ) as sources:
         # A run may have been trained on the beginning of a text alone.
-        corpus = encode(sources, vocabulary, limit=limit, progress=progress)
+        corpus = encode(sources, vocabulary, limit=limit, **how)
         own = corpus.sha256 == about["corpus"]["sha256"]
         if not own and limit is not None:
-            corpus = encode(sources, vocabulary, progress=progress)
+            corpus = encode(sources, vocabulary, **how)
     return corpus, own
 
 
@@ -189,7 +226,9 @@ def size(vocabulary: Vocabulary, ids: Ids) -> int:
     """How many bytes that text has."""
     if vocabulary.kind == "bytes":
         return len(ids)
-    sizes = np.array([len(character.encode()) for character in vocabulary.characters])
+    sizes = np.array([len(x.encode()) for x in vocabulary.characters])
+    if vocabulary.end is not None:  # which is no byte of the text
+        sizes = np.append(sizes, 0)
     return sum(int(sizes[piece].sum()) for piece in _pieces(ids))
 
 

@@ -15,15 +15,22 @@ BEFORE = 10_000_000  # characters before a part, to know what is quoted where it
 
 def measures(text: Text, vocabulary: Vocabulary, count: int) -> dict[str, np.ndarray]:
     """Properties of the first `count` symbols of the part that is read."""
-    # From the beginning of the whole: within a text nobody can say what is quoted.
-    before = len(text.corpus.ids) - len(text.ids) if text.part == "validation" else 0
-    begin = max(0, before - BEFORE)
-    ids = np.asarray(text.corpus.ids[begin : before + count])
+    if vocabulary.end is not None:  # it begins with a document
+        ids = np.asarray(text.ids[:count])
+    else:
+        ids = _with_what_was_before(text, count)
     if vocabulary.kind == "bytes":
         read = bytes(ids.astype(np.uint8)).decode("latin-1")  # a character a byte
     else:
         read = vocabulary.decode(ids)
     return {name: measure[-count:] for name, measure in properties(read).items()}
+
+
+def _with_what_was_before(text, count):
+    # From the beginning of the whole: within a text nobody can say what is quoted.
+    before = len(text.corpus.ids) - len(text.ids) if text.part == "validation" else 0
+    begin = max(0, before - BEFORE)
+    return np.asarray(text.corpus.ids[begin : before + count])
 
 
 def compare(units: Units, measures: dict[str, np.ndarray]) -> list[Finding]:

@@ -52,6 +52,7 @@ def watch(
     x = jnp.asarray(ids)
     if "embedding" in params:
         x = params["embedding"][x]
+    begins = None if model.end is None else jnp.asarray(ids == model.end)
     names, values = [], []
     # What the stack has beside its layers, dropout, has neither state nor parameters.
     layers = {str(n): state for n, state in enumerate(states) if jax.tree.leaves(state)}
@@ -59,7 +60,7 @@ def watch(
         of_layer = params["recurrent"][name]
         h = state.h if isinstance(state, jt.LSTMState) else state
         parts = state._asdict() if isinstance(state, jt.LSTMState) else {"h": h}
-        parts |= _gates(identity["cell"], of_layer, x, h)
+        parts |= _gates(identity["cell"], of_layer, x, h, begins)
         for part, of_part in parts.items():
             names += [f"layer {layer}, {part}[{k}]" for k in range(of_part.shape[-1])]
             values.append(np.asarray(of_part, np.float32))
@@ -67,17 +68,22 @@ def watch(
     return Units(names, np.concatenate(values, axis=1))
 
 
-def _gates(cell: str, params: Params, x: Array, h: Array) -> dict[str, Array]:
+def _gates(
+    cell: str, params: Params, x: Array, h: Array, begins: Array | None
+) -> dict[str, Array]:
     """The gates of one layer at each step, by the equations of `jaxtext.cells`.
 
     Args:
-      cell: rnn, lstm or gru.
+      cell: Its name. Only the gates of an LSTM and of a GRU are computed.
       params: Its parameters, of the one with layer norm if they have its scales.
       x: ``[n]`` symbols or ``[n, D]``, what it read.
       h: ``[n, H]``, its hidden state after each of them.
+      begins: ``[n]`` booleans, where a document begins, from the zero state.
     """
     h_tm1 = jnp.concatenate([jnp.zeros_like(h[:1]), h[:-1]])
-    if cell == "rnn":
+    if begins is not None:
+        h_tm1 = jnp.where(begins[:, None], 0, h_tm1)
+    if cell not in ("lstm", "gru"):
         return {}
     from_x = input_product(x, params["kernel"], h.dtype)
     from_h = h_tm1 @ params["recurrent_kernel"]

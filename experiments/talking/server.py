@@ -107,7 +107,10 @@ class Server(http.server.ThreadingHTTPServer):
         vocabulary = network.vocabulary
         self.about = {
             "title": title,
-            "characters": vocabulary.characters,
+            # Of documents, with what stands for the end of one.
+            "characters": ""
+            if vocabulary.kind == "bytes"
+            else vocabulary.decode(range(len(vocabulary))),
             "bytes": vocabulary.kind == "bytes",
             "names": [name(vocabulary, symbol) for symbol in range(len(vocabulary))],
             "settings": dataclasses.asdict(settings),

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 import jaxtext as jt
-from charlm.samples import neutral_prompt
+from charlm.samples import neutral_ids
 from jaxtext.generation import steps
 from jaxtext.text import Vocabulary
 from jaxtext.types import Array, Key, Params
@@ -28,10 +28,11 @@ class Network(NamedTuple):
 class Text:
     """The symbols of a text, and the network's state after them.
 
-    The network reads a new line first, as if the text began a line; it is no part of
-    the text. All symbols pass through the same compiled step, given or written. So
-    nothing is compiled for another length, and to read the same symbols again leads to
-    the same bits.
+    The network reads a new line first, as if the text began a line; or, if it was
+    trained on documents, the symbol that begins one. That is no part of the text. All
+    symbols pass through the same compiled step, given or written. So nothing is
+    compiled for another length, and to read the same symbols again leads to the same
+    bits.
 
     Attributes:
       ids: The symbols.
@@ -41,7 +42,7 @@ class Text:
     def __init__(self, network: Network):
         self._network = network
         self.ids: list[int] = []
-        first = network.vocabulary.encode(neutral_prompt(network.vocabulary))
+        first = neutral_ids(network.vocabulary)
         self.place = steps.read(network.model, network.params, first[None])
         self._kept = {0: self.place}
         self.settings = Settings()

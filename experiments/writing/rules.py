@@ -19,7 +19,9 @@ ShareOrZero: TypeAlias = Annotated[
     float, Bound(lambda x: 0 <= x <= 1, "a number from 0 to 1")
 ]
 _PENALTY = Needs(lambda c: c.repetition_penalty, "--repetition-penalty with it")
-_STOP = Needs(lambda config: config.stop, "--stop with it")
+_STOP = Needs(
+    lambda config: config.stop or config.documents, "--stop or --documents with it"
+)
 TRUNCATING = ("top_k", "top_p", "min_p", "typical_p")
 
 
@@ -48,14 +50,22 @@ class Rules:
     """The text ends when it has written one of these strings. In bash, $'\\n' is a new
     line."""
     min_length: Whole | None = option(None, needs=_STOP)
-    """The symbol that would complete such a string is not drawn before so many are
-    written."""
+    """The symbol that would complete such a string, or end a document, is not drawn
+    before so many are written."""
     utf8: bool = False
     """Keep a model over bytes to well-formed UTF-8, to the last byte."""
 
 
-def decoding(rules: Rules, temperature: float, vocabulary: Vocabulary) -> Decoding:
+def decoding(
+    rules: Rules, temperature: float, vocabulary: Vocabulary, *, ends: bool = False
+) -> Decoding:
     """What a run's `Decoding` is.
+
+    Args:
+      rules: What was typed.
+      temperature: The temperature.
+      vocabulary: The symbols of the run.
+      ends: Whether a text is a document, and ends where the model ends it.
 
     Raises:
       InputError: If a character is not in the vocabulary, or a rule does not fit it.
@@ -67,11 +77,14 @@ def decoding(rules: Rules, temperature: float, vocabulary: Vocabulary) -> Decodi
         )
     only = None if rules.only is None else _characters("only", rules.only, vocabulary)
     forbid = _characters("forbid", rules.forbid or "", vocabulary)
-    if not _left(only, forbid, len(vocabulary)):
+    if not _left(only, forbid, len(vocabulary) - vocabulary.ends):
         raise InputError(
             f"{'--forbid' if forbid else '--only'}: expected at least one character "
             "that may be written, got none left"
         )
+    stop = [_encoded("stop", x, vocabulary).tolist() for x in rules.stop]
+    if ends:
+        stop.append([vocabulary.end])
     return Decoding(
         temperature=temperature,
         repetition_penalty=rules.repetition_penalty,
@@ -79,7 +92,7 @@ def decoding(rules: Rules, temperature: float, vocabulary: Vocabulary) -> Decodi
         **{name: getattr(rules, name) for name in TRUNCATING},
         forbid=forbid,
         only=only,
-        stop=[_encoded("stop", x, vocabulary).tolist() for x in rules.stop],
+        stop=stop,
         min_length=rules.min_length,
         utf8=rules.utf8,
     )

@@ -91,7 +91,7 @@ def compress(
 
     Raises:
       InputError: If the package constriction is not installed, a number is out of
-        range, or the model's probabilities are not finite.
+        range, the model has an `end` of documents, or its probabilities are not finite.
 
     Example:
       >>> import jax, jaxtext as jt
@@ -103,6 +103,11 @@ def compress(
       b'abcabc, or not'
     """
     streams = count("streams", streams)
+    if model.end is not None:
+        raise InputError(
+            "model: expected one of one text, since a file has no ends of documents, "
+            f"got one with end={model.end}; train on the text with documents='none'"
+        )
     if learning is not None and streams > 1:
         raise InputError(
             f"streams: expected 1 with dynamic evaluation, got {streams}; leave one of "

@@ -52,11 +52,17 @@ def ahead(chunk: int, size: int) -> int:
     return max(n for n in divisors if n == 1 or n * size <= AT_ONCE)
 
 
-def keys_of_rows(key: Key, rows: int) -> Key:
+def keys_of_rows(key: Key, rows: int, first: int = 0) -> Key:
     """A key for each row, which does not depend on the number of rows.
 
-    The first row has `key` itself, so its text is the same as alone.
+    Row 0 has `key` itself, so its text is the same as alone.
+
+    Args:
+      key: The key of all.
+      rows: How many rows.
+      first: The number of the first one.
     """
     # Positions in a text are folded into a row's key. None is as large as this number.
     others = jax.random.fold_in(key, 2**32 - 1)
-    return folded(others, jnp.arange(rows)).at[0].set(key)
+    keys = folded(others, first + jnp.arange(rows))
+    return keys if first else keys.at[0].set(key)

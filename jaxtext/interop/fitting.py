@@ -12,3 +12,23 @@ def check_vocabulary(model: LanguageModel, vocabulary: Vocabulary) -> None:
             f"vocabulary: expected one of {model.vocab_size:,} symbols, as the model "
             f"has, got {len(vocabulary):,}"
         )
+    if vocabulary.end != model.end:
+        raise InputError(
+            f"vocabulary: expected one with the end of documents that the model has, "
+            f"{model.end}, got {vocabulary.end}; LanguageModel(end=...) takes it"
+        )
+
+
+def refuse_documents(model: LanguageModel, where: str) -> None:
+    """Raises `InputError` for a model that begins anew where a document ends.
+
+    Args:
+      model: The model.
+      where: What it was to be written for, which does not do that.
+    """
+    if model.end is not None:
+        raise InputError(
+            f"end: expected a model of one text, since {where} keeps the state at the "
+            f"end of a document, got one of documents, with end={model.end}; the forms "
+            "safetensors and jax have it"
+        )

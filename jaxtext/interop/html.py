@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from jaxtext.errors import InputError
-from jaxtext.interop.fitting import check_vocabulary
+from jaxtext.interop.fitting import check_vocabulary, refuse_documents
 from jaxtext.interop.precision import Precision, rounded, rows_of
 from jaxtext.interop.written import Call, call_of
 from jaxtext.model import LanguageModel
@@ -79,7 +79,8 @@ def to_html(
 
     Raises:
       InputError: If the model has another cell, another activation than ``tanh``, or
-        another number of symbols than the vocabulary; or as `round_weights`.
+        another number of symbols than the vocabulary; if it has an `end` of documents;
+        or as `round_weights`.
 
     Example:
       >>> import jax, jaxtext as jt
@@ -90,6 +91,7 @@ def to_html(
       '<!DOCTYPE html>'
     """
     check_vocabulary(model, vocabulary)
+    refuse_documents(model, "the page")
     about, weights = packed(model, params, precision)
     told = {
         "model": about,

@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxtext.errors import InputError
 from jaxtext.floats import accumulation_dtype
+from jaxtext.interop.fitting import refuse_documents
 from jaxtext.interop.peer import peer
 from jaxtext.interop.torch import to_torch
 from jaxtext.interop.written import Call, built, call_of
@@ -43,7 +44,8 @@ def to_torch_language_model(model: LanguageModel, params: Params) -> Any:
       A ``torch.nn.Module`` on the CPU, in the dtype of the parameters.
 
     Raises:
-      InputError: If the model has other cells, or an adaptive softmax (`frequent`).
+      InputError: If the model has other cells, an adaptive softmax (`frequent`), or an
+        `end` of documents.
 
     Example:
       >>> import jax, torch
@@ -57,6 +59,7 @@ def to_torch_language_model(model: LanguageModel, params: Params) -> Any:
       torch.Size([1, 3, 65])
     """
     torch = peer("torch", "torch")
+    refuse_documents(model, "the module")
     if model.frequent:
         raise InputError(
             "frequent: expected a model with an ordinary softmax, as torch's adaptive "

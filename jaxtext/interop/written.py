@@ -117,6 +117,7 @@ def written(model: LanguageModel) -> dict[str, Any]:
         "tied": model.tied,
         "weight_drop": model.weight_drop,
         "frequent": [int(x) for x in model.frequent],
+        **({} if model.end is None else {"end": int(model.end)}),
     }
 
 
@@ -146,6 +147,7 @@ def model_of(about: Mapping[str, Any]) -> LanguageModel:
             tied=bool(about["tied"]),
             weight_drop=fraction("weight_drop", about["weight_drop"]),
             frequent=tuple(count("frequent", x, 0) for x in about["frequent"]),
+            end=None if about.get("end") is None else count("end", about["end"], 0),
         )
     except (KeyError, TypeError) as error:
         raise InputError(

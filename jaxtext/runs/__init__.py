@@ -9,9 +9,11 @@ that no work is lost when a process is killed, a disk is full or a host fails:
 - `log`: the metrics of a run, in one file that a resumed run continues.
 - `interrupt`: turns signals such as Ctrl-C into a stop at the end of a step.
 - `distributed`: joins the processes of a run that has several.
+- `endings`: the ways in which a run can end, each with its exit status.
 - `agreement`: lets all processes of a run decide the same.
 - `supervise`: a parent process that reports why its child ended, for cases in which
   the child cannot.
+- `watchdog`: says where a program hangs.
 
 All of them write files with `jaxtext.files`, which explains how a file appears complete
 or not at all.
@@ -25,7 +27,7 @@ Example:
   >>> from jaxtext.runs import log, workdir
   >>> directory = tempfile.mkdtemp()
   >>> with workdir.claim(directory, identity={"cell": "lstm", "hidden": 256}):
-  ...     metrics = log.MetricsLog(directory, keep=0)
+  ...     metrics = log.MetricsLog(directory)
   ...     metrics.append({"step": 1, "loss": 4.2})
 """
 

@@ -1,13 +1,25 @@
 """The public modules. `jaxtext/runs/__init__.py` loads each when it is first used."""
 
-from . import agreement, checkpoint, distributed, interrupt, log, supervise, workdir
+from . import (
+    agreement,
+    checkpoint,
+    distributed,
+    endings,
+    interrupt,
+    log,
+    supervise,
+    watchdog,
+    workdir,
+)
 
 __all__ = [
     "agreement",
     "checkpoint",
     "distributed",
+    "endings",
     "interrupt",
     "log",
     "supervise",
+    "watchdog",
     "workdir",
 ]

@@ -21,6 +21,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtext.errors import InputError
 
 _WEEK = 7 * 24 * 60 * 60 * 1000  # ms; the runtime ends a wait for a lost process itself
+_SHOWN = 8  # of the processes that differ in the same way
 _calls = itertools.count()
 
 
@@ -93,7 +94,16 @@ def told_by_all(said: Any) -> list[Any]:
       >>> told_by_all({"seed": 3})
       [{'seed': 3}]
     """
-    return list(_messages(said))
+    # JAX has no public API for these messages, which its own processes use.
+    state, text = runtime.global_state, json.dumps(said)
+    if state.client is None:
+        return [json.loads(text)]
+    call = f"jaxtext/{next(_calls)}"
+    state.client.key_value_set(f"{call}/{state.process_id}", text)
+    return [
+        json.loads(state.client.blocking_key_value_get(f"{call}/{process}", _WEEK))
+        for process in range(state.num_processes)
+    ]
 
 
 def check_alike(facts: Mapping[str, Any]) -> None:
@@ -103,30 +113,37 @@ def check_alike(facts: Mapping[str, Any]) -> None:
       facts: The facts, by the names to use in the message. Any JSON.
 
     Raises:
-      InputError: In all processes, if any fact differs. The message has the name and
-        both values of each.
+      InputError: In all processes, if any fact differs. The message names each, with
+        both values and all processes that differ from process 0.
 
     Example:
       >>> check_alike({"--seed": 3})  # with one process, nothing can differ
     """
-    messages = _messages(facts)
-    first = next(messages)
-    here = runtime.global_state.process_id, json.loads(json.dumps(facts))
-    # Compare with process 0 before waiting for the others. If the number of processes
-    # differs, some of them may never come.
-    for process, theirs in itertools.chain([here], enumerate(messages, 1)):
-        differing = [
-            f"{name} is {first.get(name)!r} in process 0 and {theirs.get(name)!r} in "
-            f"process {process}"
-            for name in first | theirs
+    first, *others = told_by_all(facts)
+    differing: dict[tuple[str, str], list[int]] = {}  # processes by name and value
+    for process, theirs in enumerate(others, 1):
+        for name in first | theirs:
             # As text, in which NaN is the same as NaN.
-            if json.dumps(first.get(name)) != json.dumps(theirs.get(name))
-        ]
-        if differing:
-            raise InputError(
-                f"the processes of this run differ: {'; '.join(differing)}; start all "
-                "of them with the same"
-            )
+            if json.dumps(first.get(name)) != json.dumps(theirs.get(name)):
+                which = name, repr(theirs.get(name))
+                differing.setdefault(which, []).append(process)
+    if differing:
+        told = "; ".join(
+            f"{name} is {first.get(name)!r} in process 0 and {value} in "
+            f"{_processes(which)}"
+            for (name, value), which in differing.items()
+        )
+        raise InputError(
+            f"the processes of this run differ: {told}; start all of them with the same"
+        )
+
+
+def _processes(numbers: list[int]) -> str:
+    if len(numbers) == 1:
+        return f"process {numbers[0]}"
+    shown = ", ".join(map(str, numbers[:_SHOWN]))
+    more = len(numbers) - _SHOWN
+    return f"processes {shown}" + (f" and {more} more" if more > 0 else "")
 
 
 @contextlib.contextmanager
@@ -159,17 +176,3 @@ def together() -> Iterator[None]:
     for process, text in enumerate(said):
         if text is not None:
             raise InputError(f"process {process} cannot take part: {text}")
-
-
-def _messages(said):
-    """Yields what each process says, in order, and waits for each when it is needed."""
-    # JAX has no public API for these messages, which its own processes use.
-    state, text = runtime.global_state, json.dumps(said)
-    if state.client is None:
-        yield json.loads(text)
-        return
-    call = f"jaxtext/{next(_calls)}"
-    state.client.key_value_set(f"{call}/{state.process_id}", text)
-    for process in range(state.num_processes):
-        found = state.client.blocking_key_value_get(f"{call}/{process}", _WEEK)
-        yield json.loads(found)

@@ -11,19 +11,31 @@ from dataclasses import dataclass
 
 import jax
 
+from jaxtext.runs.endings import Ending
+
 AT_ONCE = 0.3  # seconds; a terminal and a parent may both deliver the same Ctrl-C
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopped(Exception):
-    """The run was asked to stop. The argument is the number of the signal."""
+    """The run was asked to stop.
+
+    The argument is the number of the signal. If another process got it, a second one
+    says which.
+    """
 
 
 @dataclass
 class Request:
-    """A request to stop: the number of the signal, or ``None`` if there is none."""
+    """A request to stop.
+
+    Attributes:
+      signal: The number of the signal, or ``None`` if there is none.
+      checks: How often `check` was called, which is a sign of progress.
+    """
 
     signal: int | None = None
+    checks: int = 0
 
     def note(self, number: int) -> None:
         """Takes a signal. Only the first one is kept."""
@@ -37,6 +49,7 @@ class Request:
         several processes it does nothing, since they agree on a step to stop at.
         """
         del progress
+        self.checks += 1
         if self.signal is not None and jax.process_count() == 1:
             raise Stopped(self.signal)
 
@@ -94,7 +107,7 @@ def _watch(reading: int, request: Request) -> None:
             first_at = time.monotonic()
             _say("stopping at the next step; a second signal stops it at once")
         elif time.monotonic() - first_at > AT_ONCE:
-            _say("stopped at once; everything saved is good")
+            _say(Ending.STOPPED_AT_ONCE.words())
             os._exit(128 + number)
 
 
@@ -102,6 +115,8 @@ def _say(text: str) -> None:
     # Not with print: the main thread may be interrupted while it holds print's lock.
     if sys.__stderr__ is None:  # closed; another file may have its descriptor
         return
-    show_cursor = "\x1b[?25h" if os.isatty(2) else ""  # a progress bar hides it
-    with contextlib.suppress(OSError):
-        os.write(2, f"{show_cursor}\n{text}\n".encode())
+    with contextlib.suppress(OSError, ValueError):
+        descriptor = sys.__stderr__.fileno()  # not always 2: see `supervise`
+        # A progress bar hides the cursor.
+        show_cursor = "\x1b[?25h" if os.isatty(descriptor) else ""
+        os.write(descriptor, f"{show_cursor}\n{text}\n".encode())

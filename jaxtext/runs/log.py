@@ -1,49 +1,62 @@
-"""The metrics of a run: JSON lines in its directory."""
+"""The metrics of a run: JSON lines in its directory.
+
+Neither writing the log nor reading it takes more memory for a longer run.
+"""
 
 import json
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from jaxtext.buckets import place
 from jaxtext.runs.storage import storage
 
 Record = dict[str, Any]
-_NAME = "metrics.jsonl"
+METRICS = "metrics.jsonl"
+_BLOCK = 1 << 16  # bytes read at once from the end of a log; a record has fewer
 
 
 class MetricsLog:
     """Appends records to ``metrics.jsonl``, one JSON object a line, each with a step.
 
-    A run that continues from a checkpoint repeats the steps after it. So opening the
-    log keeps the records that it had when the checkpoint was saved, and drops the
-    rest, including an incomplete last line left by a killed process.
+    A run that continues from a checkpoint repeats the steps after it. So a checkpoint
+    keeps the `size` of the log, and a log that is opened with that size drops what was
+    written later, including an incomplete last line left by a killed process.
 
     Args:
       workdir: The run's directory.
-      keep: How many records to keep.
+      size: How many bytes to keep. Default: all whole records.
 
     Example:
       >>> import tempfile
       >>> directory = Path(tempfile.mkdtemp())
-      >>> log = MetricsLog(directory, keep=0)
+      >>> log = MetricsLog(directory)
       >>> log.append({"step": 10, "loss": 2.5})
+      >>> size = log.size
       >>> log.append({"step": 20, "loss": 2.0})
-      >>> MetricsLog(directory, keep=1).records
+      >>> list(MetricsLog(directory, size).records())
       [{'step': 10, 'loss': 2.5}]
     """
 
-    def __init__(self, workdir: Path | str, keep: int):
+    def __init__(self, workdir: Path | str, size: int | None = None):
         run = storage(workdir)
-        self.path: Path = run.place / _NAME
-        self.records: list[Record] = read_metrics(self.path)
-        self._log = run.log(_NAME)
+        self.path: Path = run.place / METRICS
+        self._log = run.log(METRICS)
         self._unwritten = b""
-        self.rewind(keep)
+        self.rewind(size)
 
-    def rewind(self, keep: int) -> None:
-        """Drops all records but the first `keep`."""
-        del self.records[keep:]
-        self._write_all()
+    @property
+    def size(self) -> int:
+        """The bytes of all records, also of those that could not be written yet."""
+        return self._log.size + len(self._unwritten)
+
+    def rewind(self, size: int | None = None) -> None:
+        """Drops all records that end after the first `size` bytes."""
+        with self._log.open() as file:
+            end = _end_of_records(file, size)
+        self._log.rewind(end)
+        self._unwritten = b""
 
     def append(self, record: Record) -> None:
         """Adds a record. On a disk, it is in the file when this returns.
@@ -54,8 +67,7 @@ class MetricsLog:
           OSError: If it cannot be written. The next call to `append` or `flush` writes
             it too.
         """
-        self.records.append(record)
-        self._unwritten += _line(record)
+        self._unwritten += (json.dumps(record) + "\n").encode()
         self._write()
 
     def flush(self) -> None:
@@ -67,38 +79,81 @@ class MetricsLog:
         self._write()
         self._log.flush()
 
-    def _write(self):
-        if not self._unwritten:
-            return
-        try:
-            self._log.append(self._unwritten)
-        except FileNotFoundError:  # somebody removed it
-            self._write_all()
-        self._unwritten = b""
+    def records(self) -> Iterator[Record]:
+        """Reads the records from the first to the last, one at a time."""
+        with self._log.open() as file:
+            for record, _ in _records(file):
+                yield record
+        for record, _ in _records(self._unwritten.splitlines(keepends=True)):
+            yield record
 
-    def _write_all(self):
-        self._log.replace(b"".join(map(_line, self.records)))
-        self._unwritten = b""
+    def size_of(self, count: int) -> int:
+        """The bytes of the first `count` records, or of all if there are fewer."""
+        size = 0
+        with self._log.open() as file:
+            for _, (_, length) in zip(range(count), _records(file), strict=False):
+                size += length
+        return size
+
+    def _write(self):
+        if self._unwritten:
+            self._log.append(self._unwritten)
+            self._unwritten = b""
+
+
+def iterate_metrics(path: Path | str) -> Iterator[Record]:
+    """Reads a log's records one at a time, up to the first line that is not a record.
+
+    There are none if there is no such file. The log may grow meanwhile.
+    """
+    path = place(path)
+    with storage(path.parent).opened(path.name) as file:
+        for record, _ in _records(file or ()):
+            yield record
 
 
 def read_metrics(path: Path | str) -> list[Record]:
-    """Reads the records of a log, up to the first line that is not a record.
+    """Returns the records of `iterate_metrics` in a list."""
+    return list(iterate_metrics(path))
 
-    Returns:
-      The records; none if there is no such file.
+
+def _records(lines: Iterable[bytes]) -> Iterator[tuple[Record, int]]:
+    """The records of a log, each with the bytes of its line, up to what is none."""
+    for line in lines:
+        record = _record(line)
+        if record is None:
+            break
+        yield record, len(line)
+
+
+def _record(line: bytes) -> Record | None:
+    """The record of a line; ``None`` if it is none, or not all of one."""
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and "step" in record else None
+
+
+def _end_of_records(file: BinaryIO, size: int | None) -> int:
+    """Where the last record ends that has no more than `size` bytes up to its end.
+
+    A power failure may leave a last line that is damaged, so lines are looked at from
+    the end on, until one is a record.
     """
-    records, path = [], place(path)
-    data = storage(path.parent).read(path.name) or b""
-    for line in data.decode("utf-8", errors="replace").split("\n"):
-        try:
-            record = json.loads(line)
-        except ValueError:
-            break
-        if not isinstance(record, dict) or "step" not in record:
-            break
-        records.append(record)
-    return records
-
-
-def _line(record: Record) -> bytes:
-    return (json.dumps(record) + "\n").encode()
+    there = file.seek(0, os.SEEK_END)
+    size = there if size is None else min(size, there)
+    while size:
+        begin = max(0, size - _BLOCK)
+        file.seek(begin)
+        block = file.read(size - begin)
+        while block:
+            end = block.rfind(b"\n") + 1
+            start = block.rfind(b"\n", 0, max(0, end - 1)) + 1
+            if _record(block[start:end]) is not None:
+                return begin + end
+            block = block[: start if end == len(block) else end]
+        size = begin
+    return 0

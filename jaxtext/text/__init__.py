@@ -34,22 +34,31 @@ model.
 
 from jaxtext.text.batches import Batch, Streams, Windows, fit, split
 from jaxtext.text.corpus import Corpus, load
-from jaxtext.text.documents import pad_documents
+from jaxtext.text.division import draw_documents, split_documents
+from jaxtext.text.documents import Documents
 from jaxtext.text.file_array import FileArray, Ids
 from jaxtext.text.frequent import most_frequent
+from jaxtext.text.membership import isin
+from jaxtext.text.order import Shuffled
+from jaxtext.text.padded import pad_documents
 from jaxtext.text.vocabulary import Vocabulary
 
 __all__ = [
     "Batch",
     "Corpus",
+    "Documents",
     "FileArray",
     "Ids",
+    "Shuffled",
     "Streams",
     "Vocabulary",
     "Windows",
+    "draw_documents",
     "fit",
+    "isin",
     "load",
     "most_frequent",
     "pad_documents",
     "split",
+    "split_documents",
 ]

@@ -14,7 +14,9 @@ import numpy as np
 
 from jaxtext.errors import InputError
 from jaxtext.quantities import count, fraction
+from jaxtext.text.documents import Documents
 from jaxtext.text.file_array import FileArray, Ids, as_ids, windows
+from jaxtext.text.order import Shuffled
 from jaxtext.text.shuffle import shuffled
 
 AnyIds = TypeVar("AnyIds", np.ndarray, FileArray)
@@ -59,8 +61,12 @@ class Streams:
     et al., 2018). This trains the model on the zero state, from which evaluation in
     windows and generation start. Without it, only the first batch of an epoch does.
 
+    With `Documents`, streams go on from one document into the next, and the state is
+    reset at the step that reads the symbol between them. So there is no padding.
+    `Shuffled` documents have another order in each epoch.
+
     Args:
-      ids: ``[N]`` integers, in memory or in a file.
+      ids: ``[N]`` integers, in memory or in a file; or `Documents`, or `Shuffled` ones.
       batch_size: ``B``, the number of streams.
       seq_len: ``T``, how many characters of each stream are in a batch; or a tuple of
         several lengths.
@@ -92,15 +98,15 @@ class Streams:
       of recurrent network trajectories, 1990.
     """
 
-    ids: Ids
+    ids: Ids | Documents | Shuffled
     batch_size: int
     seq_len: int | tuple[int, ...]
     reset_probability: float = 0.0
 
     def __post_init__(self) -> None:
-        _set(
-            self, ids=as_ids(self.ids), batch_size=count("batch_size", self.batch_size)
-        )
+        if not isinstance(self.ids, Documents | Shuffled):
+            _set(self, ids=as_ids(self.ids))
+        _set(self, batch_size=count("batch_size", self.batch_size))
         _set(self, seq_len=_counted(self.seq_len))
         if not 0 <= self.reset_probability <= 1:
             raise InputError(
@@ -111,7 +117,7 @@ class Streams:
             needed = _needed(self.batch_size, self.lengths)
             raise InputError(
                 f"{self.batch_size} streams of {self.seq_len} characters need a text "
-                f"of {needed:,}, got {len(self.ids):,}; "
+                f"of {needed:,}, got {self.size:,}; "
                 "lower the batch size or the sequence length"
             )
 
@@ -119,6 +125,12 @@ class Streams:
     def lengths(self) -> tuple[int, ...]:
         """The lengths ``T`` of the batches in a cycle; their order varies."""
         return _lengths(self.seq_len)
+
+    @property
+    def size(self) -> int:
+        """``N``, the number of characters."""
+        text = self.ids
+        return text.size if isinstance(text, Documents | Shuffled) else len(text)
 
     @property
     def characters_per_batch(self) -> float:
@@ -131,7 +143,7 @@ class Streams:
         """The number of batches in an epoch, which use each character at most once."""
         lengths = self.lengths
         cycle = self.batch_size * sum(lengths)
-        return (len(self.ids) - max(lengths)) // cycle * len(lengths)
+        return (self.size - max(lengths)) // cycle * len(lengths)
 
     def characters(self, seed: int, k: int) -> int:
         """The number of characters that the network reads in batch ``k`` of a run."""
@@ -151,7 +163,8 @@ class Streams:
         Returns:
           Inputs and targets ``[B, T]``; the targets are the next characters.
           ``resets[:, 0]`` is true in the first batch of an epoch, and at random with
-          the ``reset_probability``.
+          the ``reset_probability``. Resets are also true where the end of a document
+          is read.
 
         Example:
           >>> Streams(np.arange(9), 2, 3).batch(seed=0, k=0).resets.tolist()
@@ -163,14 +176,19 @@ class Streams:
         cycles = self.batches_per_epoch // len(self.lengths)
         stream_len = cycles * sum(self.lengths)
         # At least the longest length, which batches_per_epoch leaves over.
-        slack = len(self.ids) - 1 - self.batch_size * stream_len
+        slack = self.size - 1 - self.batch_size * stream_len
         offset = int(np.random.default_rng((seed, epoch)).integers(slack + 1))
         rows = rows or slice(None)
         streams = np.arange(self.batch_size)[rows]
         starts = offset + before + stream_len * streams
-        characters = windows(self.ids, starts, length + 1)
+        text = self.ids
         resets = np.zeros((len(streams), length), bool)
-        resets[:, 0] = index == 0
+        if isinstance(text, Documents | Shuffled):
+            characters = text.epoch(seed, epoch).windows(starts, length + 1)
+            resets |= characters[:, :-1] == text.end
+        else:
+            characters = windows(text, starts, length + 1)
+        resets[:, 0] |= index == 0
         if self.reset_probability:
             drawn = _draw(seed, _RESETS, k).random(self.batch_size)
             resets[:, 0] |= (drawn < self.reset_probability)[rows]
@@ -352,15 +370,29 @@ def split(ids: AnyIds, val_fraction: float) -> tuple[AnyIds, AnyIds]:
       >>> split("abcdefghij", 0.8)
       ('ab', 'cdefghij')
     """
+    cut = kept_for_training(len(ids), val_fraction)
+    return ids[:cut], ids[cut:]
+
+
+def kept_for_training(characters: int, val_fraction: float) -> int:
+    """How many of a text's characters `split` leaves to train on.
+
+    Raises:
+      InputError: If the fraction is out of range, or leaves nothing.
+
+    Example:
+      >>> kept_for_training(10, 0.2)
+      8
+    """
     val_fraction = fraction("val_fraction", val_fraction)
     # Exactly: in floats, (1 - 0.8) * 10 is below 2.
-    cut = math.floor((1 - Fraction(str(val_fraction))) * len(ids))
+    cut = math.floor((1 - Fraction(str(val_fraction))) * characters)
     if cut < 1:
         raise InputError(
-            f"a validation fraction of {val_fraction} leaves nothing of {len(ids):,} "
-            "characters to train on; lower it"
+            f"a validation fraction of {val_fraction} leaves nothing of "
+            f"{characters:,} characters to train on; lower it"
         )
-    return ids[:cut], ids[cut:]
+    return cut
 
 
 def _set(frozen: Any, **fields: Any) -> None:

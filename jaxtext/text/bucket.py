@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from jaxtext import buckets
 from jaxtext.errors import InputError
+from jaxtext.text.excluding import Exclusion
 from jaxtext.text.folder import MARKS_OF_CACHES, is_named_as_of_a_run
 from jaxtext.text.names import last_part
 from jaxtext.text.remote import ChangedError
@@ -115,13 +116,14 @@ class Found(NamedTuple):
     left_out: Counter[str]
 
 
-def find(url: str) -> Found:
+def find(url: str, excluded: Exclusion | None = None) -> Found:
     """Finds the objects that a URL stands for.
 
     Args:
       url: An object; a prefix, for all objects below it; or a glob, in which ``**``
         matches any number of parts. As on a disk, hidden names, runs and caches are
         left out below the part that was named.
+      excluded: Tells which names, relative to that part, to leave out as well.
 
     Raises:
       InputError: If there is no such bucket or object, if it may not be read, or if the
@@ -148,7 +150,7 @@ def find(url: str) -> Found:
         for name, info in infos.items()
         if info["type"] == "file" and not name.endswith("/")  # a directory's marker
     }
-    listing = _Listing(root, infos.keys())
+    listing = _Listing(root, infos.keys(), excluded or Exclusion(()))
     matches = _matcher(pattern)
     names = [name for name in infos if matches(name) and listing.is_to_read(name)]
     # As `folder` does: those of a directory by their parts.
@@ -163,8 +165,8 @@ def find(url: str) -> Found:
 class _Listing:
     """Decides which of the objects below a prefix are text, as `folder` does."""
 
-    def __init__(self, root: str, names):
-        self._root, self._names = root, names
+    def __init__(self, root: str, names, excluded: Exclusion):
+        self._root, self._names, self._excluded = root, names, excluded
         self.left_out = Counter[str]()
         self._told = set[str]()
         self._folders = {
@@ -173,8 +175,11 @@ class _Listing:
 
     def is_to_read(self, name: str) -> bool:
         """Whether an object is text; counts it, or the folder it is in, if not."""
-        begin = self._root
-        for part in name.removeprefix(self._root).strip("/").split("/"):
+        begin, below = self._root, name.removeprefix(self._root).strip("/")
+        if self._excluded(below):
+            self.left_out["excluded"] += 1
+            return False
+        for part in below.split("/"):
             path = f"{begin}/{part}"
             if why := self._why_not(begin, part, path):
                 self.left_out[why] += path not in self._told

@@ -15,9 +15,11 @@ from jaxtext.files import remove_leftovers, unfinished
 from jaxtext.text import cache as caching
 from jaxtext.text.corpus import Corpus
 from jaxtext.text.file_array import FileArray
-from jaxtext.text.reader import blocks, check, counter
+from jaxtext.text.modes import Mode, text_blocks
+from jaxtext.text.newlines import Newlines
+from jaxtext.text.reader import How, check, counter
 from jaxtext.text.sources import Sources
-from jaxtext.text.vocabulary import Vocabulary, code_points
+from jaxtext.text.vocabulary import END, Vocabulary, code_points
 
 _NAMED = 10  # unknown characters, at most
 
@@ -26,7 +28,11 @@ def encode(
     sources: Sources,
     vocabulary: Vocabulary,
     *,
+    documents: Mode = "none",
+    field: str | None = None,
     limit: int | None = None,
+    newlines: Newlines = "lf",
+    any_bytes: bool = False,
     cache: Path | str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Corpus:
@@ -34,8 +40,12 @@ def encode(
 
     Args:
       sources: The files, as `sources.resolve` finds them.
-      vocabulary: The vocabulary to use.
+      vocabulary: The vocabulary to use. For documents it has an end of them.
+      documents: What a document is, as for `corpus.load`.
+      field: As for `corpus.load`.
       limit: How many characters (or bytes) of the beginning to use. Default: all.
+      newlines: As for `corpus.load`.
+      any_bytes: As for `corpus.load`.
       cache: Where to put the ids. Default: ``$JAXTEXT_CACHE`` if set, else the user's
         cache directory.
       progress: Called with the bytes read so far and the total. An exception that it
@@ -60,13 +70,16 @@ def encode(
     """
     folder = (caching.root() if cache is None else Path(cache)) / "corpora"
     remove_leftovers(folder)
-    size = check(sources.paths, vocabulary.kind)
+    kind, paths = vocabulary.kind, sources.paths
+    size = check(paths, kind, any_bytes=any_bytes).size
     total = size if limit is None else min(size, limit)
     advance = counter(total, progress)
+    how = How(newlines, any_bytes)
     digest, unknown = hashlib.sha256(), set[int]()
-    known = code_points(vocabulary.characters)
+    known = code_points(vocabulary.characters + END * vocabulary.ends)
     with caching.writing(folder), unfinished(folder) as file:
-        for raw, points in blocks(sources.paths, vocabulary.kind, limit, advance):
+        read = text_blocks(paths, kind, documents, field, limit, advance, how)
+        for raw, points in read:
             digest.update(raw)
             try:
                 file.write(vocabulary.encode_points(points).data)
@@ -74,10 +87,10 @@ def encode(
                 unknown.update(np.setdiff1d(points, known).tolist())
         advance(total)  # a newline added between files is not a byte of either
         if unknown:
-            raise _unknown(sorted(unknown), len(sources.paths))
+            raise _unknown(sorted(unknown), len(paths))
         file.flush()
         ids = FileArray(Path(file.name)).view(vocabulary.dtype)
-    return Corpus(sources.name, digest.hexdigest(), vocabulary, ids)
+    return Corpus(sources.name, digest.hexdigest(), vocabulary, ids, documents)
 
 
 def _unknown(points: list[int], files: int) -> InputError:

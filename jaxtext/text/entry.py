@@ -44,13 +44,15 @@ class Description(NamedTuple):
           cache: The root of the cache.
 
         Returns:
-          ``cache/corpora/SHA256-KIND.npy``. ``np.load`` can read it too.
+          ``cache/corpora/SHA256-KIND.npy``, and ``SHA256-documents.npy`` for a text of
+          documents. ``np.load`` can read it too.
 
         Example:
           >>> Description("86c4", Vocabulary("bytes"), 3).path(Path("cache")).name
           '86c4-bytes.npy'
         """
-        return cache / "corpora" / f"{self.sha256}-{self.vocabulary.kind}.npy"
+        kind = "documents" if self.vocabulary.ends else self.vocabulary.kind
+        return cache / "corpora" / f"{self.sha256}-{kind}.npy"
 
 
 class DamagedEntryError(Exception):

@@ -8,6 +8,7 @@ room.
 """
 
 import contextlib
+import itertools
 import os
 import weakref
 from collections.abc import Sequence
@@ -126,8 +127,29 @@ class FileArray:
         if (end - first) * itemsize <= _WORTH_A_CALL * len(begins):
             return windows(np.asarray(self[first:end]), starts - first, length)
         offsets = [self._begin + begin * itemsize for begin in begins]
-        found = self._file.read_all(length * itemsize, offsets)
+        found = self._file.read_all([length * itemsize] * len(offsets), offsets)
         return np.frombuffer(found, self.dtype).reshape(len(begins), length)
+
+    def pieces(self, starts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+        """Reads pieces of several lengths, one after the other.
+
+        Args:
+          starts: Where each piece starts, ``[n]`` integers.
+          sizes: How long each is, ``[n]`` integers.
+
+        Returns:
+          All pieces joined, ``[sum(sizes)]``.
+
+        Raises:
+          IndexError: If a piece is not entirely within the array.
+          InputError: If the file cannot be read, or was truncated.
+        """
+        if len(starts) and (starts.min() < 0 or (starts + sizes).max() > self._length):
+            raise IndexError(f"not all pieces are in {self}")
+        itemsize = self.dtype.itemsize
+        offsets = (self._begin + starts * itemsize).tolist()
+        found = self._file.read_all((sizes * itemsize).tolist(), offsets)
+        return np.frombuffer(found, self.dtype)
 
 
 Ids: TypeAlias = np.ndarray | FileArray  # [N] integers, in memory or in a file
@@ -175,6 +197,27 @@ def windows(ids: Ids, starts: np.ndarray, length: int) -> np.ndarray:
     return ids[starts[:, None] + np.arange(length)]
 
 
+def pieces(ids: Ids, starts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Gathers pieces of ids, in memory or in a file, one after the other.
+
+    Args:
+      ids: The ids, ``[N]`` integers.
+      starts: Where each piece starts, ``[n]`` integers.
+      sizes: How long each is, ``[n]`` integers.
+
+    Returns:
+      All pieces joined, in memory.
+
+    Example:
+      >>> pieces(np.arange(9), np.array([5, 0]), np.array([1, 3]))
+      array([5, 0, 1, 2])
+    """
+    if isinstance(ids, FileArray):
+        return ids.pieces(starts, sizes)
+    places = np.repeat(starts - np.cumsum(sizes) + sizes, sizes)
+    return ids[places + np.arange(len(places))]
+
+
 class _OpenFile:
     """An open file, closed when no array refers to it any more.
 
@@ -207,12 +250,12 @@ class _OpenFile:
             ) from error
         return found
 
-    def read_all(self, size: int, offsets: Sequence[int]) -> bytearray:
+    def read_all(self, sizes: Sequence[int], offsets: Sequence[int]) -> bytearray:
         """Reads at several places, and joins what was read."""
         with contextlib.suppress(OSError):
-            pread, descriptor = os.pread, self.descriptor
-            found = bytearray().join([pread(descriptor, size, at) for at in offsets])
-            if len(found) == size * len(offsets):
+            read = map(os.pread, itertools.repeat(self.descriptor), sizes, offsets)
+            found = bytearray().join(read)
+            if len(found) == sum(sizes):
                 return found
         # Something is wrong. Read one by one to find out what and where.
-        return bytearray().join([self.read(size, at) for at in offsets])
+        return bytearray().join(map(self.read, sizes, offsets))

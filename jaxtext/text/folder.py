@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 
+from jaxtext.text.excluding import Exclusion
+
 # Where the scripts put their runs, below the directory that they are started in.
 RUNS = Path("runs")
 
@@ -39,14 +41,16 @@ class Folder:
 
     Args:
       cache: The root of the cache of corpora, which is left out.
+      excluded: Tells which paths, relative to the directory that is read, to leave out.
 
     Attributes:
       left_out: How many paths were left out so far, by reason.
     """
 
-    def __init__(self, cache: Path):
+    def __init__(self, cache: Path, excluded: Exclusion | None = None):
         self.left_out = Counter[str]()
         self._cache = cache
+        self._excluded = Exclusion(()) if excluded is None else excluded
         self._told = set[Path]()
         self._read = set[tuple[int, int]]()
         self._judged = dict[Path, str | None]()
@@ -80,7 +84,11 @@ class Folder:
                     self._leave_out(folder / name, "hidden")
                 elif not (folder / name).is_dir():
                     files.append(folder / name)
-        yield from filter(self._is_to_read, sorted(files))
+        for path in sorted(files):
+            if self._excluded(path.relative_to(directory)):
+                self._leave_out(path, "excluded")
+            elif self._is_to_read(path):
+                yield path
 
     def matching(self, pattern: str) -> Iterator[Path]:
         """Finds the files that match a glob, sorted by path.
@@ -102,7 +110,9 @@ class Folder:
             folders = [*path.parents][: len(path.parts) - named - 1]
             if path.is_dir() or any(map(self._is_no_text, reversed(folders))):
                 continue
-            if self._is_to_read(path):
+            if self._excluded(Path(*path.parts[named:])):
+                self._leave_out(path, "excluded")
+            elif self._is_to_read(path):
                 yield path
 
     def _expand(self, pattern: str) -> Iterator[str]:

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from jaxtext.errors import InputError
+from jaxtext.text.signatures import HEAD, Format, identify, markup
 from jaxtext.text.vocabulary import Kind
 
-_HEAD = 512  # how many bytes are checked
-
-# What can be unpacked: first bytes, name, the modules that do it (the first one found).
+# What is unpacked: first bytes, name, the modules that do it (the first one found).
 _PACKED = (
     (b"\x1f\x8b\x08", "gzip", ("gzip",)),
     *(
@@ -26,28 +25,6 @@ _PACKED = (
     # In the standard library since Python 3.14; the other is the same code before that.
     (b"\x28\xb5\x2f\xfd", "zstd", ("compression.zstd", "backports.zstd")),
 )
-# Archives that are refused: offset, bytes there, name, command that unpacks it.
-_ARCHIVES = (
-    (0, b"\x04\x22\x4d\x18", "LZ4", "lz4 -d"),
-    (0, b"\x1f\x9d", "compress", "uncompress"),
-    (0, b"PK\x03\x04", "ZIP (as are docx, epub and others)", "unzip"),
-    (0, b"PK\x05\x06", "ZIP", "unzip"),
-    (0, b"7z\xbc\xaf\x27\x1c", "7-Zip", "7z x"),
-    (0, b"Rar!\x1a\x07", "RAR", "unrar x"),
-    (257, b"ustar", "tar", "tar -xf"),
-    *((0, begins, name, f"{name} -d") for begins, name, _ in _PACKED),
-)
-# Files that are not text in any encoding: first bytes, name.
-_NO_TEXT = (
-    (b"\x89PNG\r\n", "a PNG image"),
-    (b"\xff\xd8\xff", "a JPEG image"),
-    (b"GIF87a", "a GIF image"),
-    (b"GIF89a", "a GIF image"),
-    (b"%PDF-", "a PDF document"),
-    (b"\x7fELF", "an executable"),
-    (b"\xd0\xcf\x11\xe0", "an old Office document"),
-    (b"SQLite format 3\0", "a database"),
-)
 # UTF-32 comes first, because its mark begins with that of UTF-16.
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -58,6 +35,19 @@ _MARKS = (
 )
 
 
+class NoTextError(InputError):
+    """A file is no text.
+
+    Args:
+      message: What it is, and what to do.
+      what: What several such files are called.
+    """
+
+    def __init__(self, message: str, what: str):
+        super().__init__(message)
+        self.what = what
+
+
 class Opened(NamedTuple):
     """An open file of text."""
 
@@ -65,24 +55,27 @@ class Opened(NamedTuple):
     encoding: str  # utf-8; or utf-16 or utf-32, whose mark is still to be read
     is_empty: bool
     position: Callable[[], int]  # how many bytes were read from the disk
+    markup: Format | None  # how the text is marked up, if it is
 
 
 @contextmanager
-def opened(path: Path, kind: Kind) -> Iterator[Opened]:
+def opened(path: Path, kind: Kind, any_bytes: bool = False) -> Iterator[Opened]:
     """Opens a file, and unpacks it if it is packed with gzip, bzip2, xz or zstd.
 
     Args:
       path: The file.
       kind: ``"chars"`` expects UTF-8, or the UTF-16 or UTF-32 of a byte order mark.
-        ``"bytes"`` accepts any file. Both refuse other archives.
+        ``"bytes"`` accepts any file but those whose bytes are compressed in another
+        way: archives, images, recordings, documents of word processors.
+      any_bytes: With ``"bytes"``, accept these as well.
 
     Yields:
       The open file. Errors of the disk, and damage in packed data, are reported while
       the block reads it.
 
     Raises:
-      InputError: If the file cannot be read, is damaged, or is not text. The message
-        says what it is.
+      InputError: If the file cannot be read, is damaged, or is not text
+        (`NoTextError`). The message says what it is, and what makes text of it.
 
     Example:
       >>> with opened(Path(codecs.__file__), "chars") as source:
@@ -93,7 +86,7 @@ def opened(path: Path, kind: Kind) -> Iterator[Opened]:
         packed = _packed(_head(own))
         with _unpacked(path, own, packed) if packed else _as_it_is(own) as file:
             try:
-                yield _looked_at(path, kind, file, own)
+                yield _looked_at(path, kind, any_bytes, file, own)
             except InputError:
                 # Damaged data may unpack to anything. Reading to the checksum at the
                 # end reports the damage instead.
@@ -102,17 +95,21 @@ def opened(path: Path, kind: Kind) -> Iterator[Opened]:
                 raise
 
 
-def _looked_at(path, kind, file, own):
+def _looked_at(path, kind, any_bytes, file, own):
     """Checks the beginning of a file, and skips its byte order mark."""
     head = _head(file)
-    _refuse_archive(path, head)
     encoding, mark = "utf-8", b""
     if kind == "chars":
         encoding, mark = _encoding(head)
-        if encoding == "utf-8":
-            _refuse_no_text(path, head[len(mark) :])
-            file.seek(len(mark))
-    return Opened(file, encoding, head == mark, own.tell)
+    found = identify(head, own if file is own else None) if not mark else None
+    if found is not None and kind == "chars":
+        raise _no_text(path, found)
+    if found is not None and found.packed and not any_bytes:
+        raise _no_bytes(path, found)
+    if kind == "chars" and encoding == "utf-8":
+        refuse_nul(path, head[len(mark) :], 0)
+        file.seek(len(mark))
+    return Opened(file, encoding, head == mark, own.tell, markup(head[len(mark) :]))
 
 
 def refuse_nul(path: Path, data: bytes, offset: int) -> None:
@@ -128,16 +125,17 @@ def refuse_nul(path: Path, data: bytes, offset: int) -> None:
     """
     if (at := data.find(b"\0")) < 0:
         return
-    even, odd = data[::2].count(0), data[1::2].count(0)
-    if max(even, odd) > max(10 * min(even, odd), len(data) // 32, 3):
-        name = "utf-16be" if (even > odd) == (offset % 2 == 0) else "utf-16le"
+    name = _wide_encoding(data, offset)
+    if name is not None:
         raise InputError(
-            f"expected UTF-8 text, but {path} looks like UTF-16 without a byte order "
-            f"mark (NUL at offset {offset + at}); convert it: iconv -f {name} -t utf-8"
+            f"expected UTF-8 text, but {path} looks like {name[:-2]} without a byte "
+            f"order mark (NUL at offset {offset + at}); convert it: "
+            f"iconv -f {name} -t UTF-8 FILE > FILE.txt"
         )
-    raise InputError(
+    raise NoTextError(
         f"expected text, but {path} has a NUL byte at offset {offset + at}, so it is "
-        "probably not text; leave out the file or that byte, or use `vocab='bytes'`"
+        "probably not text; leave out the file or that byte, or use `vocab='bytes'`",
+        "binary files",
     )
 
 
@@ -168,7 +166,7 @@ def reading(path: Path | str) -> Iterator[None]:
 
 
 def _head(file: BinaryIO) -> bytes:
-    head = file.read(_HEAD)
+    head = file.read(HEAD)
     file.seek(0)
     return head
 
@@ -226,23 +224,20 @@ def _as_it_is(own: BinaryIO) -> Iterator[BinaryIO]:
     yield own
 
 
-def _refuse_archive(path: Path, head: bytes) -> None:
-    for offset, begins, name, command in _ARCHIVES:
-        if head.startswith(begins, offset):
-            raise InputError(
-                f"{path} is packed: its first bytes are those of {name}; unpack it "
-                f"first: {command}"
-            )
+def _no_text(path: Path, found: Format) -> NoTextError:
+    made = f"get its text with: {found.command}" if found.command else "leave it out"
+    return NoTextError(
+        f"expected text, but {path} is {found.name}; {made}", found.plural
+    )
 
 
-def _refuse_no_text(path: Path, head: bytes) -> None:
-    for begins, name in _NO_TEXT:
-        if head.startswith(begins):
-            raise InputError(
-                f"expected text, but {path} is {name}; leave it out, for example with "
-                "the pattern 'DIR/**/*.txt', or use `vocab='bytes'`"
-            )
-    refuse_nul(path, head, 0)
+def _no_bytes(path: Path, found: Format) -> NoTextError:
+    made = f"get its text with: {found.command}, or " if found.command else ""
+    return NoTextError(
+        f"expected the bytes of a text, but {path} is {found.name}, whose bytes are "
+        f"packed and tell little; {made}add `any_bytes=True` to use them",
+        found.plural,
+    )
 
 
 def _encoding(head: bytes) -> tuple[str, bytes]:
@@ -251,3 +246,19 @@ def _encoding(head: bytes) -> tuple[str, bytes]:
         if head.startswith(mark):
             return encoding, mark
     return "utf-8", b""
+
+
+def _wide_encoding(data: bytes, offset: int) -> str | None:
+    """The encoding whose zero bytes stand where those of a piece of a file do."""
+    enough = max(len(data) // 32, 3)
+    four = [data[(at - offset) % 4 :: 4].count(0) for at in range(4)]
+    # A character of UTF-32 is below 0x110000, so one of its bytes is always zero.
+    quarter = len(data) // 4
+    if quarter and four[3] >= quarter and four[2] > quarter // 2:
+        return "UTF-32LE"
+    if quarter and four[0] >= quarter and four[1] > quarter // 2:
+        return "UTF-32BE"
+    even, odd = four[0] + four[2], four[1] + four[3]
+    if max(even, odd) > max(10 * min(even, odd), enough):
+        return "UTF-16BE" if even > odd else "UTF-16LE"
+    return None

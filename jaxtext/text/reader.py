@@ -1,6 +1,7 @@
 """Reads files of any size in blocks, as code points or as bytes."""
 
 import codecs
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -8,7 +9,10 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxtext.errors import InputError
+from jaxtext.text.encodings import foreign
 from jaxtext.text.formats import Opened, opened, refuse_nul
+from jaxtext.text.newlines import LineFeeds, Newlines
+from jaxtext.text.signatures import Format
 from jaxtext.text.vocabulary import Kind, code_points
 
 CHUNK = 1 << 20  # bytes read at a time
@@ -22,33 +26,65 @@ class Block(NamedTuple):
     # if all are known to be below 256 (bytes or ASCII), else uint32
 
 
+class How(NamedTuple):
+    """How files are read.
+
+    Attributes:
+      newlines: ``"lf"`` turns line ends into LF, ``"keep"`` leaves them as they are.
+        With ``"bytes"`` they always are.
+      any_bytes: As for `formats.opened`.
+      turned: Called with the number of line ends that were turned, piece by piece.
+    """
+
+    newlines: Newlines = "lf"
+    any_bytes: bool = False
+    turned: Callable[[int], None] = lambda count: None
+
+
+USUAL = How()
+
 # Added between two files of a text, if the first does not end in it.
 BOUNDARY = Block(b"\n", np.frombuffer(b"\n", np.uint8))
 
 
-def check(paths: Sequence[Path], kind: Kind) -> int:
-    """Checks the beginning of each file, and returns their total size.
+class Checked(NamedTuple):
+    """What the beginnings of files tell.
+
+    Attributes:
+      size: The size of all files on disk, in bytes.
+      marked_up: How many are texts that are marked up, by format.
+    """
+
+    size: int
+    marked_up: Counter[Format]
+
+
+def check(paths: Sequence[Path], kind: Kind, *, any_bytes: bool = False) -> Checked:
+    """Checks the beginning of each file.
 
     Args:
       paths: The files.
       kind: What they will be read as.
+      any_bytes: As for `formats.opened`.
 
     Returns:
-      The size of all files on disk, in bytes.
+      Their total size, and how many are marked up.
 
     Raises:
       InputError: If a file cannot be read, or its first bytes show that it is not a
         text. The message names it.
 
     Example:
-      >>> check([Path(codecs.__file__)], "chars") > 0
+      >>> check([Path(codecs.__file__)], "chars").size > 0
       True
     """
-    size = 0
+    size, marked_up = 0, Counter[Format]()
     for path in paths:
-        with opened(path, kind):
+        with opened(path, kind, any_bytes) as source:
             size += path.stat().st_size
-    return size
+            if source.markup is not None:
+                marked_up[source.markup] += 1
+    return Checked(size, marked_up)
 
 
 def blocks(
@@ -56,12 +92,13 @@ def blocks(
     kind: Kind,
     limit: int | None,
     advance: Callable[[int], None] = lambda size: None,
+    how: How = USUAL,
 ) -> Iterator[Block]:
     """Reads files as one text, one after the other, in constant memory.
 
     Packed files are unpacked. If a file does not end in a newline, one is added before
     the next file. With ``"chars"``, UTF-16 and UTF-32 with a byte order mark are
-    converted to UTF-8, and the mark is not part of the text. Line endings are kept.
+    converted to UTF-8, the mark is not part of the text, and line ends become LF.
 
     Args:
       paths: The files, in order.
@@ -69,6 +106,7 @@ def blocks(
       limit: How many symbols of `kind` to read. Default: all.
       advance: Called after each block has been used, with the number of bytes of the
         file that were read for it.
+      how: What is done with line ends and with packed files.
 
     Yields:
       Consecutive blocks. Their `raw`, joined, is the text up to its end or the limit. A
@@ -86,14 +124,19 @@ def blocks(
     for path in paths:
         if remaining == 0:
             return
-        with opened(path, kind) as source:
+        with opened(path, kind, how.any_bytes) as source:
             if source.is_empty:
                 continue
             if not raw.endswith(BOUNDARY.raw):
                 yield BOUNDARY
                 remaining = None if remaining is None else remaining - 1
             position = 0
-            for block in _blocks_of(path, source, kind, remaining):
+            feeds = (
+                LineFeeds(how.turned)
+                if kind == "chars" and how.newlines == "lf"
+                else None
+            )
+            for block in _blocks_of(path, source, kind, remaining, feeds):
                 raw = block.raw or raw
                 if remaining is not None:
                     remaining -= len(block.points)
@@ -133,15 +176,21 @@ def counter(total: int, progress: Callable[[int, int], None]) -> Callable[[int],
 
 
 def _blocks_of(
-    path: Path, source: Opened, kind: Kind, remaining: int | None
+    path: Path,
+    source: Opened,
+    kind: Kind,
+    remaining: int | None,
+    feeds: LineFeeds | None,
 ) -> Iterator[Block]:
     """Yields the blocks of one file, up to `remaining` symbols."""
     decoder = codecs.getincrementaldecoder(source.encoding)()
     utf8 = source.encoding == "utf-8"
     offset = source.file.tell()
-    while remaining != 0:
+    held = 0
+    while remaining is None or remaining > held:
         # A symbol has at least one byte, so this never reads beyond the limit.
-        data = source.file.read(CHUNK if remaining is None else min(CHUNK, remaining))
+        size = CHUNK if remaining is None else min(CHUNK, remaining - held)
+        data = source.file.read(size)
         # Most texts are mostly ASCII, where a byte is a character.
         if kind == "bytes" or (utf8 and data.isascii() and not _pending(decoder)):
             raw, points = data, np.frombuffer(data, np.uint8)
@@ -151,11 +200,15 @@ def _blocks_of(
         if kind == "chars":
             refuse_nul(path, raw, offset)
         if not data:
-            return
+            break
         offset += len(data)
+        if feeds is not None:
+            (raw, points), held = feeds.turn(raw, points), feeds.held
         if remaining is not None:
             remaining -= len(points)
         yield Block(raw, points)
+    if held and feeds is not None:
+        yield Block(*feeds.rest())
 
 
 def _decode(
@@ -172,9 +225,10 @@ def _decode(
     except UnicodeDecodeError as error:
         at = offset - pending + error.start
         byte = error.object[error.start]
+        what = foreign(error.object) if encoding == "utf-8" else "it is damaged"
         raise InputError(
             f"expected {encoding.upper()} text, but {path} has byte 0x{byte:02x} at "
-            f"offset {at} ({error.reason}); convert the file or use `vocab='bytes'`"
+            f"offset {at} ({error.reason}); {what}, or use `vocab='bytes'`"
         ) from error
 
 

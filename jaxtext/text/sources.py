@@ -17,11 +17,13 @@ from jaxtext.errors import InputError
 from jaxtext.files import unfinished
 from jaxtext.text.cache import writing
 from jaxtext.text.download import DATASETS, fetch
+from jaxtext.text.excluding import Exclusion
 from jaxtext.text.folder import Folder
-from jaxtext.text.formats import reading
+from jaxtext.text.formats import NoTextError, opened, reading
 from jaxtext.text.names import last_part, slug
 from jaxtext.text.reader import CHUNK, counter
 from jaxtext.text.remote import Remote, obtain
+from jaxtext.text.vocabulary import Kind
 
 
 class Sources(NamedTuple):
@@ -39,6 +41,9 @@ def resolve(
     specs: Spec | Sequence[Spec],
     *,
     cache: Path,
+    kind: Kind | None = None,
+    any_bytes: bool = False,
+    exclude: Sequence[str] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
     warn: Callable[[str], None] = lambda text: None,
 ) -> Iterator[Sources]:
@@ -62,12 +67,19 @@ def resolve(
         - ``http://…`` or ``https://…``: one file. ``#sha256=…`` at its end is the hash
           that it must have.
       cache: The root of the cache, for downloads and standard input.
+      kind: What the files will be read as. Those of a directory, a prefix or a glob are
+        left out if their first bytes show that they are not text of this kind. Default:
+        they are not looked at.
+      any_bytes: As for `formats.opened`.
+      exclude: Patterns (`excluding.Exclusion`) for what to leave out of directories,
+        prefixes and globs.
       progress: Called with the bytes received, or found in the cache and checked, and
         their total; with 0 and 1 while standard input is read, whose size is unknown.
         An exception that it raises ends a download, which can be continued.
       warn: Called with a sentence for each directory or glob in which something was
-        left out: hidden files, runs, caches, pipes and devices, and links to nothing or
-        to a file that is already read; and for a damaged copy in the cache.
+        left out: hidden files, runs, caches, pipes and devices, links to nothing or to
+        a file that is already read, and what is no text or excluded; for a pattern that
+        excludes nothing; and for a damaged copy in the cache.
 
     Yields:
       The files in the order of `specs`. The name is that of the first one.
@@ -87,7 +99,8 @@ def resolve(
     if words.count("-") > 1:
         raise InputError("standard input can be read only once; give - a single time")
     with ExitStack() as stack:
-        found = [_find(word, cache, progress, warn, stack) for word in words]
+        excluded = Exclusion(exclude)
+        found = [_find(word, cache, excluded, progress, warn, stack) for word in words]
         files = [file for each in found for file in each.files]
         if not files:
             raise InputError(
@@ -100,7 +113,22 @@ def resolve(
                 _check_readable(file)
         paths, copied = _copied(files, cache, progress, warn)
         stack.enter_context(_named(copied))
+        if kind is not None:
+            what_it_is = partial(_what_it_is, kind, any_bytes)
+            paths = _texts(words, found, paths, what_it_is, warn)
+        for pattern in excluded.unused:
+            warn(f"nothing matches {pattern}, which was to be excluded")
         yield Sources(slug(found[0].name), paths)
+
+
+def names_data_set(specs: Spec | Sequence[Spec]) -> bool:
+    """Whether a data set is among specifications.
+
+    Example:
+      >>> names_data_set("stdlib"), names_data_set(["my.txt", "./stdlib"])
+      (True, False)
+    """
+    return any(os.fsdecode(x) in ("stdlib", *DATASETS) for x in _each(specs))
 
 
 def is_elsewhere(spec: str) -> bool:
@@ -118,6 +146,7 @@ class _Found(NamedTuple):
 
     name: str
     files: tuple[Path | Remote, ...]
+    are_many: bool = False  # it is a directory, a prefix or a glob
 
 
 def _each(specs: Spec | Sequence[Spec]) -> Sequence[Spec]:
@@ -127,6 +156,7 @@ def _each(specs: Spec | Sequence[Spec]) -> Sequence[Spec]:
 def _find(
     spec: str,
     cache: Path,
+    excluded: Exclusion,
     progress: Callable[[int, int], None],
     warn: Callable[[str], None],
     stack: ExitStack,
@@ -140,9 +170,9 @@ def _find(
         advance = counter(DATASETS[spec].size, progress)
         return _Found(spec, (fetch(spec, cache, advance),))
     if is_elsewhere(spec):
-        found, left_out, is_directory = _elsewhere(spec)
+        found, left_out, is_directory = _elsewhere(spec, excluded)
     else:
-        folder = Folder(cache)
+        folder = Folder(cache, excluded)
         try:
             found = _files(spec, folder)
         except OSError as error:
@@ -164,7 +194,7 @@ def _find(
     return found
 
 
-def _elsewhere(spec: str) -> tuple[_Found, Counter[str], bool]:
+def _elsewhere(spec: str, excluded: Exclusion) -> tuple[_Found, Counter[str], bool]:
     # Imported here, not above, because most texts are on the disk.
     from jaxtext.text import bucket, web
 
@@ -173,8 +203,9 @@ def _elsewhere(spec: str) -> tuple[_Found, Counter[str], bool]:
         file = web.ask(spec)
         return _Found(last_part(unquote(file.url)).stem, (file,)), Counter(), False
     if scheme in ("gs", "s3"):
-        name, files, left_out = bucket.find(spec)
-        return _Found(name, files), left_out, not glob.has_magic(spec)
+        name, files, left_out = bucket.find(spec, excluded)
+        many = [file.url for file in files] != [spec]
+        return _Found(name, files, many), left_out, not glob.has_magic(spec)
     raise InputError(
         f"expected a path, gs://, s3://, https:// or http://, got {spec}; use one of "
         "these"
@@ -208,6 +239,45 @@ def _copied(
     return tuple(paths), copied
 
 
+def _texts(
+    specs: Sequence[str],
+    found: Sequence[_Found],
+    paths: Sequence[Path],
+    what_it_is: Callable[[Path], str | None],
+    warn: Callable[[str], None],
+) -> tuple[Path, ...]:
+    """Leaves out what is no text in directories, prefixes and globs.
+
+    Raises:
+      InputError: If nothing is left.
+    """
+    kept, rest, told = list[Path](), iter(paths), ""
+    for spec, each in zip(specs, found, strict=True):
+        own = [next(rest) for _ in each.files]
+        if not each.are_many:
+            kept += own
+            continue
+        whats = [what_it_is(path) for path in own]
+        kept += [path for path, what in zip(own, whats, strict=True) if what is None]
+        counts = Counter(what for what in whats if what is not None)
+        if counts:
+            of = ", ".join(f"{what} ({n:,})" for what, n in sorted(counts.items()))
+            told = f"left out of {spec}, as they are no text: {of}"
+            warn(told)
+    if not kept:
+        raise InputError(f"there is no text in {' '.join(specs)}; {told}")
+    return tuple(kept)
+
+
+def _what_it_is(kind: Kind, any_bytes: bool, path: Path) -> str | None:
+    """What a file is called if it is no text; ``None`` if it is one."""
+    try:
+        with opened(path, kind, any_bytes):
+            return None
+    except NoTextError as error:
+        return error.what
+
+
 def _unknown(progress: Callable[[int, int], None], size: int) -> None:
     progress(0, 1)
 
@@ -229,7 +299,7 @@ def _files(spec: str, folder: Folder) -> _Found:
     if path.is_file():
         return _Found(path.stem, (path,))
     if path.is_dir():
-        return _Found(path.resolve().name, tuple(folder.below(path)))
+        return _Found(path.resolve().name, tuple(folder.below(path)), True)
     if path.exists():
         raise InputError(
             f"{spec} is neither a file nor a directory; pipe its contents to standard "
@@ -246,7 +316,7 @@ def _matches(pattern: str, folder: Folder) -> _Found:
             f"use one of the data sets {known}"
         )
     paths = tuple(folder.matching(pattern))
-    return _Found(paths[0].stem if paths else "corpus", paths)
+    return _Found(paths[0].stem if paths else "corpus", paths, True)
 
 
 def _standard_library() -> tuple[Path, ...]:

@@ -4,7 +4,7 @@ import codecs
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Protocol, cast
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,6 +14,7 @@ from jaxtext.errors import InputError
 Kind = Literal["chars", "bytes"]
 KINDS = ("chars", "bytes")
 MAX_CHARACTERS = 1 << 16  # ids are stored in at most 16 bits
+END = "\0"  # marks the end of a document in a text, which has no NUL of its own
 
 
 class StreamDecoder(Protocol):
@@ -31,10 +32,13 @@ class Vocabulary:
         symbols are the bytes of the text in UTF-8, and the id of a byte is its value.
       characters: The distinct characters in ascending order. The id of a character is
         its position. Empty for bytes.
+      ends: Whether there is one more symbol, `end`, which ends a document and begins
+        the next one. It is not a character. Only with ``"chars"``.
 
     Raises:
       InputError: If the kind is unknown, or the characters are not in order or more
-        than 65,536.
+        than 65,536, `end` included. With `ends`, if the kind is ``"bytes"`` or NUL is
+        among the characters.
 
     Example:
       >>> vocabulary = Vocabulary("chars", "abc")
@@ -46,6 +50,7 @@ class Vocabulary:
 
     kind: Kind
     characters: str = ""
+    ends: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -58,14 +63,33 @@ class Vocabulary:
                 "expected the distinct characters in ascending order (none for bytes), "
                 f"got {self.characters[:20]!r}; sort them first"
             )
-        if len(self.characters) > MAX_CHARACTERS:
+        if len(self.characters) > MAX_CHARACTERS - self.ends:
             raise InputError(
-                f"expected at most {MAX_CHARACTERS:,} distinct characters, got "
-                f"{len(self.characters):,}; use `vocab='bytes'` instead"
+                f"expected at most {MAX_CHARACTERS - self.ends:,} distinct characters, "
+                f"got {len(self.characters):,}; use `vocab='bytes'` instead"
+            )
+        if self.ends and (self.kind == "bytes" or END in self.characters):
+            raise InputError(
+                "expected a vocabulary of chars without NUL for documents, got "
+                f"{self.kind}{' with it' if self.kind == 'chars' else ''}; train on "
+                "one text instead"
             )
 
     def __len__(self) -> int:
-        return 256 if self.kind == "bytes" else len(self.characters)
+        return 256 if self.kind == "bytes" else len(self.characters) + self.ends
+
+    @property
+    def end(self) -> int | None:
+        """The id of the symbol that ends a document and begins the next one.
+
+        It is the last id; ``None`` if the vocabulary has no such symbol. `decode`
+        writes it as a newline.
+
+        Example:
+          >>> Vocabulary("chars", "abc", ends=True).end
+          3
+        """
+        return len(self.characters) if self.ends else None
 
     @property
     def dtype(self) -> np.dtype:
@@ -96,6 +120,8 @@ class Vocabulary:
                 return np.frombuffer(text, np.uint8)
             text = _decode(text)
         if self.kind == "chars":
+            if self.ends and END in text:  # as a character it has no id
+                raise _unknown(0, text.index(END))
             # Surrogates are passed through, and reported as unknown characters.
             return self.encode_points(code_points(text, "surrogatepass"))
         try:
@@ -108,7 +134,8 @@ class Vocabulary:
 
         Args:
           points: Code points (or for a vocabulary of bytes, bytes), ``[N]`` unsigned
-            integers. uint8 is encoded three times as fast.
+            integers. uint8 is encoded three times as fast. If documents have ends, 0
+            stands for `end`.
 
         Returns:
           The ids, ``[N]`` of type `dtype`.
@@ -146,6 +173,8 @@ class Vocabulary:
         known = code_points(self.characters)
         table = np.full(known.max(initial=0) + 2, -1, np.int32)
         table[known] = np.arange(len(known))
+        if self.end is not None:
+            table[0] = self.end
         return table
 
     @cached_property
@@ -159,7 +188,7 @@ class Vocabulary:
 
     @cached_property
     def _point_of_id(self) -> np.ndarray:
-        return code_points(self.characters)
+        return code_points(self.characters + "\n" * self.ends)
 
     def decode(self, ids: ArrayLike) -> str:
         """Turns ids into text.
@@ -168,7 +197,8 @@ class Vocabulary:
           ids: ``[N]`` integers below ``len(self)``.
 
         Returns:
-          The text. Bytes that are not valid UTF-8 become U+FFFD.
+          The text. Bytes that are not valid UTF-8 become U+FFFD, and `end` becomes a
+          newline.
 
         Example:
           >>> Vocabulary("bytes").decode([195, 169, 255])
@@ -230,7 +260,8 @@ class Vocabulary:
         """
         self._check_kind(other)
         both = {*self.characters, *other.characters}
-        return Vocabulary(self.kind, "".join(sorted(both)))
+        ends = self.ends or other.ends
+        return Vocabulary(self.kind, "".join(sorted(both)), ends)
 
     def ids_in(self, other: "Vocabulary") -> np.ndarray:
         """Returns the ids that the symbols of this vocabulary have in another one.
@@ -242,7 +273,7 @@ class Vocabulary:
           ``[len(self)]``, of type ``other.dtype``.
 
         Raises:
-          InputError: If the kinds differ, or a character is not in `other`.
+          InputError: If the kinds differ, or a symbol is not in `other`.
 
         Example:
           >>> Vocabulary("chars", "ac").ids_in(Vocabulary("chars", "abc"))
@@ -251,23 +282,33 @@ class Vocabulary:
         self._check_kind(other)
         if self.kind == "bytes":
             return np.arange(len(self), dtype=self.dtype)
-        return other.encode(self.characters)
+        ids = other.encode(self.characters)
+        if not self.ends:
+            return ids
+        if other.end is None:
+            raise InputError(
+                "expected a vocabulary with an end of documents, got one without; use "
+                "documents there too"
+            )
+        return np.append(ids, np.array([other.end], other.dtype))
 
-    def to_json(self) -> dict[str, str]:
+    def to_json(self) -> dict[str, Any]:
         """Returns the vocabulary as a dict that can be saved as JSON.
 
         Example:
           >>> Vocabulary("chars", "abc").to_json()
           {'kind': 'chars', 'characters': 'abc'}
         """
-        return {"kind": self.kind, "characters": self.characters}
+        ends = {"ends": True} if self.ends else {}
+        return {"kind": self.kind, "characters": self.characters, **ends}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, str]) -> "Vocabulary":
+    def from_json(cls, data: Mapping[str, Any]) -> "Vocabulary":
         """Creates a vocabulary from what `to_json` returned.
 
         Args:
-          data: A dict with the keys ``kind`` and ``characters``.
+          data: A dict with the keys ``kind`` and ``characters``, and ``ends`` if there
+            is an end of documents.
 
         Returns:
           An equal vocabulary.
@@ -277,10 +318,11 @@ class Vocabulary:
 
         Example:
           >>> Vocabulary.from_json({"kind": "bytes", "characters": ""})
-          Vocabulary(kind='bytes', characters='')
+          Vocabulary(kind='bytes', characters='', ends=False)
         """
         try:
-            return cls(cast(Kind, data["kind"]), data["characters"])
+            kind, characters = data["kind"], data["characters"]
+            return cls(kind, characters, data.get("ends", False))
         except KeyError as error:
             raise InputError(
                 f"expected the keys kind and characters, got {', '.join(data)}; "

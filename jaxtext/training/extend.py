@@ -63,7 +63,8 @@ def extend_vocabulary(
     """
     ids = _checked(model, ids, vocab_size)
     frequent = tuple(ids[list(model.frequent)].tolist())
-    extended = model.clone(vocab_size=vocab_size, frequent=frequent)
+    end = None if model.end is None else int(ids[model.end])
+    extended = model.clone(vocab_size=vocab_size, frequent=frequent, end=end)
     own, longer = _shapes(model), _shapes(model.clone(vocab_size=len(ids) + 1))
     params = fitted("params", own, params, cast=False)
     fresh = jax.jit(partial(_params, extended))(typed_key(key))

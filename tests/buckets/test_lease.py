@@ -175,5 +175,19 @@ def test_a_run_that_lost_its_lease_writes_nothing(quick, store, folder, elsewher
         assert "process 5 on other has taken over" in held.gone
         log = storage(url).log("metrics.jsonl")
         with pytest.raises(OSError, match="taken over"):
-            log.replace(b"{}")
+            log.rewind(0)
     assert store.names(f"{folder}/") == [f"{folder}/lease/9"]
+
+
+def test_who_looks_on_sees_whether_a_run_is_held(store, folder):
+    url = store.url(folder)
+    assert not storage(url).in_use()
+    with storage(url).hold():
+        before = store.names(f"{folder}/")
+        assert storage(url).in_use()
+        assert store.names(f"{folder}/") == before
+    assert not storage(url).in_use()
+    old = b'{"free": false, "renewed": "2001-01-01T00:00:00Z"}'
+    for lease_ in (old, b'{"free": false}', b"damaged"):
+        store.write(f"{folder}/lease/99", lease_)
+        assert not storage(url).in_use()

@@ -12,6 +12,7 @@ import char_gen
 import evaluate
 import look_inside
 import pytest
+import runs
 import sample
 
 from jaxtext.runs.log import read_metrics
@@ -78,6 +79,10 @@ def test_train_go_on_sample_evaluate_and_look_inside(store, folder, corpus, star
     result, _ = ended(start(evaluate, "--workdir", url))
     assert result["nats_per_char"] == pytest.approx(found["val_nats_per_char"])
     result, _ = ended(start(look_inside, "--workdir", url))
+    seen, _ = ended(start(runs, url.rpartition("/")[0], "--json"))
+    (one,) = [run for run in seen["runs"] if run["place"] == url]
+    assert (one["state"], one["step"], one["damage"]) == ("finished", 40, [])
+    assert one["seconds"] == again["seconds"]
     kept = {x.partition("/")[2] for x in store.names(f"{folder}/")}
     kept = {name for name in kept if not name.startswith("checkpoints/")}
     assert kept == {

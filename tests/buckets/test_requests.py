@@ -19,6 +19,17 @@ def test_objects_are_written_listed_and_read(store, folder):
     assert [x.split("/", 1)[1] for x in fs.find(store.url(folder))] == [f"{folder}/a"]
 
 
+@pytest.mark.parametrize("end", [b"\r", b"\r\n", b"\n--==0==\n", b"\n--==0==--", b""])
+@pytest.mark.parametrize("begin", [b"", b"1"])
+def test_contents_come_back_to_the_last_byte(store, folder, tmp_path, begin, end):
+    """Also those that resemble the boundary between two parts of an upload."""
+    objects, path = buckets.Objects(store.url(folder)), tmp_path / "file"
+    objects.write("a", begin + end)
+    path.write_bytes(begin + end)
+    objects.upload("b", path)
+    assert objects.read("a") == objects.read("b") == begin + end
+
+
 def test_an_object_is_created_once(store, folder):
     fs, url = buckets.filesystem(store.url()), store.url(f"{folder}/a")
     buckets.retried(lambda: fs.pipe_file(url, b"1", mode="create"), url)

@@ -62,7 +62,8 @@ class Faults:
 def use(url, step):
     """Saves a step and restores it; returns what was told, and what failed."""
     told, failed = [], []
-    log = MetricsLog(url, keep=step - 1)
+    log = MetricsLog(url)
+    log.rewind(log.size_of(step - 1))
     log.append({"step": step})
     checkpoints = Checkpoints(url, warn=told.append)
     checkpoints.save_latest(state(step), {"n": step})

@@ -118,8 +118,8 @@ def test_a_run_older_than_an_option_has_not_got_it():
 def test_fields_outside_the_identity_are_those_of_runs_that_exist():
     """Or their default directories, and they themselves, would not be found again."""
     hosts = {"distributed", "coordinator", "num_processes", "process_id"}
-    hosts.add("heartbeat_seconds")
-    ways = {"profile", "print_config", "dry_run", "compilation_cache"}
+    hosts |= {"heartbeat_seconds", "meet_seconds"}
+    ways = {"profile", "print_config", "dry_run", "compilation_cache", "hang_seconds"}
     assert fields_without(Config, "kept") == {"workdir", "init_from", *ways, *hosts}
     assert fields_without(Config, "identity") == {
         *("workdir", "steps", "epochs", "minutes", "backend", "remat", *hosts),
@@ -143,8 +143,10 @@ def test_several_lengths():
         ("--reset-probability 0.1 --stride 3", "leave one of them out"),
         ("--dropout-input 0.1", "add --tied or --embedding"),
         ("--tied --embedding 3", "as wide as a layer, 256, got 3"),
-        ("--dropout-hidden 0.1 --cell gru", "expected --cell lstm"),
-        ("--zoneout-hidden 0.1 --cell gru", "expected --cell lstm"),
+        ("--dropout-hidden 0.1 --cell gru", "expected --cell lstm or para_lstm"),
+        ("--zoneout-hidden 0.1 --cell gru", "expected --cell lstm or para_lstm"),
+        ("--layer-norm --cell para_gru", "no layer norm; add --no-layer-norm"),
+        ("--weight-drop 0.1 --cell min_lstm", "no weight drop; add --weight-drop 0"),
         ("--residual", "--residual: expected --layers 2 or more"),
         ("--dropout-between 0.1", "--dropout-between: expected --layers 2 or more"),
         ("--optimizer rmsprop --clip 5", "--clip: expected --optimizer adamw"),

@@ -12,6 +12,7 @@ import gradient_reach
 import look_inside
 import memory
 import pytest
+import runs
 import sample
 import talk
 
@@ -26,7 +27,7 @@ CONFIGS = {
     module.__name__: module.Config
     for module in (
         *(char_config, compare_cells, compile_tpu, evaluate, gradient_reach),
-        *(look_inside, memory, sample, talk),
+        *(look_inside, memory, runs, sample, talk),
     )
 }
 

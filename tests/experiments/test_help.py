@@ -14,6 +14,7 @@ import gradient_reach
 import look_inside
 import memory
 import pytest
+import runs
 import sample
 import talk
 
@@ -30,14 +31,14 @@ SCRIPTS = {
             for module in (
                 *(sample, talk, evaluate, compress, export, look_inside),
                 compile_tpu,
-                *(compare_cells, gradient_reach, memory),
+                *(compare_cells, gradient_reach, memory, runs),
             )
         ),
     ]
 }
 GROUPS = [
     *("common flags", "text", "model", "training", "regularisation", "saving"),
-    "writing: samples, and metrics elsewhere",
+    "writing: samples and metrics",
     *("what a command does besides training", "compiled programs", "several hosts"),
 ]
 SCREEN = 24

@@ -129,7 +129,8 @@ def test_frequent_symbols_stay_the_same_ones(texts, tmp_path):
 
     def symbols(workdir):
         about = read_about(workdir).about
-        return [about["vocabulary"]["characters"][x] for x in about["frequent"]]
+        characters = about["vocabulary"]["characters"]
+        return [characters[x] for x in about["model"]["frequent"]]
 
     assert symbols(new) == symbols(workdir)
     assert len(symbols(new)) == 5

@@ -41,7 +41,7 @@ def test_every_flag_is_there_but_those_without_effect():
     said = whole_command(config)
     without = {"workdir", "profile", "compilation_cache", "print_config", "dry_run"}
     without |= {"coordinator", "num_processes", "process_id"}
-    without |= {"heartbeat_seconds", "init_from"}
+    without |= {"heartbeat_seconds", "meet_seconds", "init_from"}
     for field in dataclasses.fields(Config):
         flag = f"-{field.name.replace('_', '-')} "
         assert (flag in f"{said} ") != (field.name in without), flag

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from charlm import samples as char_samples
+from charlm import training
 from charlm.plan import Plan
 from charlm.progress import PassLoss
 from charlm.run import Run
@@ -264,3 +265,41 @@ def test_memory_that_runs_out_is_told_in_a_line(gen, monkeypatch):
     assert status == 2
     assert "error: out of memory (RESOURCE_EXHAUSTED: Out of memory); give" in said
     assert "Traceback" not in said
+
+
+def test_a_bug_is_told_with_what_to_report(gen, monkeypatch):
+    def broken(*args):
+        raise KeyError("what is this")
+
+    monkeypatch.setattr("charlm.planning.measure", broken)
+    status, _, said = gen("--steps", 3)
+    assert status == 1
+    assert "Traceback" in said
+    last = said.splitlines()[-1]
+    assert last.startswith("error: this is a bug in jaxtext")
+    assert f"jax {jax.__version__}" in last
+
+
+def test_who_got_the_signal_is_told(gen, monkeypatch):
+    """Process 3 of several got it: all see its wish, the largest of any."""
+    with monkeypatch.context() as there:
+        there.setattr(jax, "process_index", lambda: 3)
+        wish = training._as_wish(signal.SIGTERM)
+    calls = []
+
+    def agree(values):
+        calls.append(values)
+        return [wish if len(calls) == 2 else 0, *map(int, values[1:])]
+
+    monkeypatch.setattr(training, "agreement", lambda: agree)
+    status, _, said = gen("--steps", 5, *NEVER)
+    assert status == 128 + signal.SIGTERM
+    assert "stopped by signal 15, which process 3 got; the same command" in said
+
+
+def test_unusual_settings_are_told(gen):
+    with jax.default_matmul_precision("float32"):
+        _, _, said = gen("--corpus", "gone.txt")
+    assert "note: jax_default_matmul_precision is float32: parameters and" in said
+    _, _, said = gen("--corpus", "gone.txt")
+    assert "note: jax_" not in said

@@ -11,6 +11,7 @@ import gradient_reach
 import look_inside
 import memory
 import pytest
+import runs
 import sample
 
 FOX = "the quick brown fox jumps over the lazy dog. (what a day!)\n"
@@ -18,7 +19,7 @@ SCRIPTS = {
     module.__name__: module
     for module in (
         *(char_gen, compare_cells, compile_tpu, compress, evaluate),
-        *(gradient_reach, look_inside, memory, sample),
+        *(gradient_reach, look_inside, memory, runs, sample),
     )
 }
 
@@ -29,7 +30,7 @@ char_gen --preset nonsense
 char_gen --preset cpu3min
     --preset: expected one of cpu-3min, modern, tutorial, enwik8,
 char_gen --cell=LSTM
-    --cell: expected one of lstm, rnn, gru, got LSTM; without the flag it is lstm
+    --cell: expected one of lstm, min_lstm, para_lstm, min_gru, rnn,
 char_gen --hiden 128
     --hiden: there is no such flag; did you mean --hidden
 char_gen --hidden
@@ -73,7 +74,7 @@ char_gen --process-id 0
 char_gen --val-fraction 0 --eval-protocol carried
     --eval-protocol: expected --val-fraction above 0, or --val-corpus
 char_gen --cell gru --dropout-hidden 0.1
-    --dropout-hidden: expected --cell lstm, which has a memory
+    --dropout-hidden: expected --cell lstm or para_lstm, which has a memory
 char_gen --batch-size 8 --slices 3
     --slices: expected a divisor of the batch size 8, got 3
 char_gen my.txt
@@ -202,6 +203,10 @@ compare_cells --minutes 0
     --minutes: expected a finite number above 0, got 0
 compare_cells --corpus -
     --corpus: expected what can be read again and again, got -
+runs nowhere
+    --directories: expected a directory with runs, got nowhere, which is not there
+runs --sort losses
+    --sort: expected one of loss,
 memory --task bracket
     --task: expected one of brackets, bucket-sort,
 memory --cell lstm rnnn

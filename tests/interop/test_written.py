@@ -40,7 +40,9 @@ MODEL = jt.LanguageModel(
 )
 
 
-@pytest.mark.parametrize("model", [MODEL, jt.LanguageModel(jt.lstm(4), 5, tied=True)])
+@pytest.mark.parametrize(
+    "model", [MODEL, jt.LanguageModel(jt.lstm(4), 5, tied=True), MODEL.clone(end=8)]
+)
 def test_a_model_is_built_again(model):
     assert model_of(json.loads(json.dumps(written(model)))) == model
 
@@ -80,6 +82,7 @@ def test_a_function_of_your_own_is_not_written(cell):
     [
         *({"cell": "jt.lstm"}, {"cell": 3}, {"dtype": "int8"}, {"frequent": 3}),
         *({"frequent": None}, {"vocab_size": None}, {"dtype": ["float32"]}),
+        *({"end": -1}, {"end": "8"}),
     ],
 )
 def test_a_damaged_model_is_refused(change):

@@ -38,20 +38,23 @@ def test_a_config_that_is_no_json(tmp_path):
 
 
 def test_log_drops_what_lies_ahead_and_half_lines(tmp_path):
-    log = MetricsLog(tmp_path, keep=0)
+    log = MetricsLog(tmp_path, 0)
+    sizes = []
     for step in (10, 20, 30):
         log.append({"step": step, "loss": 1.0})
+        sizes.append(log.size)
     with log.path.open("a") as file:
         file.write('{"step": 40, "lo')
     assert [r["step"] for r in read_metrics(log.path)] == [10, 20, 30]
-    log = MetricsLog(tmp_path, keep=2)
+    assert log.size_of(2) == sizes[1]
+    log = MetricsLog(tmp_path, sizes[1])
     log.append({"step": 21, "loss": 0.5})
     lines = log.path.read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [10, 20, 21]
 
 
 def test_a_record_that_could_not_be_written_comes_with_the_next(tmp_path):
-    log = MetricsLog(tmp_path, keep=0)
+    log = MetricsLog(tmp_path, 0)
     log.append({"step": 1})
     aside = log.path.rename(tmp_path / "aside")
     log.path.mkdir()
@@ -68,7 +71,7 @@ def test_a_record_that_could_not_be_written_comes_with_the_next(tmp_path):
 
 
 def test_a_log_that_was_removed_is_there_again(tmp_path):
-    log = MetricsLog(tmp_path, keep=0)
+    log = MetricsLog(tmp_path, 0)
     log.append({"step": 1})
     log.path.unlink()
     log.append({"step": 2})

@@ -133,11 +133,11 @@ def main():
                 distributed.initialize()  # nothing here tells what there is
             except InputError as error:
                 Path(file).write_text(json.dumps(str(error)))
-            distributed.initialize(*given, connect_seconds=1)
-        return distributed.run(
+        distributed.run(
             lambda: take_part(scene, Path(file), signals),
             *given,
             heartbeat_seconds=HEARTBEAT,
+            meet_seconds=1 if scene == "never came" else 300,
         )
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)

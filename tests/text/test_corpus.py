@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import io
+import json
 import os
 import signal
 import subprocess
@@ -20,7 +21,7 @@ from jaxtext.text import corpus as corpus_module
 from jaxtext.text.vocabulary import MAX_CHARACTERS
 
 TINY_SHAKESPEARE = Path(__file__).parents[3] / "shared" / "data" / "tinyshakespeare.txt"
-TEXT = "The quick \ufeffbrown fox\r\njumps over\1 the lazy dog: é€😀\n" * 10
+TEXT = "The quick \ufeffbrown fox\njumps over\1 the lazy dog: é€😀\n" * 10
 
 
 @pytest.fixture
@@ -520,3 +521,66 @@ def test_tinyshakespeare(cache):
     assert corpus.ids.shape == (1_115_394,)
     assert len(corpus.vocabulary) == 65
     assert corpus.vocabulary.decode(corpus.ids[:14]) == "First Citizen:"
+
+
+CRLF = TEXT.replace("\n", "\r\n")
+
+
+def test_line_ends_are_lf_and_this_is_told(file, cache):
+    plain = load(file, cache=cache)
+    file.write_bytes(CRLF.encode())
+    said = []
+    corpus = load(file, cache=cache, warn=said.append)
+    assert said == [
+        "20 line ends of fox were CRLF or CR and are LF now; `newlines='keep'` keeps "
+        "them"
+    ]
+    assert (corpus.sha256, corpus.ids.path) == (plain.sha256, plain.ids.path)
+    kept = load(file, newlines="keep", cache=cache)  # a warning would be an error
+    assert text_of(kept) == CRLF
+    assert kept.sha256 == hashlib.sha256(CRLF.encode()).hexdigest()
+    raw = load(file, vocab="bytes", cache=cache)
+    assert np.asarray(raw.ids).tobytes() == CRLF.encode()
+    with pytest.raises(InputError, match="expected `newlines` lf or keep, got 'crlf'"):
+        load(file, newlines="crlf", cache=cache)
+
+
+@pytest.mark.parametrize("row", ["a\r\nb", "a\rb", "a\nb"])
+def test_line_ends_of_documents_are_lf(tmp_path, cache, row):
+    file = tmp_path / "rows.jsonl"
+    file.write_bytes(
+        b"\r\n".join(json.dumps({"text": row}).encode() for _ in range(50))
+    )
+    how = {"documents": "jsonl", "field": "text", "cache": cache}
+    corpus = load(file, **how, warn=lambda text: None)
+    assert corpus.vocabulary.decode(corpus.documents[0]) == "a\nb"
+    kept = load(file, **how, newlines="keep")
+    assert kept.vocabulary.decode(kept.documents[0]) == row
+
+
+@pytest.mark.parametrize(
+    ("begins", "said"),
+    [
+        ("<!DOCTYPE html><p>", "the text is an HTML page, .* pandoc -f html -t plain"),
+        ("\n<html>", "the text is an HTML page, .* pandoc -f html -t plain"),
+        ("{\\rtf1 ", "the text is an RTF document, .* pandoc -f rtf -t plain"),
+        ("%!PS-Adobe", "the text is a PostScript document, .* ps2ascii"),
+        ('{"cells": [{"cell_type":', "the text is a Jupyter notebook, .* nbconvert"),
+    ],
+)
+def test_markup_is_told_and_learnt(file, cache, begins, said):
+    file.write_text(begins + TEXT)
+    with pytest.warns(UserWarning, match=said):
+        corpus = load(file, cache=cache)
+    assert text_of(corpus) == begins + TEXT
+
+
+def test_markup_is_told_of_most_files(tmp_path, cache):
+    for name in "ab":
+        (tmp_path / f"{name}.html").write_text(f"<html>{TEXT}")
+    (tmp_path / "c.txt").write_text(TEXT)
+    with pytest.warns(UserWarning, match="2 of 3 files are HTML pages, .* pandoc"):
+        load(tmp_path / "*.*", cache=cache)
+    for name in "de":
+        (tmp_path / f"{name}.txt").write_text(TEXT)
+    load(tmp_path / "*.*", cache=cache)

@@ -1,11 +1,13 @@
 """What lies in a folder of texts and is left out of them."""
 
+import gzip
 import os
 from pathlib import Path
 
 import pytest
 
 from jaxtext.errors import InputError
+from jaxtext.text import load
 from jaxtext.text.folder import is_run
 from jaxtext.text.sources import resolve
 
@@ -21,11 +23,11 @@ def folder(tmp_path, monkeypatch):
     return home
 
 
-def found(*specs, cache="cache"):
+def found(*specs, cache="cache", **how):
     """The paths, as text, and what was said of the others."""
     said = []
-    with resolve(specs, cache=Path(cache), warn=said.append) as (_, paths):
-        return [str(path) for path in paths], said
+    with resolve(specs, cache=Path(cache), warn=said.append, **how) as sources:
+        return [str(path) for path in sources.paths], said
 
 
 def make_run(directory):
@@ -193,3 +195,85 @@ def test_a_folder_with_nothing_to_read_says_what_there_is(folder):
 def test_one_path_is_no_list_of_letters(folder, spec):
     with resolve(spec, cache=Path("cache")) as (name, paths):
         assert (name, paths) == ("a", (Path("a.txt"),))
+
+
+NO_TEXT = {
+    "photo.png": b"\x89PNG\r\n\x1a\n",
+    "sub/scan.png": b"\x89PNG\r\n\x1a\n",
+    "paper.pdf": b"%PDF-1.7\n",
+    "notes.docx": b"PK\x03\x04 word/document.xml",
+    "data.bin": b"\0\1\2\3",
+    "photo.gz": gzip.compress(b"\x89PNG\r\n\x1a\n"),
+}
+
+
+def put(folder, files):
+    for name, data in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(data)
+
+
+@pytest.mark.parametrize("spec", [".", "**"])
+def test_what_is_no_text_is_left_out_and_counted(folder, spec):
+    put(folder, NO_TEXT)
+    said = (
+        f"left out of {spec}, as they are no text: PDF documents (1), PNG images (3), "
+        "Word documents (1), binary files (1)"
+    )
+    assert found(spec, kind="chars") == (TEXTS, [said])
+    said = said.replace(", binary files (1)", "")  # any other bytes are bytes
+    assert found(spec, kind="bytes") == (["a.txt", "b.txt", "data.bin"], [said])
+    every = sorted([*TEXTS, *NO_TEXT], key=Path)
+    assert found(".", kind="bytes", any_bytes=True) == (every, [])
+
+
+def test_a_file_that_is_named_is_not_left_out(folder):
+    put(folder, NO_TEXT)
+    with pytest.raises(InputError, match=r"photo\.png is a PNG image"):
+        load(["a.txt", "photo.png"], cache="cache")
+
+
+def test_what_is_no_text_alone_is_an_error(folder):
+    put(folder, NO_TEXT)
+    with pytest.raises(
+        InputError, match=r"no text in sub; left out of sub, .*: PNG images \(1\)$"
+    ):
+        found("sub", kind="chars")
+
+
+def test_a_text_in_another_encoding_is_not_left_out(folder):
+    (folder / "c.txt").write_bytes("café ".encode("latin-1") * 30)
+    with pytest.raises(InputError, match=r"c\.txt has byte 0xe9 .* Latin-1"):
+        load(".", cache="cache")
+
+
+@pytest.mark.parametrize(
+    ("patterns", "left"),
+    [
+        (["*.md"], ["a.txt", "b.txt", "sub/c.txt", "sub/deep/d.txt"]),
+        (["sub"], ["a.txt", "b.txt", "e.md"]),
+        (["sub/"], ["a.txt", "b.txt", "e.md"]),
+        (["sub/*"], ["a.txt", "b.txt", "e.md"]),
+        (["/sub/deep"], ["a.txt", "b.txt", "e.md", "sub/c.txt"]),
+        (["deep"], ["a.txt", "b.txt", "e.md", "sub/c.txt"]),
+        (["sub/*.txt", "[ab].txt"], ["e.md"]),
+    ],
+)
+def test_what_is_excluded_is_left_out(folder, patterns, left):
+    put(folder, {"sub/c.txt": b"c", "e.md": b"e"})
+    put(folder, {"sub/deep/d.txt": b"d"})
+    n = 5 - len(left)
+    for spec in ".", "**":
+        paths, said = found(spec, exclude=patterns)
+        assert (paths, said) == (left, [SAID.format(spec, f"excluded ({n})")])
+    assert found("a.txt", exclude=["a.txt"])[0] == ["a.txt"]  # it was named
+
+
+def test_a_pattern_that_excludes_nothing_is_told(folder):
+    said = ["nothing matches *.html, which was to be excluded"]
+    assert found(".", exclude=["*.html"]) == (TEXTS, said)
+
+
+def test_all_excluded_is_an_error(folder):
+    with pytest.raises(InputError, match=r"no files; left out of \.: excluded \(2\)"):
+        found(".", exclude=["*.txt"])

@@ -22,10 +22,10 @@ import pytest
 from jaxtext.errors import InputError
 from jaxtext.text import Vocabulary, load, reader
 from jaxtext.text.encoded import encode
-from jaxtext.text.reader import blocks
+from jaxtext.text.reader import How, blocks
 from jaxtext.text.sources import Sources, resolve
 
-TEXT = "naïve café, 5 €, Москва 😀\r\n" * 8
+TEXT = "naïve café, 5 €, Москва 😀\n" * 8
 
 
 def _zstd():
@@ -152,18 +152,16 @@ def test_zstd_that_wants_more_memory_than_it_may_have(file):
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (archive("zip"), r"ZIP .*unzip"),
-        (archive("tar"), r"tar; .*tar -xf"),
-        (gzipped(archive("tar")), r"tar; .*tar -xf"),
-        (bz2.compress(gzipped(b"text")), r"gzip; .*gzip -d"),
-        (gzipped(b"\x28\xb5\x2f\xfd text"), r"zstd; .*zstd -d"),
+        (archive("zip"), "a ZIP archive.* get its text with: unzip FILE"),
+        (archive("tar"), "a tar archive.* get its text with: tar -xf FILE"),
+        (gzipped(archive("tar")), "a tar archive.* with: tar -xf FILE"),
+        (bz2.compress(gzipped(b"text")), "a gzip file.* with: gzip -d FILE"),
+        (gzipped(b"\x28\xb5\x2f\xfd text"), "a zstd file.* with: zstd -d FILE"),
     ],
 )
 def test_other_archives_are_named_with_what_unpacks_them(file, kind, data, said):
     file.write_bytes(data)
-    with pytest.raises(
-        InputError, match=rf"{file} is packed: its first bytes are those of {said}"
-    ):
+    with pytest.raises(InputError, match=rf"{file} is {said}"):
         read(file, kind)
 
 
@@ -188,15 +186,17 @@ def test_a_mark_within_a_text_is_a_character(file, tmp_path):
     assert read(file) == "a\ufeffb".encode()
 
 
-@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize(
+    "encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"]
+)
 @pytest.mark.parametrize(
     "text", [TEXT, "plain words\n" * 9, "Москва, я тебя люблю " * 9]
 )
-def test_utf_16_without_a_mark_is_named(file, encoding, text):
-    name = encoding.replace("16-", "16")
+def test_utf_16_and_32_without_a_mark_are_named(file, encoding, text):
+    name = encoding.replace("16-", "16").replace("32-", "32").upper()
     file.write_bytes(text.encode(encoding))
     with pytest.raises(
-        InputError, match=f"looks like UTF-16 .*iconv -f {name} -t utf-8"
+        InputError, match=f"looks like {name[:-2]} .*: iconv -f {name} -t UTF-8 FILE"
     ):
         read(file)
 
@@ -217,47 +217,146 @@ def test_a_nul_is_no_text_and_a_byte_like_any_other(file, at):
     assert read(file, "bytes") == file.read_bytes()
 
 
-@pytest.mark.parametrize(
-    ("begins", "said"),
-    [
-        (b"\x89PNG\r\n\x1a\n", "a PNG image"),
-        (b"\xff\xd8\xff\xe0", "a JPEG image"),
-        (b"GIF89a", "a GIF image"),
-        (b"%PDF-1.7\n", "a PDF document"),
-        (b"\x7fELF\2\1", "an executable"),
-    ],
-)
-def test_what_is_no_text_is_named_and_read_as_bytes(file, begins, said):
+def riff(what):
+    return b"RIFF\x24\x08\0\0" + what
+
+
+def zipped(*names):
+    """A ZIP archive as office programs write it."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in names:
+            archive.writestr(name, "text" * 5000)
+    return file.getvalue()
+
+
+def zipped_as(media):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("mimetype", media)
+    return file.getvalue()
+
+
+PACKED = [
+    (b"\x89PNG\r\n\x1a\n", "a PNG image", "tesseract"),
+    (b"\xff\xd8\xff\xe0", "a JPEG image", "tesseract"),
+    (b"GIF89a", "a GIF image", "tesseract"),
+    (riff(b"WEBPVP8 "), "a WebP image", "tesseract"),
+    (b"BM\x36\0\0\0\0\0\0\0", "a BMP image", "tesseract"),
+    (b"II*\0\x08", "a TIFF image", "tesseract"),
+    (b"\0\0\0\x18ftypheic", "a HEIF image", "leave it out"),
+    (b"\0\0\0\x18ftypmp42", "an MPEG-4 file", "whisper"),
+    (b"\x1a\x45\xdf\xa3\x01", "a Matroska file", "whisper"),
+    (riff(b"WAVEfmt "), "a WAVE recording", "whisper"),
+    (b"ID3\x04\0", "an MP3 recording", "whisper"),
+    (b"\xff\xfb\x90", "an MP3 recording", "whisper"),
+    (b"OggS\0\x02", "an Ogg recording", "whisper"),
+    (b"fLaC\0\0", "a FLAC recording", "whisper"),
+    (b"%PDF-1.7\n", "a PDF document", "pdftotext FILE FILE.txt"),
+    (b"AT&TFORM", "a DjVu document", "djvutxt"),
+    (zipped("a", "word/document.xml", "z"), "a Word document", "pandoc -t plain"),
+    (zipped("a", "xl/workbook.xml", "z"), "an Excel workbook", "to csv FILE"),
+    (zipped("ppt/presentation.xml"), "a PowerPoint file", "to pdf FILE"),
+    (
+        zipped_as("application/vnd.oasis.opendocument.text"),
+        "an OpenDocument file",
+        "pandoc -t plain",
+    ),
+    (zipped_as("application/epub+zip"), "an EPUB book", "pandoc -t plain"),
+    (zipped("a.txt"), "a ZIP archive", "unzip FILE"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "7z x FILE"),
+    (b"Rar!\x1a\x07\x01\0", "a RAR archive", "unrar x FILE"),
+    (b"\x04\x22\x4d\x18", "an LZ4 file", "lz4 -d"),
+    (b"PAR1\x15\x04", "a Parquet table", "pandas.read_parquet"),
+    (b"ARROW1\0\0", "an Arrow table", "pandas.read_feather"),
+]
+AS_BYTES = [
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office document", "to txt FILE"),
+    (b"SQLite format 3\0", "an SQLite database", "sqlite3 FILE .dump"),
+    (b"\x89HDF\r\n\x1a\n", "an HDF5 file", "leave it out"),
+    (b"\x93NUMPY\1\0", "a NumPy array", "leave it out"),
+    (b"\x7fELF\2\1", "an executable", "leave it out"),
+    (b"MZ\x90\0", "an executable", "leave it out"),
+    (b"\0\1\0\0\0", "a font", "leave it out"),
+]
+
+
+@pytest.mark.parametrize(("begins", "said", "command"), [*PACKED, *AS_BYTES])
+def test_what_is_no_text_is_named_with_what_makes_text_of_it(
+    file, begins, said, command
+):
     file.write_bytes(begins + b"data" * 50)
     with pytest.raises(
-        InputError, match=rf"{file} is {said}; leave it out.*`vocab='bytes'`"
+        InputError, match=rf"^expected text, but {file} is {said}; .*{command}"
     ):
         read(file)
+
+
+@pytest.mark.parametrize(("begins", "said", "command"), PACKED)
+def test_packed_bytes_are_read_only_by_their_flag(file, begins, said, command):
+    file.write_bytes(begins + b"data" * 50)
+    command = "any_bytes=True" if command == "leave it out" else command
+    with pytest.raises(
+        InputError, match=rf"{file} is {said}, .*{command}.*`any_bytes=True`|{command}"
+    ):
+        read(file, "bytes")
+    found = blocks([file], "bytes", None, how=How(any_bytes=True))
+    assert b"".join(block.raw for block in found) == file.read_bytes()
+
+
+@pytest.mark.parametrize(("begins", "said", "command"), AS_BYTES)
+def test_other_bytes_are_read_as_they_are(file, begins, said, command):
+    file.write_bytes(begins + b"data" * 50)
     assert read(file, "bytes") == file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "text", ["BM", "MZ", "ID3 tags", "ORC", "PAR1", "OTTO", "wOFF", "OggS", "fLaC"]
+)
+def test_a_text_may_begin_like_a_file_of_another_kind(file, text):
+    file.write_text(f"{text} is how this text begins, café\n")
+    assert read(file) == file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "said"),
+    [
+        ("latin-1", "looks like Latin-1; convert it: iconv -f LATIN1 -t UTF-8"),
+        ("cp1252", "looks like Windows-1252; convert it: iconv -f WINDOWS-1252"),
+        ("shift-jis", "find its encoding, .* convert it: iconv -f ENCODING"),
+        ("koi8-r", "find its encoding, .* convert it: iconv -f ENCODING"),
+    ],
+)
+def test_a_text_in_another_encoding_is_named(file, encoding, said):
+    text = {
+        "latin-1": "voilà, déjà vu",
+        "cp1252": "“voilà”, déjà vu",
+        "shift-jis": "吾輩は猫である。",
+        "koi8-r": "Москва, я тебя люблю",
+    }[encoding]
+    file.write_bytes((text * 50).encode(encoding))
+    with pytest.raises(InputError, match=rf"expected UTF-8 text, but {file} .*{said}"):
+        read(file)
 
 
 def test_what_is_wrong_is_found_before_anything_is_read(file, tmp_path):
     (tmp_path / "a").write_text(TEXT)
     (tmp_path / "z.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    both = tmp_path / "a", tmp_path / "z.png"
 
     def progress(done, total):
         raise AssertionError("something was read")
 
     for call in (
-        lambda: load(tmp_path, progress=progress),
+        lambda: load(both, progress=progress),
         lambda: encode(
-            Sources("all", (tmp_path / "a", tmp_path / "z.png")),
+            Sources("all", both),
             Vocabulary("chars", "a"),
             progress=progress,
         ),
     ):
         with pytest.raises(InputError, match=r"z\.png is a PNG image"):
             call()
-
-
-def test_line_ends_stay_as_they_are(file):
-    file.write_bytes(b"a\r\nb\rc\n")
-    assert read(file) == b"a\r\nb\rc\n"
 
 
 @pytest.mark.parametrize("data", [b"", b"\xef\xbb\xbf", gzipped(b"")])
@@ -293,7 +392,9 @@ def test_a_disk_that_fails_amid_a_packed_file_is_no_damage(file, monkeypatch):
 def test_what_is_wrong_with_standard_input_is_said_of_it(tmp_path, monkeypatch):
     stdin = SimpleNamespace(buffer=io.BytesIO(archive("zip")))
     monkeypatch.setattr(sys, "stdin", stdin)
-    with pytest.raises(InputError, match=r"^standard input is packed: .*unzip"):
+    with pytest.raises(
+        InputError, match=r"^expected text, but standard input is a ZIP .*unzip"
+    ):
         load("-", cache=tmp_path)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from jaxtext.errors import InputError
 from jaxtext.text import reader
-from jaxtext.text.reader import blocks, check
+from jaxtext.text.reader import How, blocks, check
 
 TEXT = "a\r\n\1é€😀\ufeffz"  # characters of one to four bytes
 JOINED = f"{TEXT}\n{TEXT}"
@@ -17,9 +17,9 @@ def file(tmp_path):
     return tmp_path / "text.txt"
 
 
-def read(paths, kind="chars", limit=None):
+def read(paths, kind="chars", limit=None, newlines="keep"):
     """The joined bytes and code points of all blocks."""
-    found = list(blocks(paths, kind, limit))
+    found = list(blocks(paths, kind, limit, how=How(newlines)))
     return (
         b"".join(block.raw for block in found),
         [int(point) for block in found for point in block.points],
@@ -134,6 +134,39 @@ def test_a_failing_disk():
 
 def test_check_adds_up_sizes(file, tmp_path):
     file.write_bytes(b"12345")
-    assert check([file, file], "chars") == 10
+    assert check([file, file], "chars").size == 10
     with pytest.raises(InputError, match=r"cannot read .*missing"):
         check([tmp_path / "missing"], "chars")
+
+
+ENDS = "\r\né\r\r\n\r€\n\r\nend\r"
+FEEDS = "\né\n\n\n€\n\nend\n"
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 5, 1000])
+@pytest.mark.parametrize("limit", [None, *range(1, 2 * len(FEEDS) + 2)])
+def test_line_ends_become_lf_over_the_borders_of_chunks(
+    file, monkeypatch, chunk, limit
+):
+    monkeypatch.setattr(reader, "CHUNK", chunk)
+    file.write_bytes(ENDS.encode())
+    wanted = (FEEDS + FEEDS)[:limit]
+    assert read([file, file], limit=limit, newlines="lf") == (
+        wanted.encode(),
+        [ord(character) for character in wanted],
+    )
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_line_ends_are_counted_and_become_lf_in_any_encoding(file, encoding):
+    file.write_bytes(ENDS.encode(encoding))
+    turned = []
+    found = blocks([file], "chars", None, how=How(turned=turned.append))
+    assert b"".join(block.raw for block in found) == FEEDS.encode()
+    assert sum(turned) == 6  # of 7, one was LF
+    assert read([file])[0] == ENDS.encode()  # newlines="keep"
+
+
+def test_bytes_stay_as_they_are(file):
+    file.write_bytes(ENDS.encode())
+    assert read([file], "bytes", newlines="lf")[0] == ENDS.encode()

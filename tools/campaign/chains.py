@@ -159,6 +159,7 @@ def _records(workdir: Path) -> list[dict[str, Any]]:
         except ValueError:
             break  # a kill may leave half a line
         record.pop("chars_per_second", None)
+        record.pop("seconds", None)
         records.append(record)
     return records
 

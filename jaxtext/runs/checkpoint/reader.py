@@ -88,6 +88,8 @@ def _read(workdir, items, which, warn):
             except (DamageError, OSError, ValueError) as damage:
                 with explained(workdir):
                     there = step in series.steps()
+                if there and isinstance(damage, ValueError):
+                    raise  # its files are as they were saved; it is of another model
                 seen.append(there)
                 if there:
                     where = series.where(step)

@@ -75,6 +75,7 @@ class Checkpoints:
         # Which takes a while. In this thread it does so while others compile.
         self._writer.submit(import_module, "orbax.checkpoint")
         self._pending: dict[str, Future[None]] = {}  # by series, the newest last
+        self._failing: dict[str, str] = {}  # by series, why its last save failed
         if jax.process_index() > 0:
             return
         self._run.prepare()
@@ -203,15 +204,31 @@ class Checkpoints:
                     step, lambda path: arrays.save(path, items, about), keep
                 )
             except Exception as error:
+                if _is_of_devices(error):
+                    raise
                 error = as_os_error(error)
-                self._warn(
-                    f"step {step} could not be saved as {name} in "
-                    f"{self._run.place / 'checkpoints'} ({error.strerror or error}); "
-                    "earlier checkpoints are good, and the next save tries again"
-                )
+                self._tell_failure(name, step, str(error.strerror or error))
                 raise error from None
+            if self._failing.pop(name, None) is not None:
+                self._warn(f"step {step} was saved as {name}: saving works again")
 
         self._pending[name] = self._writer.submit(write)
+
+    def _tell_failure(self, name, step, why):
+        """Says that a save failed, unless the one before it failed for the same."""
+        if self._failing.get(name) != why:
+            self._warn(
+                f"step {step} could not be saved as {name} in "
+                f"{self._run.place / 'checkpoints'} ({why}); earlier checkpoints are "
+                "good, and the next save tries again"
+            )
+        self._failing[name] = why
+
+
+def _is_of_devices(error: Exception) -> bool:
+    """Whether the arrays never came, since another process was lost."""
+    lost = isinstance(error, jax.errors.JaxRuntimeError)
+    return lost and jax.process_count() > 1
 
 
 def _settle(save: Future[None]) -> None:

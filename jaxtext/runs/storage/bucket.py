@@ -1,15 +1,15 @@
 """A run in a bucket."""
 
 import contextlib
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from jaxtext.buckets import Objects, explained
+from jaxtext.runs.storage.bucket_log import BucketLog
 from jaxtext.runs.storage.bucket_series import BucketSeries
 from jaxtext.runs.storage.interface import SeriesName
-from jaxtext.runs.storage.lease import Lease, LostLeaseError
+from jaxtext.runs.storage.lease import Lease, is_held
 from jaxtext.runs.storage.scratch import scratch
 from jaxtext.streams import say
 
@@ -34,6 +34,17 @@ class BucketStorage:
 
     def read(self, name: str) -> bytes | None:
         return self._objects.read(name)
+
+    @contextlib.contextmanager
+    def opened(self, name: str) -> Iterator[BinaryIO | None]:
+        with scratch() as local:
+            try:
+                self._objects.download(name, local / "file")
+            except FileNotFoundError:
+                yield None
+                return
+            with (local / "file").open("rb") as file:
+                yield file
 
     def write(self, name: str, data: bytes) -> None:
         if self._lease is not None:
@@ -73,13 +84,16 @@ class BucketStorage:
             self._lease = None
             lease.give_back()
 
+    def in_use(self) -> bool:
+        return is_held(self._objects)
+
     def prepare(self) -> None:
         """Objects need no directory."""
 
     def check_shared(self) -> None:
         """All hosts see the same bucket."""
 
-    def log(self, name: str) -> "BucketLog":
+    def log(self, name: str) -> BucketLog:
         log = BucketLog(self._objects, name, self._is_lost)
         self._logs.append(log)
         return log
@@ -105,7 +119,7 @@ class BucketStorage:
         return self._lease is not None and self._lease.lost is not None
 
     def _before_commit(self):
-        """A checkpoint says how many records the log has. So those come first."""
+        """A checkpoint says how long the log is. So that comes first."""
         if self._lease is not None:
             self._lease.confirm()
         for log in self._logs:
@@ -127,68 +141,3 @@ class BucketClaim:
             f"is not this process's any more: {self._lease.lost} has taken over, since "
             "this one did not renew its lease in time"
         )
-
-
-class BucketLog:
-    """A file that grows. Its methods are told in `Log`.
-
-    An object cannot grow, so all of it is written again: before a checkpoint is
-    complete, at the end, and otherwise every ten seconds, or less often if it is large.
-    """
-
-    every = 10.0  # seconds
-
-    def __init__(self, objects: Objects, name: str, is_lost):
-        self._objects, self._name, self._is_lost = objects, name, is_lost
-        self._data = bytearray()
-        self._dirty = self._waiting = self._closed = False
-        self._changing, self._writing = threading.Lock(), threading.Lock()
-        self._written = time.monotonic()
-
-    def replace(self, data: bytes) -> None:
-        with self._changing:
-            self._data, self._dirty = bytearray(data), True
-        self.flush()
-
-    def append(self, data: bytes) -> None:
-        with self._changing:
-            self._data += data
-            self._dirty = True
-            if self._waiting or self._closed:
-                return
-            self._waiting = True
-        pause = self.every + len(self._data) / 1e6
-        wait = max(0.0, self._written + pause - time.monotonic())
-        timer = threading.Timer(wait, self._write_in_time)
-        timer.daemon = True
-        timer.start()
-
-    def flush(self) -> None:
-        self._write(None)
-
-    def close(self) -> None:
-        """Writes nothing any more."""
-        self._closed = True
-
-    def _write_in_time(self):
-        with self._changing:
-            self._waiting = False
-        with contextlib.suppress(OSError):  # `flush` tells of what stays
-            self._write(5.0)
-
-    def _write(self, patience):
-        with self._writing:  # the last one to begin is the last one to end
-            with self._changing:
-                if not self._dirty or self._closed:
-                    return
-                data, self._dirty = bytes(self._data), False
-            try:
-                if self._is_lost():
-                    raise LostLeaseError("another process has taken over")
-                self._objects.write(self._name, data, patience)
-            except BaseException:
-                with self._changing:
-                    self._dirty = True
-                raise
-            finally:
-                self._written = time.monotonic()

@@ -4,17 +4,22 @@ import contextlib
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import jax
 
 from jaxtext.errors import InputError
 from jaxtext.files import write_durably
-from jaxtext.locks import LockedError, lock
+from jaxtext.locks import LockedError, is_locked_here, lock, sees_all_locks
 from jaxtext.runs.agreement import together, told_by_all
 from jaxtext.runs.storage import disk_series
+from jaxtext.runs.storage.disk_log import DiskLog
 from jaxtext.runs.storage.interface import SeriesName
+
+QUIET = 120.0  # seconds for which a run that another host trains may write nothing
 
 
 class Disk:
@@ -28,6 +33,16 @@ class Disk:
             return (self.place / name).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
+
+    @contextlib.contextmanager
+    def opened(self, name: str) -> Iterator[BinaryIO | None]:
+        try:
+            file = (self.place / name).open("rb")
+        except (FileNotFoundError, NotADirectoryError):
+            yield None
+            return
+        with file:
+            yield file
 
     def write(self, name: str, data: bytes) -> None:
         write_durably(self.place / name, data)
@@ -76,6 +91,17 @@ class Disk:
                 raise LockedError("is in use by another process") from None
             yield stack.enter_context(contextlib.closing(DiskClaim(self.place)))
 
+    def in_use(self) -> bool:
+        if is_locked_here(self.place / ".lock"):
+            return True
+        if sees_all_locks(self.place):
+            return False
+        changed = [0.0]
+        for name in ("metrics.jsonl", "checkpoints/latest", "config.json"):
+            with contextlib.suppress(OSError):
+                changed.append((self.place / name).stat().st_mtime)
+        return time.time() - max(changed) < QUIET
+
     def prepare(self) -> None:
         self.place.mkdir(parents=True, exist_ok=True)
         root = self.place / "checkpoints"
@@ -117,7 +143,7 @@ class Disk:
         if jax.process_index() == 0:
             mark.unlink()
 
-    def log(self, name: str) -> "DiskLog":
+    def log(self, name: str) -> DiskLog:
         return DiskLog(self.place / name)
 
     def series(self, name: SeriesName) -> "DiskSeries":
@@ -162,27 +188,6 @@ class DiskClaim:
     def close(self) -> None:
         """Lets go of the directory."""
         os.close(self._open)
-
-
-class DiskLog:
-    """A file that grows. Its methods are told in `Log`."""
-
-    def __init__(self, path: Path):
-        self._path, self._size = path, 0
-
-    def replace(self, data: bytes) -> None:
-        write_durably(self._path, data)
-        self._size = len(data)
-
-    def append(self, data: bytes) -> None:
-        with self._path.open("r+b") as file:
-            file.seek(self._size)
-            file.truncate()  # a full disk may have left an incomplete line
-            file.write(data)
-        self._size += len(data)
-
-    def flush(self) -> None:
-        """There is nothing to wait for."""
 
 
 class DiskSeries:

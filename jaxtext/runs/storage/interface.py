@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
+from typing import BinaryIO, Literal, Protocol, TypeAlias
 
 SeriesName: TypeAlias = Literal["best", "latest"]
 
@@ -22,17 +22,27 @@ class Claim(Protocol):
 
 
 class Log(Protocol):
-    """A file that grows."""
+    """A file that grows. `rewind` is called first."""
 
-    def replace(self, data: bytes) -> None:
-        """Writes it anew."""
+    @property
+    def size(self) -> int:
+        """The bytes that are in it."""
+        ...
+
+    def open(self) -> BinaryIO:
+        """Opens all that is in it, for reading; it is empty if there is no file."""
+        ...
+
+    def rewind(self, size: int) -> None:
+        """Keeps the first `size` bytes alone. The file is created if there is none."""
         ...
 
     def append(self, data: bytes) -> None:
         """Adds to it. Readers see that now, or soon.
 
+        Somebody may have removed the file. Then it is written again.
+
         Raises:
-          FileNotFoundError: If it is not there any more, to be written anew.
           OSError: If that fails, and nothing was added.
         """
         ...
@@ -101,6 +111,13 @@ class Storage(Protocol):
         """The contents of a file; ``None`` if there is none of that name."""
         ...
 
+    def opened(self, name: str) -> AbstractContextManager[BinaryIO | None]:
+        """Provides a file to read from, as it is now; ``None`` if there is none.
+
+        It is not read into memory, however large it is.
+        """
+        ...
+
     def write(self, name: str, data: bytes) -> None:
         """Writes a file, which then has all the data or is as it was before."""
         ...
@@ -139,6 +156,13 @@ class Storage(Protocol):
         Raises:
           LockedError: If another process holds it. The message says what is known.
           OSError: If it cannot be used.
+        """
+        ...
+
+    def in_use(self) -> bool:
+        """Whether a process holds the place, as far as is known. Nothing is locked.
+
+        Another host that shares the disk is seen by what it writes.
         """
         ...
 

@@ -16,6 +16,7 @@ writes nothing any more. What this does not protect from: a request that the own
 before it lost the lease, and that the store carries out later than 20 s after.
 """
 
+import calendar
 import contextlib
 import json
 import os
@@ -35,6 +36,7 @@ RENEW = 10.0  # seconds between two renewals
 SURE = 40.0  # seconds after a renewal for which nobody can have taken over
 DEAD = 60.0  # seconds without a renewal after which a successor takes over
 _LOOK = 2.0  # seconds between two looks of a successor
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
 class LostLeaseError(OSError):
@@ -160,14 +162,7 @@ class Lease:
                 raise LockedError(f"is in use by another process: {_told(now[1])}")
 
     def _newest(self):
-        """The number of the lease, and what it says; 0 and ``None`` without one."""
-        while True:
-            numbers = [int(x) for x in self._leases.names() if x.isdecimal()]
-            if not numbers:
-                return 0, None
-            found = self._leases.read(str(max(numbers)))
-            if found is not None:  # a successor removed it meanwhile
-                return max(numbers), found
+        return _newest(self._leases)
 
     def _contents(self, *, free=False):
         return json.dumps(
@@ -176,7 +171,7 @@ class Lease:
                 "host": platform.node(),
                 "pid": os.getpid(),
                 "free": free,
-                "renewed": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                "renewed": time.strftime(_TIME, time.gmtime()),
                 "once": secrets.token_hex(4),  # no two renewals are the same
             }
         ).encode()
@@ -187,6 +182,33 @@ class Lease:
                 os.unlink(self._local.name)
             self._local.close()
             self._local = None
+
+
+def is_held(objects: Objects) -> bool:
+    """Whether a process holds the lease of a run, by the clocks of both hosts.
+
+    Args:
+      objects: The run's.
+    """
+    _, found = _newest(objects.below("lease"))
+    if _is_free(found):
+        return False
+    try:
+        renewed = time.strptime(_read(found).get("renewed", ""), _TIME)
+    except (TypeError, ValueError):
+        return False
+    return time.time() - calendar.timegm(renewed) < DEAD
+
+
+def _newest(leases: Objects) -> tuple[int, bytes | None]:
+    """The number of the lease, and what it says; 0 and ``None`` without one."""
+    while True:
+        numbers = [int(x) for x in leases.names() if x.isdecimal()]
+        if not numbers:
+            return 0, None
+        found = leases.read(str(max(numbers)))
+        if found is not None:  # a successor removed it meanwhile
+            return max(numbers), found
 
 
 def _read(found: bytes | None) -> dict[str, Any]:

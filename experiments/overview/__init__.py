@@ -1,0 +1,1 @@
+"""The parts of ``runs.py``: what is read of a run, the table, the picture."""
