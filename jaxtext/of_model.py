@@ -39,7 +39,8 @@ def model_params(model: Any, params: Params) -> Params:
       >>> variables = model.init(jax.random.key(0), None, [[0]])
       >>> params = model_params(model, variables["params"])
     """
-    shapes = _shapes(a_model(model), jax.dtypes.canonicalize_dtype(float))
+    of: Any = a_model(model)  # Flax makes it hashable
+    shapes = _shapes(of, jax.dtypes.canonicalize_dtype(float))
     return fitted("params", shapes, params, cast=False)
 
 

@@ -274,7 +274,9 @@ class Cell(_Fields):
         names = (getattr(f, "__name__", repr(f)) for f in functions)
         return f"jt.Cell({', '.join(names)})"
 
-    def _replace(self, **changes: Any) -> "Cell":
+    def _replace(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, **changes: Any
+    ) -> "Cell":
         """The cell with other fields, as of any named tuple.
 
         Raises:

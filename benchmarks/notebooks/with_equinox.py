@@ -6,7 +6,7 @@ from notebooks.sizes import BATCH, HIDDEN, LENGTH, LONGER, SYMBOLS, WIDTH, WRITT
 def notebook():
     """Yields what each cell is about, before it runs, and at last ``None``."""
     yield "make a layer"
-    import equinox as eqx
+    import equinox as eqx  # pyright: ignore[reportMissingImports]
     import jax
     import jax.numpy as jnp
 

@@ -90,7 +90,7 @@ def sampling() -> str:
 def ppo() -> str:
     """Recurrent PPO with our GRU and with Flax's."""
     found = read("ppo-cpu-2-cores")
-    lines = []
+    lines: list[list[str]] = []
     for name in dict.fromkeys(row["library"] for row in found["rows"]):
         rows = [row for row in found["rows"] if row["library"] == name]
         speed = statistics.median(row["steps_per_second"] for row in rows)
@@ -100,7 +100,8 @@ def ppo() -> str:
         lines.append([name, f"{speed:,.0f}", f"{mean:.3f}", spread])
     lines.append(["jaxtext / flax", f"{found['median_ratio']:.2f}", "", ""])
     heads = f"GRU {found['hidden']}", "steps/s", "return, mean", "of the seeds"
-    return markdown(heads, sorted(lines, key=lambda line: line[0] != "jaxtext"))
+    lines.sort(key=lambda line: line[0] != "jaxtext")
+    return markdown(heads, lines)
 
 
 def notebook() -> str:

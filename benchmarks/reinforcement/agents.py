@@ -21,7 +21,7 @@ class Agent(NamedTuple):
     """
 
     init: Callable[..., Any]
-    start: Callable[[int], Any]
+    start: Callable[..., Any]
     act: Callable[..., Any]
     learn: Callable[..., Any]
 
@@ -32,6 +32,7 @@ def jaxtext(hidden: int) -> Agent:
 
     def act(params, state, x, starts):
         fresh = cell.initial_state(starts.shape)
+        assert cell.step is not None
         return cell.step(params, jnp.where(starts[:, None], fresh, state), x)
 
     def learn(params, state, xs, starts):

@@ -32,8 +32,15 @@ from jaxtext.versions import lacking
 
 TwoOrMore: TypeAlias = Annotated[int, at_least(2)]
 Preset: TypeAlias = Literal[
-    *("modern", "cpu-3min", "small", "names", "shakespeare"),
-    *("ptb-char", "enwik8", "text8", "tutorial"),
+    "modern",
+    "cpu-3min",
+    "small",
+    "names",
+    "shakespeare",
+    "ptb-char",
+    "enwik8",
+    "text8",
+    "tutorial",
 ]
 
 Cell: TypeAlias = Literal[

@@ -20,7 +20,7 @@ def most_steps(weights: Weights, batch: int, dtype: DType) -> int:
       batch: Sequences in the batch.
       dtype: The type of the products.
     """
-    wide = accumulation_dtype(dtype)
+    wide = jnp.dtype(accumulation_dtype(dtype))
     of_weights = (weights.kernel.size + weights.recurrent_kernel.size) * wide.itemsize
     of_step = batch * weights.kernel.shape[1] * jnp.dtype(dtype).itemsize
     return that_fit(of_weights, of_step)
