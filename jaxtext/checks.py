@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from jaxtext.errors import InputError
 from jaxtext.quantities import count, shown
@@ -127,7 +128,7 @@ def flag(name: str, value: Any) -> bool:
     """
     if isinstance(value, bool | int | np.bool_):
         return bool(value)
-    traced = isinstance(value, jax.core.Tracer)
+    traced = isinstance(value, Tracer)
     hint = "; within jax.jit, make it a static argument" if traced else ""
     raise InputError(f"{name}: expected True or False, got {shown(value)}{hint}")
 

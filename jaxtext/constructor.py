@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from jaxtext.checks import array, floating, inputs, shape
 from jaxtext.errors import InputError
@@ -97,7 +98,7 @@ def constructor(make: Make) -> Make:
         given, named = _given(signature.bind(*args, **kwargs))
         # To pickle it by: functions within a cell have no name to find them by.
         by_name = jax.tree.map(_by_name, (given, named), is_leaf=_is_cell)
-        cell.init.call = partial(_remade, normalised, *by_name)
+        vars(cell.init)["call"] = partial(_remade, normalised, *by_name)
         return cell._replace(source=_source(make, given, named))
 
     lock = threading.RLock()
@@ -200,7 +201,7 @@ def _checked(cell: Cell) -> Cell:
 
     @wraps(init)
     def checked_init(key, input_size):
-        if isinstance(input_size, jax.core.Tracer):
+        if isinstance(input_size, Tracer):
             raise InputError(
                 "input_size: expected a number, which decides shapes, got a traced "
                 f"{shown(input_size)}; write jax.eval_shape(lambda: cell.init(key, 65))"

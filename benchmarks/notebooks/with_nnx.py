@@ -1,5 +1,7 @@
 """The same cells with Flax's nnx, as its documentation writes them."""
 
+from typing import Any
+
 from notebooks.sizes import BATCH, HIDDEN, LENGTH, LONGER, SYMBOLS, WIDTH, WRITTEN
 
 
@@ -38,7 +40,8 @@ def notebook():
 
     def write(prompt):
         one_hot = jax.nn.one_hot(jnp.ones((1, prompt), jnp.int32), SYMBOLS)
-        carry, hs = reader(one_hot, return_carry=True)
+        found: Any = reader(one_hot, return_carry=True)
+        carry, hs = found
         return draw(reader.cell, head, carry, hs[:, -1])
 
     @nnx.jit
