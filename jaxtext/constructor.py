@@ -98,8 +98,7 @@ def constructor(make: Make) -> Make:
         given, named = _given(signature.bind(*args, **kwargs))
         # To pickle it by: functions within a cell have no name to find them by.
         by_name = jax.tree.map(_by_name, (given, named), is_leaf=_is_cell)
-        init: Any = cell.init
-        init.call = partial(_remade, normalised, *by_name)
+        vars(cell.init)["call"] = partial(_remade, normalised, *by_name)
         return cell._replace(source=_source(make, given, named))
 
     lock = threading.RLock()

@@ -39,13 +39,13 @@ def model_params(model: Any, params: Params) -> Params:
       >>> variables = model.init(jax.random.key(0), None, [[0]])
       >>> params = model_params(model, variables["params"])
     """
-    of: Any = a_model(model)  # Flax makes it hashable
-    shapes = _shapes(of, jax.dtypes.canonicalize_dtype(float))
+    a_model(model)
+    shapes = _shapes(model, jax.dtypes.canonicalize_dtype(float))
     return fitted("params", shapes, params, cast=False)
 
 
 @functools.lru_cache(maxsize=64)
-def _shapes(model: LanguageModel, _: Hashable) -> Any:
+def _shapes(model: Any, _: Hashable) -> Any:
     ids = jnp.zeros((1, 1), jnp.int32)
     return jax.eval_shape(model.init, jax.random.key(0), None, ids)["params"]
 

@@ -16,7 +16,7 @@ before it, ``σ`` the logistic sigmoid and ``⊙`` the elementwise product.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import jax
 
@@ -274,26 +274,27 @@ class Cell(_Fields):
         names = (getattr(f, "__name__", repr(f)) for f in functions)
         return f"jt.Cell({', '.join(names)})"
 
-    def _replace(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, **changes: Any
-    ) -> "Cell":
-        """The cell with other fields, as of any named tuple.
+    if not TYPE_CHECKING:  # which take it for final
 
-        Raises:
-          InputError: If a function changes and a field that is made of the old one
-            stays, such as a backend: it would still run.
-        """
-        for name, made in _MADE_OF.items():
-            stale = [field for field in made if getattr(self, field)]
-            stale = [field for field in stale if field not in changes]
-            if name in changes and stale:
-                raise InputError(
-                    f"{name}: expected together with {', '.join(stale)}, which compute "
-                    f"the old one, got {name} alone; write jt.with_{name}(cell, …)"
-                )
-        return type(self)(**{**self._asdict(), "source": "", **changes})
+        def _replace(self, **changes: Any) -> "Cell":
+            """The cell with other fields, as of any named tuple.
 
-    __replace__ = _replace  # copy.replace
+            Raises:
+              InputError: If a function changes and a field that is made of the old one
+                stays, such as a backend: it would still run.
+            """
+            for name, made in _MADE_OF.items():
+                stale = [field for field in made if getattr(self, field)]
+                stale = [field for field in stale if field not in changes]
+                if name in changes and stale:
+                    raise InputError(
+                        f"{name}: expected together with {', '.join(stale)}, which "
+                        f"compute the old one, got {name} alone; write "
+                        f"jt.with_{name}(cell, …)"
+                    )
+            return type(self)(**{**self._asdict(), "source": "", **changes})
+
+        __replace__ = _replace  # copy.replace
 
     def __reduce__(self) -> Any:
         """By the call that makes the cell: closures cannot be pickled."""

@@ -1,14 +1,18 @@
 """The same cells with Equinox, whose documentation scans a cell."""
 
+import importlib
+from typing import Any
+
 from notebooks.sizes import BATCH, HIDDEN, LENGTH, LONGER, SYMBOLS, WIDTH, WRITTEN
 
 
 def notebook():
     """Yields what each cell is about, before it runs, and at last ``None``."""
     yield "make a layer"
-    import equinox as eqx  # pyright: ignore[reportMissingImports]
     import jax
     import jax.numpy as jnp
+
+    eqx: Any = importlib.import_module("equinox")
 
     key, xs = jax.random.key(0), jnp.ones((BATCH, LENGTH, WIDTH))
     yield "its parameters"

@@ -40,8 +40,8 @@ def notebook():
 
     def write(prompt):
         one_hot = jax.nn.one_hot(jnp.ones((1, prompt), jnp.int32), SYMBOLS)
-        read: Any = reader(one_hot, return_carry=True)
-        carry, hs = read
+        found: Any = reader(one_hot, return_carry=True)
+        carry, hs = found
         return draw(reader.cell, head, carry, hs[:, -1])
 
     @nnx.jit

@@ -21,7 +21,7 @@ class Agent(NamedTuple):
     """
 
     init: Callable[..., Any]
-    start: Callable[..., Any]
+    start: Callable[[int], Any]
     act: Callable[..., Any]
     learn: Callable[..., Any]
 
@@ -29,16 +29,19 @@ class Agent(NamedTuple):
 def jaxtext(hidden: int) -> Agent:
     """One step at a time while it acts, all steps at once while it learns."""
     cell = jt.gru(hidden)
+    step: Any = cell.step
 
     def act(params, state, x, starts):
         fresh = cell.initial_state(starts.shape)
-        assert cell.step is not None
-        return cell.step(params, jnp.where(starts[:, None], fresh, state), x)
+        return step(params, jnp.where(starts[:, None], fresh, state), x)
 
     def learn(params, state, xs, starts):
         return jt.unroll(cell, params, state, xs, resets=starts, time_major=True)
 
-    return Agent(cell.init, cell.initial_state, act, learn)
+    def start(agents):
+        return cell.initial_state((agents,))
+
+    return Agent(cell.init, start, act, learn)
 
 
 class _Scanned(nn.Module):
