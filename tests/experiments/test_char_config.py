@@ -125,6 +125,8 @@ def test_fields_outside_the_identity_are_those_of_runs_that_exist():
         *("workdir", "steps", "epochs", "minutes", "backend", "remat", *hosts),
         *("data_parallel", "max_skips", "max_rollbacks", "keep", "save_minutes"),
         *("save_steps", "sample_every", "tensorboard", "wandb", "init_from", *ways),
+        *("documents", "field", "document_order", "val_split"),
+        *("newlines", "any_bytes", "exclude", "patience", "log_every"),
     }
     assert not fields_without(Config, "identity") & identity(Config(), "").keys()
 

@@ -37,8 +37,9 @@ def test_the_command_gives_the_same_configuration(words, capsys, tmp_path, monke
 
 
 def test_every_flag_is_there_but_those_without_effect():
-    config = dataclasses.replace(Config(), layers=2, val_fraction=0.1)
-    said = whole_command(config)
+    rows = dataclasses.replace(Config(), layers=2, documents="jsonl", field="text")
+    of_bytes = dataclasses.replace(Config(), vocab="bytes")
+    said = f"{whole_command(rows)} {whole_command(of_bytes)}"
     without = {"workdir", "profile", "compilation_cache", "print_config", "dry_run"}
     without |= {"coordinator", "num_processes", "process_id"}
     without |= {"heartbeat_seconds", "meet_seconds", "init_from"}

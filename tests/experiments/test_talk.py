@@ -16,7 +16,7 @@ import pytest
 import talk
 
 from charlm.build import restore
-from jaxtext.generation import Decoding, generate, steps
+from jaxtext.generation import Decoding, generate, prompt, steps
 from jaxtext.runs import checkpoint
 from jaxtext.text import Vocabulary
 from talking.settings import Settings, from_json
@@ -122,11 +122,11 @@ def test_nothing_is_compiled_for_other_values(workdir):
         return list(text.write(key_of(text.settings, 0)))
 
     write("h")
-    before = [f._cache_size() for f in (steps.choose, steps.follow, steps._read)]
+    before = [f._cache_size() for f in (steps.choose, steps.follow, prompt._read)]
     write("hello world", top_p=0.9, top_k=3, typical_p=0.5, min_p=0.1, length=90)
     write("", temperature=0.0, repetition_penalty=1.2, window=7, seed=3)
     text.go_back(5)
-    after = [f._cache_size() for f in (steps.choose, steps.follow, steps._read)]
+    after = [f._cache_size() for f in (steps.choose, steps.follow, prompt._read)]
     assert before == after
 
 
