@@ -9,6 +9,9 @@ Training: as ``--preset cpu-3min``, with variational dropout 0.5 and recurrent w
 ::
 
     python experiments/char_gen.py --preset small --corpus book.txt
+
+Width and rates are between those of ``names``, which were measured, and of
+``shakespeare``. No score of three quiet minutes is known yet.
 """
 
 VALUES = {

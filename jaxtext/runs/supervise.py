@@ -29,6 +29,7 @@ KILLED = "the process was ended by {name}"
 _ENVIRONMENT = "JAXTEXT_SUPERVISOR"
 _ROOM = 4096  # bytes for the last words
 _HELD = 1.0  # seconds; what C++ printed just before the end may be about the end
+_HELD_OF_LOSS = 60.0  # if it surely is: to write all stacks takes a while
 # What the runtime and Gloo print of a lost process has one of these words.
 _OF_LOSS = (b"distributed service", b"oordination", b"gloo", b"Gloo")
 # With which Gloo begins, on each device. Its threads break one another's lines.
@@ -209,19 +210,22 @@ class _Relay:
         self._thread.join()
         while self._read(0):
             pass
-        self._lines.append((0.0, self._rest))
+        self._hold([self._rest])
         self._rest = b""
-        lines = [line for _, line in self._lines]
-        if not (told and any(word in line for line in lines for word in _OF_LOSS)):
-            self._print(lines)
+        if not (told and self._is_of_loss()):
+            self._print([line for _, line in self._lines])
         self._lines.clear()
+
+    def _is_of_loss(self):
+        return any(word in line for _, line in self._lines for word in _OF_LOSS)
 
     def _run(self):
         while not self._over.is_set():
             if not self._read(0.1):
                 self._over.wait(0.1)  # no program has its other end open
             ready = []
-            while self._lines and time.monotonic() - self._lines[0][0] > _HELD:
+            held = _HELD_OF_LOSS if self._is_of_loss() else _HELD
+            while self._lines and time.monotonic() - self._lines[0][0] > held:
                 ready.append(self._lines.popleft()[1])
             self._print(ready)
 
@@ -231,11 +235,15 @@ class _Relay:
             return seconds > 0
         data = os.read(self._source, 1 << 16)
         *lines, self._rest = (self._rest + data).split(b"\n")
-        now = time.monotonic()
-        self._lines.extend((now, line) for line in lines)
+        self._hold(lines)
         return bool(data)
+
+    def _hold(self, lines):
+        now = time.monotonic()
+        for line in lines:
+            if line and not any(words in line for words in _GREETING):
+                self._lines.append((now, line))
 
     def _print(self, lines):
         for line in lines:
-            if line and not any(words in line for words in _GREETING):
-                say(line.decode(errors="replace"))
+            say(line.decode(errors="replace"))

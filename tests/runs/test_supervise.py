@@ -38,6 +38,53 @@ def test_the_runtimes_end_is_told_in_the_last_words(capfd):
     assert capfd.readouterr().err == ""
 
 
+def test_what_c_prints_is_not_on_standard_output(capfd):
+    """Nor is what Gloo says of each device, whose threads break one another's lines."""
+    command = python(
+        "print('result')",
+        "os.write(1, b'[Gloo] Rank [Gloo] Rank 1 is connected to 1 peer ranks. ')",
+        "os.write(1, b'Expected number of connected peer ranks is : 1\\n')",
+        "os.write(1, b'a warning of C++\\n')",
+        "os.write(2, b'another without an end')",
+    )
+    assert supervise(command) == 0
+    said = "a warning of C++\nanother without an end\n"
+    assert capfd.readouterr() == ("result\n", said)
+
+
+def test_what_c_prints_is_passed_on_while_the_child_runs(capfd):
+    greeting = "[Gloo] Rank 0 is connected to 1 peer ranks."
+    lines = f"os.write(2, b'{greeting}\\nslow compilation\\n')"
+    command = python(lines, "time.sleep(2.5)", "print('end', file=sys.stderr)")
+    assert supervise(command) == 0
+    assert capfd.readouterr().err == "slow compilation\nend\n"
+
+
+@pytest.mark.parametrize(
+    ("printed", "kept"),
+    [
+        ("F1129 Terminating process because the JAX distributed service", False),
+        ("E1129 Polled an error from coordination service", False),
+        ("F1129 Check failed: index < size", True),
+    ],
+)
+def test_of_an_end_that_is_told_c_says_nothing_more(printed, kept, capfd):
+    words = "last_words(75, 'lost')"
+    lines = f"os.write(2, b'{printed}\\n*** stack ***\\n')"
+    # It may take long to write all stacks.
+    assert supervise(python(words, lines, "time.sleep(1.5)", "os.abort()")) == 75
+    told = f"{printed}\n*** stack ***\nlost\n" if kept else "lost\n"
+    assert capfd.readouterr().err == told
+
+
+def test_a_child_may_end_at_once_with_its_last_words(capfd):
+    end = (
+        "import threading; threading.Thread(target=end_now, args=(75, 'lost')).start()"
+    )
+    assert supervise(python(end, "time.sleep(60)")) == 75
+    assert capfd.readouterr().err == "lost\n"
+
+
 @pytest.mark.parametrize(
     ("words", "name"), [("last_words(75, 'lost')", "SIGKILL"), ("", "SIGABRT")]
 )
