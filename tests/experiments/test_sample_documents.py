@@ -79,12 +79,15 @@ def test_a_text_that_is_no_document_begins_as_one_does(wrote, workdir):
     lines, _ = wrote("--length", 30)
     first = wrote("--documents", 1)[0][0]
     assert "\n".join(lines).startswith(f"{first}\n")
-    lines, _ = wrote("--length", 5, "--prompt", "b")
-    prompt = np.append(found.model.end, found.vocabulary.encode("b"))[None]
-    of = found.model, found.params
-    pieces = jt.generation.generate(*of, prompt, 5, key=jax.random.key(0))
-    ids = np.concatenate(list(pieces), axis=1)[0]
-    assert lines == found.vocabulary.decode(ids).splitlines()
+    (line,), _ = wrote("--length", 5, "--prompt", "b", "--jsonl", "--score")
+    row, of = json.loads(line), (found.model, found.params)
+    characters = ["a", "b", "\n"]  # by their ids; the end is written as a newline
+    ids = np.array([[characters.index(x) for x in row["text"]]])
+    alone = found.vocabulary.encode("b")[None]
+    whole = np.append(found.model.end, alone)[None]
+    totals = [float(log_probabilities(*of, x, ids).sum()) for x in (whole, alone)]
+    assert row["log_probability"] == pytest.approx(totals[0], rel=1e-6)
+    assert abs(totals[0] - totals[1]) > 1e-4
 
 
 def test_what_stands_in_the_training_text_is_left_out(wrote, monkeypatch):
