@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxtext as jt
+from jaxtext.floats import accumulation_dtype
 from jaxtext.kernels.masks import select
 from jaxtext.target import target
 
@@ -98,10 +99,7 @@ def assert_near(a, b, tolerance=0.03):
 def total(tree):
     """A number that depends on every leaf, and not linearly."""
     leaves = jax.tree.leaves(tree)
-    return sum(
-        jnp.sum(jnp.sin(x.astype(jnp.promote_types(x.dtype, "float32"))))
-        for x in leaves
-    )
+    return sum(jnp.sum(jnp.sin(x.astype(accumulation_dtype(x.dtype)))) for x in leaves)
 
 
 def unroll_is_repeated_step(cell, case):
