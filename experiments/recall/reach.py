@@ -68,7 +68,7 @@ def linear(hidden: int) -> jt.Cell:
         h = affine(params, x, h_tm1, h_tm1.dtype)
         return h, h
 
-    return jt.rnn(hidden)._replace(step=step, backends=())
+    return jt.with_step(jt.rnn(hidden), step)
 
 
 def scaled_curves(seed: int, scales: Sequence[float]) -> Curves:

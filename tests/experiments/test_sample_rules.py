@@ -124,7 +124,7 @@ def test_bytes_are_kept_to_utf8(of_bytes, capfdbinary):  # noqa: F811
         (["--top-p", "0"], "--top-p: expected a number above 0, up to 1, got 0"),
         (["--min-p", "2"], "--min-p: expected a number from 0 to 1, got 2"),
         (["--window", "4"], "--window: expected --repetition-penalty with it"),
-        (["--min-length", "4"], "--min-length: expected --stop with it, got 4"),
+        (["--min-length", "4"], "--min-length: expected --stop or --documents with it"),
         (["--forbid", "hx"], "--forbid: the character 'x' (U+0078) at position 1"),
         (["--stop", "x"], "--stop: the character 'x'"),
         (["--stop", ""], "--stop: expected a word, got ''"),

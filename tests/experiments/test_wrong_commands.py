@@ -28,7 +28,7 @@ WRONG = """
 char_gen --preset nonsense
     --preset: expected one of
 char_gen --preset cpu3min
-    --preset: expected one of cpu-3min, modern, tutorial, enwik8,
+    --preset: expected one of cpu-3min, modern, tutorial, small, names,
 char_gen --cell=LSTM
     --cell: expected one of lstm, min_lstm, para_lstm, min_gru, rnn,
 char_gen --hiden 128

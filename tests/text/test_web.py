@@ -208,7 +208,7 @@ def test_progress_is_told_in_bytes(versioned, tmp_path):
 
 
 def test_a_text_from_the_web_is_the_text(server, tmp_path):
-    server.content = "naïve café 😀\r\n".encode() * 20
+    server.content = "naïve café 😀\n".encode() * 20
     path = tmp_path / "numbers.txt"
     path.write_bytes(server.content)
     there = load(server.url("a/numbers.txt?raw=1"), cache=tmp_path / "cache")
