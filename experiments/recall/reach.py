@@ -63,9 +63,9 @@ def reach(
 def linear(hidden: int) -> jt.Cell:
     """A plain RNN without its tanh: ``h_t = x_t W + h_tm1 U + b``."""
 
-    def step(params, h_tm1, x, noise=None):
+    def step(params, state, x, noise=None):
         del noise
-        h = affine(params, x, h_tm1, h_tm1.dtype)
+        h = affine(params, x, state, state.dtype)
         return h, h
 
     return jt.with_step(jt.rnn(hidden), step)
