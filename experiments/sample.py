@@ -10,7 +10,7 @@ when all of them are done, the first as it would be alone.
 
 A run on documents (char_gen.py --documents) writes whole documents with --documents, in
 the form of its text: a line each, a row of CSV or JSON each, or a blank line between
-two. So char_gen.py can read them again.
+two. char_gen.py can read all but files again.
 
 A model over bytes reads the bytes of the prompt as they are, in any encoding (in bash,
 --prompt $'caf\xe9' is Latin-1), and writes bytes to a file or a pipe. A terminal shows
@@ -55,7 +55,6 @@ from jaxtext.generation.decoding import HOTTEST
 from jaxtext.streams import say
 from jaxtext.text import Documents, Vocabulary, cache
 from jaxtext.text.formats import reading
-from jaxtext.text.newlines import to_line_feeds
 from jaxtext.text.reader import How, blocks
 from jaxtext.text.sources import is_elsewhere, resolve
 from writing import documents, texts
@@ -175,7 +174,7 @@ def write(config: Config) -> None:
         )
     given = _given(config, vocabulary)
     temperature = config.temperature if config.beams is None else 1.0
-    rules = decoding(config, temperature, vocabulary, ends=of_documents)
+    rules = decoding(config, temperature, vocabulary)
     scored = _scored(config.score_file, vocabulary)
     known = _known(config, about, vocabulary.end)
     model, found = restore(config.workdir, about, which=which, warn=_warn)
@@ -344,14 +343,9 @@ def _read(path: str, vocabulary: Vocabulary) -> bytes:
     knows others.
     """
     newlines = "keep" if "\r" in vocabulary.characters else "lf"
-    if path == "-":
-        with reading("standard input"):
-            data = sys.stdin.buffer.read()
-        is_kept = newlines == "keep" or vocabulary.kind == "bytes"
-        return data if is_kept else to_line_feeds(data)
     with contextlib.ExitStack() as stack:
         paths = (Path(path),)
-        if is_elsewhere(path):
+        if path == "-" or is_elsewhere(path):
             found = resolve(path, cache=cache.root(), warn=_warn)
             paths = stack.enter_context(found).paths
         if vocabulary.kind == "bytes":

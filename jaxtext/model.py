@@ -242,7 +242,11 @@ class LanguageModel(nn.Module):
         ids = integers("ids", ids)
         if self.end is not None:
             start = self.cell.initial_state(ids.shape)
-            state = select(ids == self.end, start, state)
+            if state is None:
+                state = start
+            # The cell's step refuses another structure, and says what it expected.
+            elif jax.tree.structure(state) == jax.tree.structure(start):
+                state = select(ids == self.end, start, jax.tree.map(jnp.asarray, state))
         params, x = self._read(self.recurrent, ids)
         state, h = self.cell.step(params, state, x)
         return state, self._logits(h)

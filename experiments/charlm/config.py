@@ -271,8 +271,8 @@ class Text:
     val_split: Literal["end", "documents"] | None = option(
         None, identity=False, needs=_NO_VAL_CORPUS, check=_val_split
     )
-    """Which share. end: the end of the corpus. documents: each document is drawn by a
-    hash of the seed and its text, whatever the order; equal ones stay together.
+    """Which part is kept. end: the end of the corpus. documents: each document is drawn
+    by a hash of the seed and its text, whatever the order; equal ones stay together.
     Default: documents for lines, paragraphs, jsonl and csv, else end."""
     val_corpus: tuple[str, ...] = option((), alike=False)
     """Validate on this text instead, and train on the whole corpus."""

@@ -16,6 +16,7 @@ from jaxtext.runs.interrupt import Request
 from jaxtext.text import cache, looks
 from jaxtext.text.download import DATASETS
 from jaxtext.text.encoded import encode
+from jaxtext.text.excluding import Exclusion
 from jaxtext.text.modes import Mode
 from jaxtext.text.sources import resolve
 
@@ -133,6 +134,11 @@ def decided(config: Config, corpus: jt.text.Corpus) -> Config:
                 "--val-split: expected --documents with documents, got none, and the "
                 f"corpus {corpus.name} is one text; say what a document is"
             )
+        if config.document_order != "shuffled":
+            raise InputError(
+                "--document-order: expected --documents with documents, got none, and "
+                f"the corpus {corpus.name} is one text; leave it out"
+            )
         return config
     usual = "end" if corpus.mode == "files" else "documents"
     split = config.val_split or (None if config.val_corpus else usual)
@@ -166,7 +172,7 @@ def divide(
         cache=cache.root(),
         kind=config.vocab,
         any_bytes=config.any_bytes,
-        exclude=config.exclude,
+        exclude=Exclusion(config.exclude),
         progress=progress,
         warn=display.say,
     ) as sources:
@@ -195,7 +201,7 @@ def own_parts(
       seed: That of the run.
 
     Raises:
-      InputError: If nothing is left to train on, or nothing was drawn to validate on.
+      InputError: If nothing was drawn to validate on, or little is left to train on.
     """
     if corpus.mode == "none":
         return jt.text.split(corpus.ids, val_fraction)
@@ -210,6 +216,13 @@ def own_parts(
             f"--val-fraction {val_fraction:g} keeps none of {len(documents):,} "
             f"documents for validation (--val-split {val_split}); give --val-corpus, "
             "--documents none to read one text, or --val-fraction 0 for no validation"
+        )
+    share = len(validation) / len(corpus.ids)
+    if share > 0.75:
+        raise InputError(
+            f"--val-fraction {val_fraction:g} keeps {share:.0%} of the text for "
+            f"validation, for whole documents are kept and one is so long; give "
+            "--val-corpus, or --documents none to read one text"
         )
     return train, validation
 

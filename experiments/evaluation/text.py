@@ -17,6 +17,7 @@ from jaxtext.errors import InputError
 from jaxtext.text import Ids, Vocabulary, cache
 from jaxtext.text.download import DATASETS
 from jaxtext.text.encoded import encode
+from jaxtext.text.excluding import Exclusion
 from jaxtext.text.sources import resolve
 
 Part = Literal["validation", "all"]
@@ -202,7 +203,7 @@ def _read(specs, about, display):
         cache=cache.root(),
         kind=vocabulary.kind,
         any_bytes=packed,
-        exclude=ways.get("exclude", ()),
+        exclude=Exclusion(ways.get("exclude", ())),
         progress=display.advance,
         warn=display.say,
     ) as sources:

@@ -56,16 +56,13 @@ class Rules:
     """Keep a model over bytes to well-formed UTF-8, to the last byte."""
 
 
-def decoding(
-    rules: Rules, temperature: float, vocabulary: Vocabulary, *, ends: bool = False
-) -> Decoding:
+def decoding(rules: Rules, temperature: float, vocabulary: Vocabulary) -> Decoding:
     """What a run's `Decoding` is.
 
     Args:
       rules: What was typed.
       temperature: The temperature.
       vocabulary: The symbols of the run.
-      ends: Whether a text is a document, and ends where the model ends it.
 
     Raises:
       InputError: If a character is not in the vocabulary, or a rule does not fit it.
@@ -83,8 +80,6 @@ def decoding(
             "that may be written, got none left"
         )
     stop = [_encoded("stop", x, vocabulary).tolist() for x in rules.stop]
-    if ends:
-        stop.append([vocabulary.end])
     return Decoding(
         temperature=temperature,
         repetition_penalty=rules.repetition_penalty,

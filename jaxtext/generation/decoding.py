@@ -122,17 +122,32 @@ class Decoding:
                 _check(name, getattr(self, name))
         if self.window is not None and self.repetition_penalty is None:
             raise InputError("window: expected a repetition_penalty with it, got none")
-        if self.min_length is not None and not len(self.stop):
-            raise InputError(
-                "min_length: expected strings in stop, without which a text has the "
-                "whole length; got none"
-            )
         for string in self.stop:
             if np.ndim(string) != 1 or not len(string):
                 raise InputError(
                     "stop: expected strings of ids, each of at least one, got "
                     f"{shown(string)}"
                 )
+
+
+def chosen(decoding: Decoding | None, temperature: ArrayLike) -> Decoding:
+    """The rules, or those of a temperature alone.
+
+    Raises:
+      InputError: If both are given.
+
+    Example:
+      >>> chosen(None, 0.8).temperature
+      0.8
+    """
+    if decoding is None:
+        return Decoding(temperature=temperature)
+    if np.any(np.asarray(temperature) != 1):
+        raise InputError(
+            "temperature: expected none beside decoding, which has its own, got "
+            f"{temperature}"
+        )
+    return decoding
 
 
 def numbers(decoding: Decoding, name: str, rows: int) -> np.ndarray | None:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from jaxtext.checks import integers
 from jaxtext.errors import InputError
 from jaxtext.generation import gumbel
-from jaxtext.generation.decoding import Decoding
+from jaxtext.generation.decoding import Decoding, chosen
 from jaxtext.generation.sampling import generate
 from jaxtext.keys import typed_key
 from jaxtext.model import LanguageModel
@@ -69,7 +69,8 @@ def generate_documents(
       beginning: ``[P]`` integers, what each document begins with.
       temperature: As for `generate`.
       decoding: As for `generate`. The end of a document is allowed in any case and
-        counts as a string of ``stop``, so ``min_length`` applies to it.
+        counts as a string of ``stop``, so ``min_length`` applies to it. So does
+        ``repetition_penalty``, since the end is what is read first.
       first: The index of the first document. Use it to write more after others.
       rows: How many documents are written at once, at most.
 
@@ -104,13 +105,7 @@ def generate_documents(
             f"beginning: expected a row [P] of symbols without the end {model.end}, "
             f"got {shown(start)}"
         )
-    if decoding is None:
-        decoding = Decoding(temperature=temperature)
-    elif np.any(np.asarray(temperature) != 1):
-        raise InputError(
-            "temperature: expected none beside decoding, which has its own, got "
-            f"{temperature}"
-        )
+    decoding = chosen(decoding, temperature)
     key, rows = typed_key(key), min(rows, max(number, 1))
     if key.ndim:
         raise InputError(f"key: expected one key, got {key.shape}")

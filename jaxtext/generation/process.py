@@ -89,6 +89,11 @@ def prepare(decoding: Decoding, symbols: int, rows: int) -> Rules:
         rows, nothing may be written, or `utf8` meets symbols that are not bytes.
     """
     number: dict[str, Any] = {name: numbers(decoding, name, rows) for name in BOUNDS}
+    if decoding.min_length is not None and not len(decoding.stop):
+        raise InputError(
+            "min_length: expected strings in stop, without which a text has the whole "
+            "length; got none"
+        )
     if decoding.repetition_penalty is not None and decoding.window is None:
         number["window"] = np.asarray(_EVERYTHING, np.int32)
     kept = allowed(decoding, symbols)

@@ -56,6 +56,8 @@ def read(
       The state after them and the logits of the next symbol ``[B, V]``; and the memory.
     """
     logits = None
+    if state is None:
+        state = model.initial_state((len(ids),))
     for part, size in _parts(ids):
         state, logits, memory = _read(model, params, part, size, state, memory)
     assert logits is not None  # there is at least one symbol

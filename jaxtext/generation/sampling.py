@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from jaxtext.errors import InputError
 from jaxtext.generation import gumbel, process, prompt
-from jaxtext.generation.decoding import Decoding
+from jaxtext.generation.decoding import Decoding, chosen
 from jaxtext.keys import typed_key
 from jaxtext.model import LanguageModel
 from jaxtext.of_model import model_params
@@ -84,14 +84,7 @@ def generate(
     params = model_params(model, params)
     ids = prompt.checked("prompts", prompts, model)
     length, chunk = count("length", length, 0), count("chunk", chunk)
-    if decoding is None:
-        decoding = Decoding(temperature=temperature)
-    elif np.any(np.asarray(temperature) != 1):
-        raise InputError(
-            "temperature: expected none beside decoding, which has its own, got "
-            f"{temperature}"
-        )
-    rules = process.prepare(decoding, model.vocab_size, len(ids))
+    rules = process.prepare(chosen(decoding, temperature), model.vocab_size, len(ids))
     key = typed_key(key)
     if key.shape not in ((), ids.shape[:1]):
         raise InputError(

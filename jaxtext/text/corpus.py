@@ -20,6 +20,7 @@ from jaxtext.files import remove_leftovers
 from jaxtext.text import cache as caching
 from jaxtext.text.documents import Documents
 from jaxtext.text.entry import DamagedEntryError, Description, open_ids, write
+from jaxtext.text.excluding import Exclusion
 from jaxtext.text.file_array import FileArray
 from jaxtext.text.modes import Mode, text_blocks, usual_mode
 from jaxtext.text.newlines import NEWLINES, Newlines
@@ -114,7 +115,7 @@ def load(
         directories, prefixes and globs. One without a slash is compared with names,
         one with a slash with the path below the directory.
       limit: How many characters (or bytes) of the beginning to use, ends of documents
-        included. Default: all.
+        included, but the first, and one at the limit. Default: all.
       including: Symbols that the vocabulary has in any case, such as those of a trained
         model that is to go on with this text. Default: those of the text alone.
       cache: The root of the cache. Default: ``$JAXTEXT_CACHE`` if set, else the user's
@@ -155,15 +156,18 @@ def load(
     remove_leftovers(cache / "corpora")
     turned = Counter[str]()
     how = How(newlines, any_bytes, lambda count: turned.update(ends=count))
+    excluded = Exclusion(exclude)
     with resolve(
         specs,
         cache=cache,
         kind=vocab,
         any_bytes=any_bytes,
-        exclude=exclude,
+        exclude=excluded,
         progress=progress,
         warn=warn,
     ) as (name, paths):
+        for pattern in excluded.unused:
+            warn(f"nothing in {name} matches {pattern}, which was to be excluded")
         mode = usual_mode(specs, paths, vocab) if documents is None else documents
         size, marked_up = check(paths, vocab, any_bytes=any_bytes)
         _tell_markup(marked_up, len(paths), warn)

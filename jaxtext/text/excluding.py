@@ -20,7 +20,7 @@ class Exclusion:
       >>> [leaves_out(x) for x in ("a/b.png", "drafts/a.txt", "a/drafts.txt")]
       [True, True, False]
       >>> leaves_out.unused
-      []
+      ()
     """
 
     def __init__(self, patterns: Sequence[str]):
@@ -35,9 +35,12 @@ class Exclusion:
         return bool(found)
 
     @property
-    def unused(self) -> list[str]:
+    def unused(self) -> tuple[str, ...]:
         """The patterns that have matched nothing."""
-        return [x for x in self._patterns if x not in self._used]
+        return tuple(x for x in self._patterns if x not in self._used)
+
+
+EVERYTHING = Exclusion(())  # leaves out nothing
 
 
 def _matches(path: PurePath, pattern: str) -> bool:

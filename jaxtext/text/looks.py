@@ -39,7 +39,7 @@ def _json(lines):
         return None
     try:
         rows = [json.loads(line) for line in lines]
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if all(isinstance(row, dict) for row in rows):
         return "jsonl", f"JSON lines with the fields {', '.join(rows[0])}"

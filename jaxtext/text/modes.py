@@ -6,8 +6,6 @@ first one is preceded by it. So the ends are part of the text, and a text of doc
 is read in blocks and in constant memory like any other.
 """
 
-import csv
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, get_args
@@ -16,17 +14,15 @@ import numpy as np
 
 from jaxtext.errors import InputError
 from jaxtext.text.reader import USUAL, Block, How, blocks
+from jaxtext.text.rows import row_documents
 from jaxtext.text.sources import Spec, names_data_set
-from jaxtext.text.vocabulary import END, Kind, code_points, from_code_points
+from jaxtext.text.vocabulary import END, Kind, from_code_points
 
 Mode = Literal["none", "files", "lines", "paragraphs", "jsonl", "csv"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 ROWS = ("jsonl", "csv")  # modes in which a document is a field of a row
 
 _END, _NEWLINE = ord(END), ord("\n")
-_AT_ONCE = 1 << 18  # characters of rows that make a block
-_LONGEST_ROW = 1 << 28  # bytes
-_NAMED = 12  # fields, at most
 
 
 def document_blocks(
@@ -52,7 +48,7 @@ def document_blocks(
         - ``"csv"``: a cell in a row of a table with a header. Cells are separated by
           commas, semicolons or tabs, whichever the header has most of.
       field: The name of the field or the column, for ``"jsonl"`` and ``"csv"``. Rows
-        without it are left out. Rows of JSON that are nothing but a string need none.
+        of JSON without it are left out; those that are nothing but a string need none.
       limit: How many symbols to read, ends included. The document in which the limit is
         reached ends there. Default: all.
       advance: As for `reader.blocks`.
@@ -75,7 +71,7 @@ def document_blocks(
       b'\x00anna\x00bert\x00'
     """
     if mode in ROWS:
-        pieces = _of_rows(paths, mode, field, advance, how)
+        pieces = row_documents(paths, mode, field, advance, how)
     else:
         cut = {"files": iter, "lines": _lines, "paragraphs": _paragraphs}[mode]
         pieces = _of_files(paths, cut, advance, how)
@@ -235,126 +231,3 @@ def _blank_lines(newlines, inked, size):
     change[newlines[1:][linked] + 1] -= 1
     # Where one run of lines goes on, +1 and -1 are one place apart and overlap.
     return np.cumsum(change[:-1], dtype=np.int32) > 0
-
-
-def _of_rows(paths, mode, field, advance, how):
-    rows = _json_rows if mode == "jsonl" else _csv_rows
-    for path in paths:
-        texts, size, found = [], 0, False
-        for text in rows(path, _text_lines(path, advance, how), field):
-            found = True
-            if how.newlines == "lf":  # JSON has them as \r and \n
-                text = text.replace("\r\n", "\n").replace("\r", "\n")
-            if END in text:
-                raise InputError(
-                    f"expected text, but a row of {path} has a NUL; leave it out"
-                )
-            texts.append(text)
-            size += len(text) + 1
-            if size >= _AT_ONCE:
-                yield _joined(path, texts)
-                texts, size = [], 0
-        if texts:
-            yield _joined(path, texts)
-        if not found:
-            raise InputError(
-                f"field: expected one that rows of {path} have, got {field}, which "
-                "none has; use another"
-            )
-
-
-def _joined(path, texts):
-    whole = END.join(texts) + END
-    if whole.isascii():
-        return np.frombuffer(whole.encode(), np.uint8)
-    try:
-        return code_points(whole)
-    except UnicodeEncodeError as error:
-        raise InputError(
-            f"expected text, but a row of {path} has half of a surrogate pair "
-            f"(U+{ord(whole[error.start]):04X}); leave it out"
-        ) from error
-
-
-def _text_lines(path, advance, how):
-    """The lines of a file as strings, each with its newline."""
-    begun = b""
-    for block in blocks([path], "chars", None, advance, how):
-        *lines, begun = (begun + block.raw).split(b"\n")
-        for line in lines:
-            yield line.decode() + "\n"
-        if len(begun) > _LONGEST_ROW:
-            raise InputError(
-                f"expected rows of at most {_LONGEST_ROW:,} bytes, but {path} has a "
-                "longer one; is it a single JSON document? Write each of its rows on "
-                "a line"
-            )
-    if begun:
-        yield begun.decode()
-
-
-def _json_rows(path, lines, field):
-    for number, line in enumerate(lines, 1):
-        if line.isspace():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise InputError(
-                f"expected JSON in each line, but line {number:,} of {path} is not "
-                f"({error}); use other documents"
-            ) from error
-        if isinstance(row, dict):
-            row = _json_field(path, number, row, field)
-        if row is None:
-            continue
-        if not isinstance(row, str):
-            raise InputError(
-                f"expected a string, but line {number:,} of {path} has "
-                f"{json.dumps(row)[:40]}; use another field"
-            )
-        yield row
-
-
-def _json_field(path, number, row, field):
-    if field is None:
-        raise InputError(
-            f"field: expected one of {_named(row)}, as line {number:,} of {path} has "
-            "them, got none; give it"
-        )
-    return row.get(field)
-
-
-def _csv_rows(path, lines, field):
-    lines = iter(lines)
-    header = next(lines, "")
-    delimiter = max(",;\t", key=header.count)
-    csv.field_size_limit(_LONGEST_ROW)
-    names = next(csv.reader([header], delimiter=delimiter), [])
-    if field not in names:
-        raise InputError(
-            f"field: expected one of {_named(names)}, as the header of {path} has "
-            f"them, got {field}; use one of these"
-        )
-    column, width = names.index(field), len(names)
-    rows = csv.reader(lines, delimiter=delimiter)
-    try:
-        for row in rows:
-            if row and len(row) != width:
-                raise InputError(
-                    f"expected {width} cells, as the header of {path} has, got "
-                    f"{len(row)} in line {rows.line_num + 1:,}; mend that line"
-                )
-            if row:
-                yield row[column]
-    except csv.Error as error:
-        raise InputError(
-            f"expected a table, but line {rows.line_num + 1:,} of {path} is not of one "
-            f"({error}); mend that line"
-        ) from error
-
-
-def _named(names):
-    names = list(names)
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(map(str, names[:_NAMED])) + more

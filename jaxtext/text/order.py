@@ -16,7 +16,7 @@ from jaxtext.text.documents import Documents
 from jaxtext.text.file_array import FileArray, Ids, pieces, windows
 from jaxtext.text.shuffle import shuffled
 
-_AT_ONCE = 1 << 18  # documents at a time
+_AT_ONCE = 1 << 21  # documents at a time; each time, all ends are read
 _EVERY = 256  # of so many documents, one is found in memory
 _PURPOSE = 3  # of the seed; the start of an epoch is drawn apart
 

@@ -17,7 +17,7 @@ from jaxtext.errors import InputError
 from jaxtext.files import unfinished
 from jaxtext.text.cache import writing
 from jaxtext.text.download import DATASETS, fetch
-from jaxtext.text.excluding import Exclusion
+from jaxtext.text.excluding import EVERYTHING, Exclusion
 from jaxtext.text.folder import Folder
 from jaxtext.text.formats import NoTextError, opened, reading
 from jaxtext.text.names import last_part, slug
@@ -43,7 +43,7 @@ def resolve(
     cache: Path,
     kind: Kind | None = None,
     any_bytes: bool = False,
-    exclude: Sequence[str] = (),
+    exclude: Exclusion = EVERYTHING,
     progress: Callable[[int, int], None] = lambda done, total: None,
     warn: Callable[[str], None] = lambda text: None,
 ) -> Iterator[Sources]:
@@ -71,15 +71,14 @@ def resolve(
         left out if their first bytes show that they are not text of this kind. Default:
         they are not looked at.
       any_bytes: As for `formats.opened`.
-      exclude: Patterns (`excluding.Exclusion`) for what to leave out of directories,
-        prefixes and globs.
+      exclude: What to leave out of directories, prefixes and globs.
       progress: Called with the bytes received, or found in the cache and checked, and
         their total; with 0 and 1 while standard input is read, whose size is unknown.
         An exception that it raises ends a download, which can be continued.
       warn: Called with a sentence for each directory or glob in which something was
         left out: hidden files, runs, caches, pipes and devices, links to nothing or to
-        a file that is already read, and what is no text or excluded; for a pattern that
-        excludes nothing; and for a damaged copy in the cache.
+        a file that is already read, and what is no text or excluded; and for a damaged
+        copy in the cache.
 
     Yields:
       The files in the order of `specs`. The name is that of the first one.
@@ -99,8 +98,7 @@ def resolve(
     if words.count("-") > 1:
         raise InputError("standard input can be read only once; give - a single time")
     with ExitStack() as stack:
-        excluded = Exclusion(exclude)
-        found = [_find(word, cache, excluded, progress, warn, stack) for word in words]
+        found = [_find(word, cache, exclude, progress, warn, stack) for word in words]
         files = [file for each in found for file in each.files]
         if not files:
             raise InputError(
@@ -116,8 +114,6 @@ def resolve(
         if kind is not None:
             what_it_is = partial(_what_it_is, kind, any_bytes)
             paths = _texts(words, found, paths, what_it_is, warn)
-        for pattern in excluded.unused:
-            warn(f"nothing matches {pattern}, which was to be excluded")
         yield Sources(slug(found[0].name), paths)
 
 
@@ -190,7 +186,8 @@ def _find(
         )
         raise InputError(f"{nothing.format(spec)}; {told or 'use another'}")
     if told:
-        warn(f"{told}; to read any of it, give its path")
+        hint = "; to read any of it, give its path" * (left_out.keys() != {"excluded"})
+        warn(told + hint)
     return found
 
 

@@ -185,6 +185,7 @@ def test_a_text_that_looks_like_documents_is_told_so(call, tmp_path, text, told)
             ["--documents", "none", "--document-order", "as-is"],
             "expected --documents other than none",
         ),
+        (["--document-order", "as-is"], "names is one text; leave it out"),
         (["--documents", "none", "--val-split", "documents"], "other than none"),
         (["--val-split", "documents"], "names is one text; say what a document is"),
         (
@@ -298,3 +299,13 @@ def test_a_run_on_documents_that_is_killed_ends_as_if_it_had_not(
     assert whole["epochs"] > 5
     assert killed["parameters_sha256"] == whole["parameters_sha256"]
     assert killed["val_nats_per_char"] == whole["val_nats_per_char"]
+
+
+def test_a_text_that_is_nearly_all_validated_on_is_refused(call, tmp_path):
+    (tmp_path / "a.txt").write_text("short\n" * 30)
+    (tmp_path / "b.txt").write_text("a long text of many lines\n" * 400)
+    both = [tmp_path / "a.txt", tmp_path / "b.txt"]
+    flags = ["--corpus", *both, "--workdir", tmp_path / "run", *SMALL, "--steps", 1]
+    _, err = call(char_gen, *flags, status=2)
+    assert "keeps 98% of the text for validation" in err.splitlines()[-1]
+    _, err = call(char_gen, *flags, "--documents", "none")

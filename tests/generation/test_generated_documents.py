@@ -78,7 +78,7 @@ def test_other_rules_are_kept(params):
         for ids, ended in whole
     ]
     assert {ended for _, ended in stopped} == {True, False}
-    rules = Decoding(stop=[[END]], min_length=8)
+    rules = Decoding(min_length=8)
     long = written(params, 9, length=200, decoding=rules)
     assert min(len(ids) for ids, _ in long) >= 8
     cold = written(params, 3, temperature=0)

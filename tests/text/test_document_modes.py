@@ -100,7 +100,7 @@ def test_rows_that_cannot_be_read_are_told(documents, mode, text, field, told):
 
 
 def test_a_row_may_be_long_but_not_endless(documents, monkeypatch):
-    monkeypatch.setattr("jaxtext.text.modes._LONGEST_ROW", 40)
+    monkeypatch.setattr("jaxtext.text.rows._LONGEST_ROW", 40)
     monkeypatch.setattr(reader, "CHUNK", 16)
     with pytest.raises(InputError, match="a single JSON document"):
         documents("jsonl", "[" + " " * 100)
@@ -217,3 +217,21 @@ def test_what_a_text_seems_to_be(text, mode):
 def test_a_program_does_not_look_like_documents():
     for module in (json, np, pytest):
         assert looks.seems(Path(module.__file__).read_text()) is None
+
+
+@pytest.mark.parametrize(
+    ("mode", "nothing"),
+    [("jsonl", ""), ("jsonl", "\n \n"), ("csv", ""), ("csv", "t\n")],
+)
+def test_a_file_without_rows_is_skipped(tmp_path, mode, nothing):
+    (tmp_path / "a").write_text({"jsonl": '{"t": "one"}\n', "csv": "t\none\n"}[mode])
+    (tmp_path / "b").write_text(nothing)
+    paths = [tmp_path / "b", tmp_path / "a"]
+    read = b"".join(x.raw for x in document_blocks(paths, mode, "t", None))
+    assert read == b"\0one\0"
+
+
+def test_json_of_any_depth_is_told(tmp_path):
+    (tmp_path / "a").write_text("[" * 100_000 + "\n")
+    with pytest.raises(InputError, match="expected JSON in each line, but line 1 "):
+        list(document_blocks([tmp_path / "a"], "jsonl", "t", None))

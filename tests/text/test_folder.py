@@ -8,6 +8,7 @@ import pytest
 
 from jaxtext.errors import InputError
 from jaxtext.text import load
+from jaxtext.text.excluding import Exclusion
 from jaxtext.text.folder import is_run
 from jaxtext.text.sources import resolve
 
@@ -264,16 +265,19 @@ def test_what_is_excluded_is_left_out(folder, patterns, left):
     put(folder, {"sub/deep/d.txt": b"d"})
     n = 5 - len(left)
     for spec in ".", "**":
-        paths, said = found(spec, exclude=patterns)
-        assert (paths, said) == (left, [SAID.format(spec, f"excluded ({n})")])
-    assert found("a.txt", exclude=["a.txt"])[0] == ["a.txt"]  # it was named
+        paths, said = found(spec, exclude=Exclusion(patterns))
+        assert (paths, said) == (left, [f"left out of {spec}: excluded ({n})"])
+    assert found("a.txt", exclude=Exclusion(["a.txt"]))[0] == ["a.txt"]  # it was named
 
 
 def test_a_pattern_that_excludes_nothing_is_told(folder):
-    said = ["nothing matches *.html, which was to be excluded"]
-    assert found(".", exclude=["*.html"]) == (TEXTS, said)
+    (folder / "a.txt").write_text("a text of some length\n" * 9)
+    said = []
+    load(".", cache="cache", exclude=["*.html", "b.*"], warn=said.append)
+    assert "nothing in texts matches *.html, which was to be excluded" in said
+    assert not any("b.*" in x for x in said)
 
 
 def test_all_excluded_is_an_error(folder):
     with pytest.raises(InputError, match=r"no files; left out of \.: excluded \(2\)"):
-        found(".", exclude=["*.txt"])
+        found(".", exclude=Exclusion(["*.txt"]))

@@ -65,6 +65,21 @@ def test_a_step_is_what_reading_is(one):
         np.testing.assert_allclose(found[0], logits[0, t], atol=1e-5)
 
 
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_a_step_takes_the_states_that_it_takes_without_an_end(cell):
+    model, params = made(CELLS[cell](8))
+
+    def step(state):
+        return model.apply({"params": params}, state, jnp.array([2]), method="step")[1]
+
+    start = model.initial_state((1,))
+    as_lists = jax.tree.map(lambda x: x.tolist(), start)
+    for state in None, as_lists:
+        np.testing.assert_array_equal(step(state), step(start))
+    with pytest.raises(InputError, match="state"):
+        step((start, start, start))
+
+
 def test_a_loop_of_ones_own_gets_it_by_resets(one):
     """The batches say where documents begin, for models that do not know the end."""
     model, params = one
