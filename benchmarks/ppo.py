@@ -23,7 +23,7 @@ import jax
 import numpy as np
 from measuring import record
 from measuring.command import chosen, command
-from measuring.markdown import markdown
+from pages.speed import agents
 from reinforcement.agents import AGENTS
 from reinforcement.ppo import MINIBATCHES, Sizes, trainer
 
@@ -101,15 +101,7 @@ def _of(rows, name):
 
 def table(result: dict[str, Any]) -> str:
     """The result for a person to read."""
-    lines = []
-    for name in AGENTS:
-        found = _of(result["rows"], name)
-        speed = statistics.median(row["steps_per_second"] for row in found)
-        returns = [row["return"] for row in found]
-        spread = f"{min(returns):.2f} to {max(returns):.2f}"
-        mean = statistics.fmean(returns)
-        lines.append([name, f"{speed:,.0f}", f"{mean:.2f}", spread])
-    return markdown(("GRU of", "steps/s", "return, mean", "of the seeds"), lines)
+    return agents(result)
 
 
 main = command(Config, measure, table=table)

@@ -78,7 +78,7 @@ class Config:
 def main(argv: Sequence[str] | None = None) -> int:
     """Looks, prints, draws, and returns the exit status."""
     config = read(Config, argv, __doc__)
-    places: dict[Path, None] = {}
+    places: dict[Path, Path] = {}
     for directory in config.directories:
         if scheme(directory) is None and not directory.is_dir():
             raise InputError(
@@ -86,11 +86,13 @@ def main(argv: Sequence[str] | None = None) -> int:
                 "which is not there"
             )
         found = runs_below(directory)
-        places |= dict.fromkeys(found)
+        for place in found:  # as it was typed first
+            whole = place.resolve() if scheme(place) is None else place
+            places.setdefault(whole, place)
         if not found:
             say(f"note: there is no run in {as_typed(directory)}, nor below it")
     with ThreadPoolExecutor(_AT_ONCE) as threads:
-        runs = sorted(threads.map(look_at, places), key=_order(config.sort))
+        runs = sorted(threads.map(look_at, places.values()), key=_order(config.sort))
     for run in runs:
         for damage in run.damage:
             say(f"note: {as_typed(run.place)}: {damage}")

@@ -342,7 +342,7 @@ class Objects:
     def upload(self, name: str, path: Path, patience: float | None = None) -> None:
         """Writes an object with the contents of a file."""
         if path.stat().st_size < _WHOLE:
-            self._send(name, path.read_bytes())
+            self._send(name, path.read_bytes(), patience)
             return
         url = self.at(name)
         self._try(lambda: self._fs.put_file(str(path), url), url, patience)

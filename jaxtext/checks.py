@@ -129,6 +129,8 @@ def flag(name: str, value: Any) -> bool:
     if isinstance(value, bool | int | np.bool_):
         return bool(value)
     traced = isinstance(value, Tracer)
+    if not traced and getattr(value, "shape", None) == () and value.dtype == bool:
+        return bool(value)
     hint = "; within jax.jit, make it a static argument" if traced else ""
     raise InputError(f"{name}: expected True or False, got {shown(value)}{hint}")
 

@@ -503,3 +503,11 @@ def test_a_wrong_call_is_told_what_was_expected(call):
     make, said = WRONG[call]
     with pytest.raises(ValueError, match=re.escape(said)):
         make()
+
+
+@pytest.mark.parametrize("true", [True, 1, np.True_, np.array(True), jnp.bool_(True)])
+def test_a_boolean_of_any_kind_decides(true):
+    params, xs = LSTM.init(jax.random.key(0), 3), jnp.ones((2, 4, 3))
+    _, expected = jt.unroll(LSTM, params, None, xs, reverse=True)
+    _, found = jt.unroll(LSTM, params, None, xs, reverse=true)
+    np.testing.assert_array_equal(found, expected)

@@ -96,9 +96,13 @@ def _limits(runs):
     losses, late = [], []
     for run in runs:
         for points in run.curves.values():
-            ys = np.array([y for _, y in points])
+            ys = np.array([y for _, y in points if np.isfinite(y)])
+            if not len(ys):
+                continue
             losses.append(ys.min())
             late.append(np.quantile(ys, 0.75))
+    if not losses:
+        return 0.0, 1.0
     low, high = min(losses), float(np.quantile(late, 0.9))
     margin = 0.08 * (high - low) or 0.1
     return low - margin, high + margin

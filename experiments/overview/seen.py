@@ -76,7 +76,7 @@ def look_at(place: Path) -> Seen:
 
 
 def _noting(seen, last):
-    """The records of a run's log, of which the last are noted on their way."""
+    """The records of a run's log, noting the last values while they are read."""
     for record in iterate_metrics(seen.place / METRICS):
         last.clear()
         last.update(record)

@@ -5,6 +5,7 @@ them, process 0, is the coordinator. All others know its address.
 """
 
 import os
+import socket
 import time
 import traceback
 from collections.abc import Callable
@@ -85,6 +86,8 @@ def run(
         leave(Ending.INPUT.status_of(), alone=True)
     try:
         status = main()
+    except SystemExit as error:
+        status = error.code if isinstance(error.code, int) else int(bool(error.code))
     except BaseException as error:
         if isinstance(error, jax.errors.JaxRuntimeError):
             # Another process may be lost, without closing a connection. The runtime
@@ -115,6 +118,7 @@ def initialize(
     While others are missing, a line on standard error says which, after 5 s and every
     30 s. If another process ends later, this one is ended too, with status 75: within
     a moment if the other was killed, and after `heartbeat_seconds` if it is silent.
+    So end the program with `leave`: the others take any other end for a loss.
 
     Args:
       coordinator: ``HOST:PORT`` of process 0. The port must be free there.
@@ -200,7 +204,7 @@ def settle() -> None:
 
 
 def leave(status: int, *, alone: bool) -> NoReturn:
-    """Leaves the other processes, and ends this one.
+    """Leaves the other processes, and ends this one: the last call of a program.
 
     Args:
       status: The exit status.
@@ -230,19 +234,28 @@ def leave(status: int, *, alone: bool) -> NoReturn:
 
 def _found(seconds):
     """What the environment knows: address, number of processes, which one this is."""
+    # JAX does not look at this variable where the environment says something else.
+    own = os.environ.get("JAX_LOCAL_DEVICE_IDS")
     try:
         address, count, process, devices = (
             ClusterEnv.auto_detect_unset_distributed_params(
                 os.environ.get("JAX_COORDINATOR_ADDRESS"),
                 None,
                 None,
-                None,
+                [int(x) for x in own.split(",")] if own else None,
                 None,
                 seconds,
             )
         )
     except (ValueError, RuntimeError) as error:
-        raise _not_described(" ".join(str(error).split())) from error
+        why = " ".join(str(error).split())
+        # On Kubernetes and TPU slices, JAX waits for the name of process 0.
+        if (
+            isinstance(error.__cause__, socket.gaierror)
+            or "recognize coordinator" in why
+        ):
+            raise NotMetError(f"process 0 has no address yet ({why})") from error
+        raise _not_described(why) from error
     if None in (address, count, process):
         raise _not_described("it has no coordinator")
     return address, count, process, devices
@@ -258,8 +271,11 @@ def _not_described(why):
 
 def _checked(coordinator: Any, num_processes: Any, process_id: Any):
     host, _, port = coordinator.rpartition(":")
-    if not (host and port.isdecimal() and 0 < int(port) < 2**16):
-        raise InputError(f"coordinator: expected HOST:PORT, got {coordinator!r}")
+    plain = ":" not in host or (host[0], host[-1]) == ("[", "]")
+    if not (host and plain and port.isdecimal() and 0 < int(port) < 2**16):
+        raise InputError(
+            f"coordinator: expected HOST:PORT or [IPV6]:PORT, got {coordinator!r}"
+        )
     if not 0 <= process_id < num_processes:
         raise InputError(
             f"process id: expected 0 or more, below the number of processes, "

@@ -6,7 +6,7 @@ import socket
 from typing import Any
 
 _LONGEST = 1 << 16  # bytes of a line; whoever sends more is no process of a run
-_SILENT = 60  # seconds after which the system asks whether the other end is there
+_SILENT = 60  # seconds of silence before the first keepalive
 _ASKED = 30  # times, 10 seconds apart; the runtime notices a lost host before that
 
 

@@ -149,11 +149,14 @@ def _end_of_records(file: BinaryIO, size: int | None) -> int:
         begin = max(0, size - _BLOCK)
         file.seek(begin)
         block = file.read(size - begin)
+        # The rest of a line that begins in the block before.
+        rest = block.find(b"\n") + 1 if begin else 0
+        whole = len(block)
         while block:
             end = block.rfind(b"\n") + 1
             start = block.rfind(b"\n", 0, max(0, end - 1)) + 1
             if _record(block[start:end]) is not None:
                 return begin + end
             block = block[: start if end == len(block) else end]
-        size = begin
+        size = begin + (rest if rest < whole else 0)
     return 0

@@ -22,7 +22,7 @@ from jaxtext.runs.partners import Partners
 
 FIRST, EVERY = 5, 30  # seconds until a process says that it waits, and says so again
 MORE = 5  # seconds that others wait for process 0 to give up
-PORT_SECONDS = 10  # how long an earlier run may take to let the port go
+PORT_SECONDS = 30  # how long an earlier run may take to let the port go
 
 
 class NotMetError(Exception):
@@ -122,7 +122,7 @@ class _Host:
                     if not self._waiting.left():
                         raise self._waiting.in_vain(why)
         except (InputError, NotMetError) as error:
-            status = isinstance(error, InputError) and Ending.INPUT.status
+            status = Ending.INPUT.status if isinstance(error, InputError) else None
             for link in self._open:
                 link.send({"ends": str(error), "status": status})
             self._links.clear()
@@ -167,8 +167,7 @@ class _Host:
                 "of them with the same"
             )
         if (former := self._links.get(number)) is not None:
-            # If the process was started again, on a host that was down, nobody is at
-            # the other end.
+            # The earlier one may be gone: its host was down, and it was started again.
             why = (
                 f"another process has come that also is process {number}; give each "
                 "its own process id"
@@ -189,7 +188,12 @@ def _join(waiting, host, port, count, process):
     """Any other process: waits for process 0, and for what it says."""
     while True:
         try:
-            link = Link(socket.create_connection((host, port), timeout=5))
+            connection = socket.create_connection((host, port), timeout=5)
+            # A port of this machine may be drawn for this end, which meets itself.
+            if connection.getsockname() == connection.getpeername():
+                connection.close()
+                raise OSError("nobody listens")
+            link = Link(connection)
         except OSError as error:
             why = error.strerror or error
             why = f"process 0 does not answer there ({why})"

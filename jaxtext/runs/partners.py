@@ -111,6 +111,8 @@ class Partners:
 
     def _will_end(self, number, status):
         """Ends this process soon, if it does not end by itself."""
+        if self._own_end.locked():
+            return
         # The runtime may be sooner.
         Ending.LEFT.leave_words(who=f"process {number}", its_status=status)
         threading.Timer(GRACE, self._end, (Ending.LEFT, number, status)).start()

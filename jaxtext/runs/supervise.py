@@ -11,6 +11,7 @@ process is in the last words, in one line.
 
 import collections
 import contextlib
+import itertools
 import json
 import os
 import select
@@ -178,6 +179,10 @@ def _set_apart(printing: int) -> None:
     os.close(printing)
 
 
+def _is_of_loss(line):
+    return any(word in line for word in _OF_LOSS)
+
+
 class _Relay:
     """Passes lines of a pipe to standard error, each after a moment.
 
@@ -204,7 +209,8 @@ class _Relay:
         """Prints what is left.
 
         Args:
-          told: Whether the end was told. Then lines about a lost process are left out.
+          told: Whether the end was told. Then lines about a lost process, and what
+            follows them, are left out.
         """
         self._over.set()
         self._thread.join()
@@ -212,19 +218,19 @@ class _Relay:
             pass
         self._hold([self._rest])
         self._rest = b""
-        if not (told and self._is_of_loss()):
-            self._print([line for _, line in self._lines])
+        lines = (line for _, line in self._lines)
+        if told:
+            lines = itertools.takewhile(lambda line: not _is_of_loss(line), lines)
+        self._print(lines)
         self._lines.clear()
-
-    def _is_of_loss(self):
-        return any(word in line for _, line in self._lines for word in _OF_LOSS)
 
     def _run(self):
         while not self._over.is_set():
             if not self._read(0.1):
                 self._over.wait(0.1)  # no program has its other end open
             ready = []
-            held = _HELD_OF_LOSS if self._is_of_loss() else _HELD
+            lost = any(_is_of_loss(line) for _, line in self._lines)
+            held = _HELD_OF_LOSS if lost else _HELD
             while self._lines and time.monotonic() - self._lines[0][0] > held:
                 ready.append(self._lines.popleft()[1])
             self._print(ready)

@@ -28,7 +28,7 @@ def watching(
     If there is no progress for so many seconds, a line on standard error names the
     phase, and the stack of each thread follows. It is said once, until there is
     progress again. If a call in C holds the interpreter, so that no Python thread runs,
-    the stacks come half as late again, without that line.
+    the stacks come after 1.5 times as long, without that line.
 
     Args:
       seconds: How long no progress is no sign of a hang.

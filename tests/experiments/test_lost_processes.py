@@ -1,6 +1,10 @@
-"""Two processes, one of which is killed: the other ends with 75, whenever it was."""
+"""Two processes, one of which is killed: the other ends with 75, whenever it was.
+
+``JAXTEXT_CHAINS=10`` makes a campaign of it: half an hour or more.
+"""
 
 import contextlib
+import os
 import random
 import shutil
 import time
@@ -10,7 +14,7 @@ import pytest
 import two_hosts
 from two_hosts import TEXT, result, said, wait
 
-CHAINS, KILLS, SEED = 10, 3, 0
+CHAINS, KILLS, SEED = int(os.environ.get("JAXTEXT_CHAINS", "1")), 3, 0
 MEET = 90  # seconds; it takes that long if one is killed before it has come
 HEARTBEAT = 200  # of a killed process nobody needs to wait for it
 
@@ -56,7 +60,7 @@ def kill(process, whole):
 
 @pytest.mark.thorough
 def test_whenever_a_process_is_killed_the_other_says_so_and_all_goes_on(tmp_path):
-    """Thirty kills, half of them within a save; and ten runs that come to their end."""
+    """Chains of kills, half of them within a save, and of a run that ends well."""
     rng = random.Random(SEED)
     begin = time.monotonic()
     with pair(tmp_path / "whole", tmp_path / "whole") as processes:

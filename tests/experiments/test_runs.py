@@ -207,3 +207,15 @@ def test_orders(by):
         assert found[-1] is unknown
     if by == "best":
         assert found[0] is known[-1]
+
+
+def test_losses_that_are_not_finite_are_drawn_around():
+    curves = {TRAINING: [(1, float("inf")), (2, 1.5)], VALIDATION: [(2, float("nan"))]}
+    low, high = draw([Seen(Path("a"), curves=curves)]).axes[0].get_ylim()
+    assert low < 1.5 < high
+
+
+def test_a_run_is_listed_once_however_it_is_named(trained, asked, monkeypatch):
+    monkeypatch.chdir(trained.parent)
+    once = asked(trained.name, "--json")
+    assert asked(trained.name, trained, "--json") == once

@@ -18,6 +18,7 @@ from two_processes import HEARTBEAT, SAVED, STEPS, B
 
 from jaxtext.errors import InputError
 from jaxtext.runs import distributed
+from jaxtext.runs.meeting import NotMetError
 from jaxtext.training import evaluate
 from jaxtext.training.loop import run
 
@@ -189,7 +190,8 @@ def test_processes_that_never_meet(scenes):
     ("given", "message"),
     [
         (("host:1", 2, None), "or none of the three"),
-        (("host", 2, 0), "expected HOST:PORT, got 'host'"),
+        (("host", 2, 0), r"expected HOST:PORT or \[IPV6\]:PORT, got 'host'"),
+        (("::1:80", 2, 0), r"expected HOST:PORT or \[IPV6\]:PORT, got '::1:80'"),
         (("host:1", 2, 2), "below the number of processes, 2, got 2"),
     ],
 )
@@ -205,3 +207,41 @@ def test_a_port_that_is_taken():
         port = server.getsockname()[1]
         with pytest.raises(InputError, match="choose another"):
             distributed.initialize(f"127.0.0.1:{port}", 2, 0, meet_seconds=0)
+
+
+def test_the_devices_of_a_process_are_those_that_are_given(monkeypatch):
+    for name, value in {
+        "SLURM_JOB_ID": "7",
+        "SLURM_STEP_NODELIST": "localhost",
+        "SLURM_NTASKS": "1",
+        "SLURM_PROCID": "0",
+        "SLURM_LOCALID": "0",
+        "JAX_LOCAL_DEVICE_IDS": "0,1,2,3",
+    }.items():
+        monkeypatch.setenv(name, value)
+    assert distributed._found(1)[1:] == (1, 0, [0, 1, 2, 3])
+
+
+@pytest.mark.parametrize("said", ["Failed to recognize coordinator address", "Retry"])
+def test_a_process_0_without_an_address_is_late(monkeypatch, said):
+    def detect(*args):
+        error = RuntimeError(said)
+        raise error from socket.gaierror("no such name")
+
+    monkeypatch.setattr(
+        distributed.ClusterEnv, "auto_detect_unset_distributed_params", detect
+    )
+    with pytest.raises(NotMetError, match="process 0 has no address yet"):
+        distributed._found(1)
+
+
+def test_an_exit_of_the_program_is_its_status(monkeypatch):
+    monkeypatch.setattr(distributed, "supervised", lambda: True)
+    monkeypatch.setattr(distributed, "initialize", lambda *args, **more: None)
+    ended = []
+    monkeypatch.setattr(
+        distributed, "leave", lambda status, alone: ended.append(status)
+    )
+    for code in 3, None, "wrong":
+        distributed.run(lambda code=code: sys.exit(code))
+    assert ended == [3, 0, 1]

@@ -56,6 +56,10 @@ def test_one_that_somebody_shortened_goes_on_at_its_end(tmp_path):
     log.append({"step": 4})
     assert steps(log.path) == [1, 4]
     assert log.size == log.path.stat().st_size
+    with log.path.open("r+b") as file:  # within a line
+        file.truncate(log.size - 4)
+    log.append({"step": 5})
+    assert steps(log.path) == [1, 5]
 
 
 def test_one_that_was_removed_can_still_be_read(tmp_path):

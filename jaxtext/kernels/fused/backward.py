@@ -88,7 +88,7 @@ def backward(
             z = None if small[1] else input_part()
             args = others, z, before, small, pre, i
             pre, dbefore, dstep = _normed(what.gates.normed, dafter, *args)
-        dsmall = jax.tree.map(lambda sum, d: sum + d.astype(sum.dtype), dsmall, dstep)
+        dsmall = jax.tree.map(lambda a, d: a + d.astype(a.dtype), dsmall, dstep)
         du = jax.lax.dynamic_index_in_dim(
             pre[1] if differ else pre[0], i, keepdims=False
         )

@@ -43,9 +43,11 @@ class DiskLog:
 
     def append(self, data: bytes) -> None:
         with self._opened() as file:
-            # Somebody may have shortened it, and a full disk may have left an
-            # incomplete line.
-            self.size = min(self.size, file.seek(0, os.SEEK_END))
+            # A full disk may have left an incomplete line. Somebody may have shortened
+            # it, also within a line.
+            if file.seek(0, os.SEEK_END) < self.size:
+                file.seek(0)
+                self.size = file.read().rfind(b"\n") + 1
             file.seek(self.size)
             file.truncate()
             file.write(data)
