@@ -4,8 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-thorough smoke contracts test-peers test-tpu test-cuda test-buckets \
-	test-versions notebook tables docs dist format clean
+.PHONY: demo test test-thorough test-exhaustive smoke contracts test-peers test-tpu \
+	test-cuda test-buckets test-versions notebook tables docs dist format clean
 
 ## Train an LSTM on Python's own source for three minutes, and let it write.
 demo: $(VENV)/installed
@@ -26,6 +26,11 @@ test: $(VENV)/installed-test
 ## are killed after any step, long campaigns. tests/everyday.py tells how they are chosen.
 test-thorough: $(VENV)/installed-test
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m thorough
+
+## What takes too long for continuous integration: all combinations of cells, backends and
+## promises, where the others meet each pair. For changes to what all cells share.
+test-exhaustive: $(VENV)/installed-test
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m exhaustive
 
 ## The part that shows in minutes whether an environment works: what is imported, the
 ## contract of every cell but by kernels, the main job, a run that is killed and goes on.
@@ -95,7 +100,7 @@ test-cuda: $(VENV)/installed-cuda
 
 ## Runs and texts in buckets, on servers of S3 and of Google Cloud Storage that the tests
 ## start on this machine and that this installs. BUCKETS='' runs the campaigns too.
-BUCKETS ?= not thorough
+BUCKETS ?= not thorough and not exhaustive
 test-buckets: $(VENV)/installed-buckets
 	$(BIN)/python -m pytest -m '$(BUCKETS)' -n 2 --dist worksteal tests/buckets
 

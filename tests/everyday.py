@@ -1,4 +1,4 @@
-"""Chooses the cases that run every day; `make test-thorough` runs the others as well.
+"""Chooses the cases that run every day, and those of `make test-thorough`.
 
 A test that crosses several arguments names what the everyday run has to meet::
 
@@ -9,11 +9,18 @@ A test that crosses several arguments names what the everyday run has to meet::
 Here the everyday run takes as few cases as it needs to meet each pair of a backend and
 a clause, and each name. All other cases are marked ``thorough``. A keyword limits an
 argument to some of its values: ``everyday(name=("lstm", "stack"))``. Some tests have no
-everyday case and are marked ``thorough`` themselves: long campaigns, and whole runs of
-a benchmark whose parts have tests of their own.
+everyday case and are marked ``thorough`` themselves: campaigns, and whole runs of a
+benchmark whose parts have tests of their own.
 
-``pytest`` runs the everyday cases, ``pytest -m thorough`` the others, ``pytest -m ''``
-all of them. A case that is asked for by its full id always counts as everyday.
+Where all cases would take too long for continuous integration, ``thorough`` names what
+the everyday and the thorough cases have to meet together, and all further cases are
+marked ``exhaustive``::
+
+    @pytest.mark.everyday("backend clause", "name", thorough=["name clause"])
+
+``pytest`` runs the everyday cases, ``pytest -m thorough`` and ``pytest -m exhaustive``
+the others, ``pytest -m ''`` all of them. A case that is asked for by its full id always
+counts as everyday.
 """
 
 import itertools
@@ -29,18 +36,12 @@ def _met(item, groups):
     return {(group, *(values[name] for name in group.split())) for group in groups}
 
 
-def _chosen(items, mark):
-    """The everyday cases of one test, which has the mark ``everyday``."""
-    allowed = [
-        item
-        for item in items
-        if all(item.callspec.params[name] in of for name, of in mark.kwargs.items())
-    ]
-    if not mark.args:
-        return allowed
+def _chosen(items, groups, before=()):
+    """As few of some cases as it takes, beside those before, to meet all groups."""
     # In an order that mixes all arguments, and is the same in every run.
-    allowed.sort(key=lambda item: zlib.crc32(item.nodeid.encode()))
-    missing = {item: _met(item, mark.args) for item in allowed}
+    items = sorted(items, key=lambda item: zlib.crc32(item.nodeid.encode()))
+    met = set().union(*(_met(item, groups) for item in before))
+    missing = {item: new for item in items if (new := _met(item, groups) - met)}
     chosen = []
     while missing:
         best = max(missing, key=lambda item: len(missing[item]))
@@ -50,13 +51,28 @@ def _chosen(items, mark):
     return chosen
 
 
+def _everyday(items, groups, limits):
+    """The everyday cases of one test."""
+    allowed = [
+        item
+        for item in items
+        if all(item.callspec.params[name] in of for name, of in limits.items())
+    ]
+    return _chosen(allowed, groups) if groups else allowed
+
+
 @pytest.hookimpl(tryfirst=True)  # before -m is looked at
 def pytest_collection_modifyitems(items):
-    """Marks the cases that are not everyday as ``thorough``."""
+    """Marks the cases that are not everyday as ``thorough`` or ``exhaustive``."""
     crossed = [item for item in items if item.get_closest_marker("everyday")]
     for _, cases in itertools.groupby(crossed, key=lambda item: item.function):
         cases = list(cases)
-        chosen = _chosen(cases, cases[0].get_closest_marker("everyday"))
-        for item in cases:
-            if item not in chosen:
-                item.add_marker(pytest.mark.thorough)
+        mark = cases[0].get_closest_marker("everyday")
+        limits = dict(mark.kwargs)
+        groups = limits.pop("thorough", None)
+        everyday = _everyday(cases, mark.args, limits)
+        others = [item for item in cases if item not in everyday]
+        thorough = others if groups is None else _chosen(others, groups, everyday)
+        for item in others:
+            kind = "thorough" if item in thorough else "exhaustive"
+            item.add_marker(getattr(pytest.mark, kind))

@@ -15,7 +15,7 @@ class Item:
     """What pytest has collected, as far as it is looked at."""
 
     def __init__(self, function, mark, **params):
-        self.function, self.mark, self.thorough = function, mark, False
+        self.function, self.mark, self.kind = function, mark, "everyday"
         self.callspec = SimpleNamespace(params=params)
         self.nodeid = f"test[{'-'.join(map(str, params.values()))}]"
 
@@ -23,12 +23,12 @@ class Item:
         return self.mark if name == "everyday" else None
 
     def add_marker(self, mark):
-        assert mark.name == "thorough"
-        self.thorough = True
+        assert self.kind == "everyday"
+        self.kind = mark.name
 
 
-def everyday(*groups, **limits):
-    """The parameters of the cases that are left of 3 x 4 x 5."""
+def marked(*groups, **limits):
+    """The parameters of the cases of 3 x 4 x 5, by kind."""
     mark = pytest.mark.everyday(*groups, **limits).mark
     axes = {"a": range(3), "b": range(4), "c": [[n] for n in range(5)]}  # no hash
     items = [
@@ -37,8 +37,16 @@ def everyday(*groups, **limits):
     ]
     others = [Item("another", None, a=0), Item("third", mark, a=7, b=7, c=7)]
     pytest_collection_modifyitems(others[:1] + items + others[1:])
-    assert not others[0].thorough
-    return [item.callspec.params for item in items if not item.thorough]
+    assert others[0].kind == "everyday"
+    kinds = {"everyday": [], "thorough": [], "exhaustive": []}
+    for item in items:
+        kinds[item.kind].append(item.callspec.params)
+    return kinds
+
+
+def everyday(*groups, **limits):
+    """The parameters of the cases that are left for every day."""
+    return marked(*groups, **limits)["everyday"]
 
 
 def test_each_value_is_met_by_as_few_cases_as_it_takes():
@@ -62,11 +70,28 @@ def test_values_are_limited():
     assert all(case["a"] in (0, 2) and case["c"] == [3] for case in left)
 
 
+def test_all_others_are_thorough_unless_it_says_what_these_have_to_meet():
+    kinds = marked("a")
+    assert [len(kinds[kind]) for kind in kinds] == [3, 57, 0]
+    kinds = marked("c", thorough=["a b", "c"])
+    first, more = (
+        {(case["a"], case["b"]) for case in kinds[kind]}
+        for kind in ("everyday", "thorough")
+    )
+    assert not first & more
+    assert len(first | more) == 12
+    assert len(kinds["everyday"]) == 5
+    assert len(kinds["thorough"]) == len(more)
+    assert len(kinds["exhaustive"]) == 60 - 5 - len(more)
+
+
 def test_each_promise_of_the_contract_is_tested_every_day(request):
     """As far as its file is collected: in the everyday run, they all are."""
     collected, held = set(), set()
     for item in request.session.items:
-        if not item.get_closest_marker("thorough"):
+        if not (
+            item.get_closest_marker("thorough") or item.get_closest_marker("exhaustive")
+        ):
             collected.add(item.path)
             held.add((item.path, getattr(item, "originalname", None)))
             if clause := getattr(item, "callspec", None) and item.callspec.params.get(
