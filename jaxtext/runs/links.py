@@ -6,8 +6,8 @@ import socket
 from typing import Any
 
 _LONGEST = 1 << 16  # bytes of a line; whoever sends more is no process of a run
-_SILENT = 60  # seconds of silence before the first keepalive
-_ASKED = 30  # times, 10 seconds apart; the runtime notices a lost host before that
+_SILENT = 60  # seconds before a keepalive, since firewalls forget silent connections
+_ASKED = 120  # keepalives without an answer: the runtime's heartbeat is to notice first
 
 
 class Link:
@@ -22,10 +22,9 @@ class Link:
         self._read = b""
         connection.setblocking(False)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        # Firewalls forget connections that are silent for minutes.
         for name, value in (
             ("TCP_KEEPIDLE", _SILENT),
-            ("TCP_KEEPINTVL", 10),
+            ("TCP_KEEPINTVL", _SILENT),
             ("TCP_KEEPCNT", _ASKED),
         ):
             if hasattr(socket, name):  # not on every system
