@@ -51,18 +51,14 @@ from jaxtext.generation import (
     generate_documents,
     log_probabilities,
 )
-from jaxtext.generation.decoding import HOTTEST
 from jaxtext.streams import say
 from jaxtext.text import Documents, Vocabulary, cache
 from jaxtext.text.formats import reading
 from jaxtext.text.reader import How, blocks
 from jaxtext.text.sources import is_elsewhere, resolve
 from writing import documents, texts
-from writing.rules import TRUNCATING, Rules, decoding
+from writing.rules import TRUNCATING, Rules, Temperature, decoding
 
-Temperature: TypeAlias = Annotated[
-    float, Bound(lambda x: 0 <= x <= HOTTEST, f"a number of 0 to {HOTTEST:g}")
-]
 Finite: TypeAlias = Annotated[
     float, Bound(lambda x: abs(x) < float("inf"), "a finite number")
 ]

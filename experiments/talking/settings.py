@@ -3,18 +3,14 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeAlias
+from typing import Any
 
 from common.flags import check_value
-from common.values import Bound, Count, Positive, Seed
+from common.values import Count, Positive, Seed
 from jaxtext.errors import InputError
-from jaxtext.generation.decoding import BOUNDS, Decoding
+from jaxtext.generation import Decoding
 from jaxtext.text import Vocabulary
-from writing.rules import Share, ShareOrZero
-
-Temperature: TypeAlias = Annotated[
-    float, Bound(BOUNDS["temperature"].holds, BOUNDS["temperature"].expected)
-]
+from writing.rules import Share, ShareOrZero, Temperature
 
 
 @dataclass(frozen=True)

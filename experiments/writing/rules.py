@@ -9,15 +9,17 @@ from common.flags import flag
 from common.rules import Needs, option
 from common.values import Bound, Count, Positive, Whole
 from jaxtext.errors import InputError
-from jaxtext.generation import Decoding
+from jaxtext.generation.decoding import BOUNDS, Decoding
 from jaxtext.text import Vocabulary
 
-Share: TypeAlias = Annotated[
-    float, Bound(lambda x: 0 < x <= 1, "a number above 0, up to 1")
-]
-ShareOrZero: TypeAlias = Annotated[
-    float, Bound(lambda x: 0 <= x <= 1, "a number from 0 to 1")
-]
+
+def _as_in_the_library(name: str) -> Bound:
+    return Bound(BOUNDS[name].holds, BOUNDS[name].expected)
+
+
+Temperature: TypeAlias = Annotated[float, _as_in_the_library("temperature")]
+Share: TypeAlias = Annotated[float, _as_in_the_library("top_p")]
+ShareOrZero: TypeAlias = Annotated[float, _as_in_the_library("min_p")]
 _PENALTY = Needs(lambda c: c.repetition_penalty, "--repetition-penalty with it")
 _STOP = Needs(
     lambda config: config.stop or config.documents, "--stop or --documents with it"

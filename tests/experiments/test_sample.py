@@ -76,7 +76,7 @@ def test_a_prompt_changes_what_follows(workdir, capfdbinary):
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["--temperature", "2e38"], "--temperature: expected a number of 0 to 1e+06"),
+        (["--temperature", "2e38"], "--temperature: expected a number from 0 to 1e+06"),
         (["--checkpoint", "lates"], "expected one of latest, best, or a whole numb"),
         (
             ["--checkpoint", "4"],
@@ -94,7 +94,7 @@ def test_a_prompt_changes_what_follows(workdir, capfdbinary):
         (["--prompt", "h", "--prompt-file", "f"], "expected no --prompt with it"),
         (
             ["--temperature", "-1"],
-            "--temperature: expected a number of 0 to 1e+06, got -1",
+            "--temperature: expected a number from 0 to 1e+06, got -1",
         ),
         (["--seed", str(2**32)], "number of 0 or more, below 2**32"),
         (["--length", "-1"], "--length: expected a whole number of 0 or more, got -1"),

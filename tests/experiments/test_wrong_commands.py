@@ -146,9 +146,9 @@ char_gen --corpus FOX --minutes 0.0001 --hidden 8 --workdir NEW
 sample
     --workdir: expected a directory, got none; add it: directory of the run
 sample --workdir RUN --temperature 1e39
-    --temperature: expected a number of 0 to 1e+06, got 1e39
+    --temperature: expected a number from 0 to 1e+06, got 1e39
 sample --workdir RUN --temperature inf
-    --temperature: expected a number of 0 to 1e+06, got inf
+    --temperature: expected a number from 0 to 1e+06, got inf
 sample --workdir RUN --prompt a --prompt b
     --prompt: expected one prompt, got several
 sample --workdir RUN --checkpoint newest
