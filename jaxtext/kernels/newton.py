@@ -21,9 +21,8 @@ one affine recurrence backwards, in the transposed ``J`` at the solution::
     λ_t = ∂L/∂s_t + J_{t+1}ᵀ λ_{t+1}
     dL/dw = Σ_t (∂f/∂w)ᵀ λ_t
 
-The iteration ends when no step misses its equation by more than a few units in the last
-place. If it does not get there, the steps are taken one by one: the result is never
-less exact than that of a scan.
+The iteration ends when no step misses its equation by more than 32 units in the last
+place (`tolerance`). If it does not get there, the steps are taken one by one.
 
 References:
   Danieli et al., "ParaRNN: unlocking parallel training of nonlinear RNNs for large
