@@ -143,7 +143,7 @@ def test_contract(name, backend, clause, data):
     hold(name, backend, clause, case)
 
 
-@pytest.mark.everyday("backend", backend=("fused",), thorough=["name", "backend"])
+@pytest.mark.everyday("backend", backend=("fused",), thorough=["backend"])
 @pytest.mark.parametrize(("name", "backend"), MEETINGS)
 def test_one_sequence_of_one_step_of_one_number(name, backend):
     case = contracts.Case(1, 1, 1, "float32", backend)

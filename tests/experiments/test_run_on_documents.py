@@ -257,7 +257,7 @@ def test_losses_with_and_without_the_ends(call, names, tmp_path):
     ("devices", "kills"),
     [
         (1, 1),
-        pytest.param(8, 3, marks=pytest.mark.thorough),
+        pytest.param(8, 3, marks=pytest.mark.exhaustive),
     ],
 )
 def test_a_run_on_documents_that_is_killed_ends_as_if_it_had_not(

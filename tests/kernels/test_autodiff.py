@@ -76,7 +76,7 @@ def test_second_order(name, float64):
     check_grads(loss, (params, state, xs), order=2, modes=["rev"])
 
 
-@pytest.mark.everyday("options symbols", "name")
+@pytest.mark.everyday("options symbols", "name", thorough=["name symbols"])
 @pytest.mark.parametrize(
     ("options", "symbols"),
     [("plain", False), ("plain", True), ("sums again", False), ("chunks", True)],
@@ -102,7 +102,7 @@ def test_bfloat16_keeps_its_types_and_is_near(name, param_dtype):
     contracts.assert_near(run("fused"), run("scan"))
 
 
-@pytest.mark.everyday("steps hoisted", "name")
+@pytest.mark.everyday("steps hoisted", "name", thorough=["name hoisted"])
 @pytest.mark.parametrize("steps", [1, 3, 7])
 @pytest.mark.parametrize("hoisted", [False, True])
 @pytest.mark.parametrize("name", CELLS)
