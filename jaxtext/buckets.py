@@ -302,7 +302,7 @@ class Objects:
     """
 
     def __init__(self, url: str | PathLike[str]):
-        self.url = fspath(url).rstrip("/")
+        self.url: str = fspath(url).rstrip("/")
         self._fs = filesystem(self.url)
 
     def at(self, name: str) -> str:

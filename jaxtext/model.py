@@ -118,7 +118,7 @@ class LanguageModel(nn.Module):
             zeros = nn.initializers.zeros
             self.bias: Array = self.param("bias", zeros, (self.columns,))
         else:
-            self.output = _Output(self.columns)
+            self.output: nn.Module = _Output(self.columns)
 
     def __call__(
         self,

@@ -7,6 +7,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+from jaxtext.kernels.divided import divide_gradient
 from jaxtext.kernels.fused import FUSED
 from jaxtext.kernels.gates import Gates, Operands, Passes, Recurrence, Weights
 from jaxtext.kernels.mosaic import MOSAIC
@@ -65,6 +66,7 @@ def backend(
     def sequence(params, state, xs, masks, noise, keep):
         del noise
         what = Recurrence(passes, gates, dtype, keep)
+        params = divide_gradient(params)
         leaves, ys = recurrence(what, operands_of(params, state, xs, masks))
         first, *_ = jax.tree.leaves(state)
         batch_shape = first.shape[:-1]

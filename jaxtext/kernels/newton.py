@@ -41,6 +41,7 @@ import jax.numpy as jnp
 
 from jaxtext.floats import accumulation_dtype
 from jaxtext.kernels.affine_scan import Matrix, Vector, affine_scan, times, transposed
+from jaxtext.kernels.divided import divide_gradient
 from jaxtext.kernels.masks import cleared, kept, stepped
 from jaxtext.types import Array, Backend, Cell, DType, Masks, Params, State
 
@@ -101,6 +102,7 @@ def converge(
 
 def _sequence(what, params, state, xs, masks, noise, keep):
     del noise, keep  # only the states are kept
+    params = divide_gradient(params)
     states = solve(*_system(what, params, state, xs, masks))
     parts, structure = jax.tree.flatten(state)
     last = [x[-1].astype(y.dtype) for x, y in zip(states, parts, strict=True)]

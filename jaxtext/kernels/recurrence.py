@@ -11,7 +11,6 @@ import jax.numpy as jnp
 from jaxtext.kernels.fused.forward import forward
 from jaxtext.kernels.gates import Arrays, Operands, Recurrence
 from jaxtext.kernels.products import is_symbols
-from jaxtext.target import target
 from jaxtext.types import Array
 
 
@@ -46,23 +45,7 @@ def _recurrence_forward(what, operands):
 
 
 def _recurrence_backward(what, residuals, cotangents):
-    found = Operands(*gradients(what, *residuals, cotangents))
-    return (found._replace(weights=_divided_as(residuals[0].weights, found.weights)),)
-
-
-def _divided_as(weights, gradients):
-    """The gradients, which XLA then divides between devices as their weights are.
-
-    A backward pass adds them up in arrays of its own, and nothing else says how these
-    are divided.
-    """
-    if target().devices == 1:
-        return gradients
-
-    def of_leaf(weight, gradient):
-        return jnp.where(False, weight.astype(gradient.dtype), gradient)
-
-    return jax.tree.map(of_leaf, weights, gradients)
+    return (Operands(*gradients(what, *residuals, cotangents)),)
 
 
 def _recording_forward(what, operands):

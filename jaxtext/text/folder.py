@@ -48,7 +48,7 @@ class Folder:
     """
 
     def __init__(self, cache: Path, excluded: Exclusion | None = None):
-        self.left_out = Counter[str]()
+        self.left_out: Counter[str] = Counter[str]()
         self._cache = cache
         self._excluded = Exclusion(()) if excluded is None else excluded
         self._told = set[Path]()

@@ -51,7 +51,7 @@ class LineFeeds:
 
     def __init__(self, turned: Callable[[int], None]):
         self._turned = turned
-        self.held = 0
+        self.held: int = 0
 
     def turn(self, raw: bytes, points: np.ndarray) -> tuple[bytes, np.ndarray]:
         """Turns the line ends of the next piece.

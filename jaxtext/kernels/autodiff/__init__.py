@@ -21,6 +21,7 @@ import jax
 
 from jaxtext.kernels.autodiff import backward
 from jaxtext.kernels.autodiff.forward import Operands, Scan, run
+from jaxtext.kernels.divided import divide_gradient
 from jaxtext.types import Array, Backend, InitialState, State
 
 
@@ -38,6 +39,7 @@ def backends(
         return ()
 
     def sequence(params, state, xs, masks, noise, keep):
+        params = divide_gradient(params)
         operands = Operands(params, state, xs, masks.resets, masks.valid, noise)
         return scan(Scan(step, initial_state, keep), operands)
 

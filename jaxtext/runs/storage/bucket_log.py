@@ -21,7 +21,7 @@ class BucketLog:
     less often if it is large.
     """
 
-    every = 10.0  # seconds
+    every: float = 10.0  # seconds
 
     def __init__(self, objects: Objects, name: str, is_lost):
         self._objects, self._name, self._is_lost = objects, name, is_lost

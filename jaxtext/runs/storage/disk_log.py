@@ -21,7 +21,7 @@ class DiskLog:
     def __init__(self, path: Path):
         self._path = path
         self._held: int | None = None  # a descriptor
-        self.size = 0
+        self.size: int = 0
 
     def open(self) -> BinaryIO:
         try:
