@@ -26,7 +26,7 @@ class Settings:
     top_p: Share | None = None
     """Draw from the likeliest symbols that together have this probability."""
     min_p: ShareOrZero | None = None
-    """Leave out symbols that are less than this many times as likely as the first."""
+    """Leave out symbols with less than this fraction of the highest probability."""
     typical_p: Share | None = None
     """Draw from the symbols of about the expected surprisal that together have this
     probability."""

@@ -36,7 +36,7 @@ class Rules:
     top_p: Share | None = None
     """Among the likeliest that together have this probability (nucleus)."""
     min_p: ShareOrZero | None = None
-    """Among those at least this many times as likely as the likeliest."""
+    """Among those with at least this fraction of the highest probability."""
     typical_p: Share | None = None
     """Among those whose surprisal is nearest to the entropy, which together have this
     probability."""
