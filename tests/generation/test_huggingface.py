@@ -63,7 +63,7 @@ def theirs(ids, logits, options):
 @jax.jit
 def ours(rules, ids, logits):
     memory = process.first_memory(rules, ROWS, V)
-    memory = process.after_prompt(memory, ids)
+    memory = process.after_prompt(memory, ids, READ)
     z, _ = process.constrained(rules, memory, logits)
     return process.truncated(rules, z) / rules.temperature
 
