@@ -163,7 +163,8 @@ def test_a_save_that_fails_leaves_the_one_before_it_and_is_told(url, store):
     store.fault = lambda method, path: None
     assert Checkpoints(url).restore_latest(make_state()).step == 3
     checkpoints.save_latest(make_state(7), {})
-    checkpoints.finish()
+    with pytest.warns(UserWarning, match="step 7 was saved .*: saving works again"):
+        checkpoints.finish()
     assert checkpoints.steps("latest") == [3, 7]
 
 
