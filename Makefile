@@ -27,8 +27,8 @@ test: $(VENV)/installed-test
 test-thorough: $(VENV)/installed-test
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m thorough
 
-## What takes too long for continuous integration: all combinations of cells, backends and
-## promises, where the others meet each pair. For changes to what all cells share.
+## All combinations of cells, backends and promises, where the others meet each pair.
+## For changes to what all cells share.
 test-exhaustive: $(VENV)/installed-test
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m exhaustive
 

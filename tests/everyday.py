@@ -12,9 +12,8 @@ argument to some of its values: ``everyday(name=("lstm", "stack"))``. Some tests
 everyday case and are marked ``thorough`` themselves: campaigns, and whole runs of a
 benchmark whose parts have tests of their own.
 
-Where all cases would take too long for continuous integration, ``thorough`` names what
-the everyday and the thorough cases have to meet together, and all further cases are
-marked ``exhaustive``::
+Where all cases would take hours, ``thorough`` names what the everyday and the thorough
+cases have to meet together, and all further cases are marked ``exhaustive``::
 
     @pytest.mark.everyday("backend clause", "name", thorough=["name clause"])
 

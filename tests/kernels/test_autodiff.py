@@ -76,7 +76,7 @@ def test_second_order(name, float64):
     check_grads(loss, (params, state, xs), order=2, modes=["rev"])
 
 
-@pytest.mark.everyday("options symbols", "name", thorough=["name symbols"])
+@pytest.mark.everyday("options symbols", thorough=["name symbols"])
 @pytest.mark.parametrize(
     ("options", "symbols"),
     [("plain", False), ("plain", True), ("sums again", False), ("chunks", True)],
@@ -88,7 +88,7 @@ def test_second_order_is_that_of_the_scan(name, options, symbols, float64):
     derivatives.assert_second("fused", 1e-9, *operands, **noise, **OPTIONS[options])
 
 
-@pytest.mark.everyday("name", "param_dtype")
+@pytest.mark.everyday("param_dtype")
 @pytest.mark.parametrize("param_dtype", [jnp.float32, jnp.bfloat16])
 @pytest.mark.parametrize("name", CELLS)
 def test_bfloat16_keeps_its_types_and_is_near(name, param_dtype):
@@ -102,7 +102,7 @@ def test_bfloat16_keeps_its_types_and_is_near(name, param_dtype):
     contracts.assert_near(run("fused"), run("scan"))
 
 
-@pytest.mark.everyday("steps hoisted", "name", thorough=["name hoisted"])
+@pytest.mark.everyday("steps hoisted", thorough=["name hoisted"])
 @pytest.mark.parametrize("steps", [1, 3, 7])
 @pytest.mark.parametrize("hoisted", [False, True])
 @pytest.mark.parametrize("name", CELLS)
