@@ -22,7 +22,7 @@ from typing import Any, Literal
 import tyro
 from contest import report
 from contest.crew import Crew
-from contest.jax_cells import JAXTEXT, LIBRARIES
+from contest.jax_cells import JAXTEXT, LIBRARIES, own_form
 from measuring import record
 from measuring.timing import interleave, spread
 from measuring.workload import GATES, TORCH, Workload, listed, parse_shape
@@ -53,7 +53,8 @@ class Config:
     )
     """Shapes: BxTxH, for inputs as wide as the output, or BxTxDxH."""
     backends: tuple[str, ...] = ("scan", "auto")
-    """Backends of jaxtext. Ratios are to auto if it is among them, or to the first."""
+    """Backends of jaxtext. Ratios are to auto if it is among them, or to the first.
+    auto+masked has one step in ten masked, auto+8-heads eight heads."""
     libraries: tuple[str, ...] = (*LIBRARIES, "torch")
     """Libraries to compare with. textbook is a scan with JAX's own gradient. torchrl is
     its kernels for GPUs, and not among the defaults."""
@@ -193,7 +194,7 @@ def _rows(work, prepared, times, rate):
     rows = []
     for (library, direction), program in prepared.items():
         measured = spread(times[library, direction])
-        ideal_ms = 1e3 * work.flops(direction) / rate
+        ideal_ms = 1e3 * own_form(library, work).flops(direction) / rate
         rows.append(
             {"library": library, **work._asdict(), "direction": direction}
             | measured

@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 from measuring import record
 from measuring.command import command
-from measuring.workload import DIRECTIONS
+from measuring.workload import DIRECTIONS, of_row
 from schedules.compiler import compiled_all
 from schedules.layers import asked
 
@@ -42,6 +42,8 @@ class Config:
     """Cells: rnn, lstm, gru."""
     hidden: tuple[str, ...] = ("128", "256", "512", "1024", "2048")
     """Widths of the layer, and of its input."""
+    heads: tuple[str, ...] = ("1",)
+    """Blocks of the recurrent kernel."""
     batch: tuple[str, ...] = ("8", "32", "128", "512")
     """Sequences in a batch."""
     time: int = 128
@@ -106,7 +108,8 @@ def table(rows: list[dict[str, Any]]) -> str:
     ]
     places: dict[tuple, dict[int, str]] = {}
     for row in rows:
-        place = row["chip"], row["direction"], row["cell"], row["hidden"]
+        called = of_row(row).called()
+        place = row["chip"], row["direction"], called, row["hidden"]
         places.setdefault(place, {})[row["batch"]] = row["outcome"]
     for place, outcomes in places.items():
         cells = [outcomes.get(batch, "") for batch in batches]

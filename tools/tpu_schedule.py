@@ -24,7 +24,7 @@ from typing import Any, Literal
 
 from measuring import record
 from measuring.command import command
-from measuring.workload import DIRECTIONS, Workload
+from measuring.workload import DIRECTIONS, of_row
 from schedules.compiler import CHIPS, Layer, compiled_all
 from schedules.layers import asked
 
@@ -46,6 +46,8 @@ class Config:
     """Cells: rnn, lstm, gru."""
     hidden: tuple[str, ...] = ("512", "1024")
     """Widths of the layer, and of its input."""
+    heads: tuple[str, ...] = ("1",)
+    """Blocks of the recurrent kernel."""
     batch: tuple[str, ...] = ("128",)
     """Sequences in a batch."""
     time: int = 128
@@ -91,8 +93,8 @@ def earlier(
     found = json.loads(path.read_text("utf-8"))
     if found["versions"] != versions:
         raise InputError(f"--out: {path} is of other versions; take another file")
-    anew = [_row(layer, {}) for layer in works]
-    return [row for row in found["rows"] if not any(row | new == row for new in anew)]
+    anew = [_asked(_row(layer, {})) for layer in works]
+    return [row for row in found["rows"] if _asked(row) not in anew]
 
 
 def _row(layer: Layer, found: dict[str, Any]) -> Row:
@@ -140,7 +142,7 @@ def table(rows: list[Row]) -> str:
     for row in rows:
         size = f"{row['batch']}x{row['time']}x{row['hidden']}"
         direction = row["direction"].replace("_", "+")
-        head = f"{row['chip']}, {direction}, {row['cell']} {size}"
+        head = f"{row['chip']}, {direction}, {of_row(row).called()} {size}"
         if "steps" not in row:
             lines.append(f"| {head} | {row['backend']} | {_told(row)} |" + " |" * 8)
             continue
@@ -164,7 +166,12 @@ def table(rows: list[Row]) -> str:
 
 def _place(row):
     """What two rows must have in common to be compared."""
-    return row["chip"], row["direction"], *(row[name] for name in Workload._fields)
+    return row["chip"], row["direction"], of_row(row)
+
+
+def _asked(row):
+    """What was asked for when a row was made."""
+    return *_place(row), row["backend"]
 
 
 def failed(result: dict[str, Any]) -> bool:

@@ -6,6 +6,7 @@ missing one does not affect the others.
 """
 
 import os
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -13,12 +14,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from measuring.workload import GATES, RESETS, Workload
+from measuring.graphs import GRAPHS
+from measuring.workload import GATES, MASKED, RESETS, Workload
 
 import jaxtext as jt
 from contest import textbook
 
-JAXTEXT = "jaxtext-"  # followed by the name of a backend
+JAXTEXT = "jaxtext-"  # followed by the name of a backend, and by forms of the cell
 
 
 class Contestant(NamedTuple):
@@ -48,23 +50,54 @@ def contestant(library: str, work: Workload, key: jax.Array) -> Contestant:
     if work.resets and not library.startswith(JAXTEXT):
         raise LookupError("it has no resets within a sequence")
     if library.startswith(JAXTEXT):
-        entry = _jaxtext(library.removeprefix(JAXTEXT), work, key)
+        entry = _jaxtext(_backend(library), own_form(library, work), key)
     else:
         entry = LIBRARIES[library](work, key)
         entry = entry._replace(state=_as_dtype(entry.state, work))
     return entry._replace(params=_as_dtype(entry.params, work))
 
 
+def own_form(library: str, work: Workload) -> Workload:
+    """What an entry computes: the workload in the form that its name asks for.
+
+    Raises:
+      LookupError: If the name ends with what is no form.
+
+    Example:
+      >>> work = Workload("lstm", 16, 128, 128, 128, "float32")
+      >>> own_form("jaxtext-auto+8-heads+masked", work).called()
+      'lstm of 8 heads with masks'
+    """
+    for form in library.removesuffix(GRAPHS).split("+")[1:]:
+        heads = re.fullmatch(r"([1-9]\d*)-heads", form)
+        if heads is not None:
+            work = work._replace(heads=int(heads[1]))
+        elif form == "masked":
+            work = work._replace(masked=True)
+        else:
+            raise LookupError(f"expected +masked or +N-heads, got +{form}")
+    return work
+
+
+def _backend(library):
+    return library.removeprefix(JAXTEXT).split("+")[0]
+
+
 def _jaxtext(backend, work, key):
-    cell = getattr(jt, work.cell)(work.hidden, dtype=work.dtype)
+    if work.heads > 1 and work.cell.startswith("layer_norm"):
+        raise LookupError(f"jt.{work.cell} has no heads")
+    own = {"heads": work.heads} if work.heads > 1 else {}
+    cell = getattr(jt, work.cell)(work.hidden, dtype=work.dtype, **own)
     known = {"scan", "auto"} | {other.name for other in cell.backends}
     if backend not in known:  # unroll might go step by step instead
         raise LookupError(f"jt.{work.cell} has no backend {backend!r}")
-    resets = None
+    drawn = np.random.default_rng(0).random((2, work.time, work.batch))
+    options = {"time_major": True, "backend": backend}
     if work.resets:
-        drawn = np.random.default_rng(0).random((work.time, work.batch))
-        resets = jnp.asarray(drawn < RESETS)
-    unroll = partial(jt.unroll, cell, resets=resets, time_major=True, backend=backend)
+        options["resets"] = jnp.asarray(drawn[0] < RESETS)
+    if work.masked:
+        options["mask"] = jnp.asarray(drawn[1] >= MASKED)
+    unroll = partial(jt.unroll, cell, **options)
     state = cell.initial_state((work.batch,))
     return Contestant(unroll, cell.init(key, work.input), state, True)
 

@@ -7,7 +7,14 @@ from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from measuring.workload import DIRECTIONS, FORWARD, FORWARD_BACKWARD, TORCH, Workload
+from measuring.workload import (
+    DIRECTIONS,
+    FORWARD,
+    FORWARD_BACKWARD,
+    TORCH,
+    Workload,
+    of_row,
+)
 from rich.table import Table
 
 from contest.jax_cells import JAXTEXT
@@ -15,12 +22,6 @@ from jaxtext.errors import InputError
 
 Row = dict[str, Any]  # a library, a workload, a direction, and what was measured
 Times: TypeAlias = dict[tuple[str, str], Row]  # (library, direction) -> its row
-
-
-def workload(row: Row) -> Workload:
-    """The workload of a row."""
-    # Older files have no field for resets.
-    return Workload(**{name: row[name] for name in Workload._fields if name in row})
 
 
 def earlier(
@@ -39,7 +40,7 @@ def earlier(
             raise InputError(
                 f"--out: {path} was measured with other {name}; take another file"
             )
-    rows = [row for row in found["rows"] if workload(row) not in works]
+    rows = [row for row in found["rows"] if of_row(row) not in works]
     return rows, found["left_out"]
 
 
@@ -47,7 +48,7 @@ def by_workload(rows: Iterable[Row]) -> dict[Workload, Times]:
     """The rows of each workload."""
     found: dict[Workload, Times] = {}
     for row in rows:
-        found.setdefault(workload(row), {})[row["library"], row["direction"]] = row
+        found.setdefault(of_row(row), {})[row["library"], row["direction"]] = row
     return found
 
 
@@ -87,7 +88,7 @@ def _versus(rows, direction, is_peer):
     us = ours(rows)
     for row in rows:
         if row["direction"] == direction:
-            name, median = workload(row).name(), row["median_ms"]
+            name, median = of_row(row).name(), row["median_ms"]
             if row["library"] == us:
                 own[name] = median
             if is_peer(row["library"]):
@@ -104,7 +105,7 @@ def table(rows: list[Row], work: Workload) -> Table:
     for header in headers.split("|"):
         justify = "left" if header == "library" else "right"
         made.add_column(header, justify=justify, no_wrap=True)
-    here = [row for row in rows if workload(row) == work]
+    here = [row for row in rows if of_row(row) == work]
     us = ours(here)
     own = {row["direction"]: row["median_ms"] for row in here if row["library"] == us}
     by_library = {row["library"]: {} for row in here}
@@ -169,9 +170,7 @@ def chart(rows: list[Row], path: Path) -> None:
     us = ours(rows)
     cells = list(dict.fromkeys(row["cell"] for row in rows))
     libraries = list(dict.fromkeys(row["library"] for row in rows))
-    medians = {
-        (workload(r), r["library"], r["direction"]): r["median_ms"] for r in rows
-    }
+    medians = {(of_row(r), r["library"], r["direction"]): r["median_ms"] for r in rows}
     figure, axes = plt.subplots(
         len(DIRECTIONS),
         len(cells),
@@ -182,7 +181,7 @@ def chart(rows: list[Row], path: Path) -> None:
     )
     bar = 0.8 / len(libraries)
     for column, cell in enumerate(cells):
-        works = dict.fromkeys(workload(r) for r in rows if r["cell"] == cell)
+        works = dict.fromkeys(of_row(r) for r in rows if r["cell"] == cell)
         for line, direction in enumerate((FORWARD_BACKWARD, FORWARD)):
             axis = axes[line, column]
             for index, library in enumerate(libraries):

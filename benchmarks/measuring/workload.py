@@ -1,7 +1,7 @@
 """A workload: a cell, its sizes, and the operations that it takes."""
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 from jaxtext.errors import InputError
 
@@ -11,6 +11,7 @@ FORWARD, FORWARD_BACKWARD = "forward", "forward_backward"
 DIRECTIONS = (FORWARD, FORWARD_BACKWARD)
 TORCH = "torch", "torchrl"  # the libraries that compute with torch
 RESETS = 0.03  # the share of steps that start a new sequence, as TorchRL measures it
+MASKED = 0.1  # the share of steps that are masked
 
 
 class Workload(NamedTuple):
@@ -23,30 +24,39 @@ class Workload(NamedTuple):
     hidden: int
     dtype: str
     resets: bool = False  # whether new sequences start within the batch
+    masked: bool = False  # whether some steps are masked
+    heads: int = 1  # blocks of the recurrent kernel
 
     def name(self) -> str:
         """Cell and shape: ``lstm 16x128x65x128`` is B, T, D, H."""
         sizes = f"{self.batch}x{self.time}x{self.input}x{self.hidden}"
-        return f"{self.cell} {sizes}{self._with_resets()}"
+        return f"{self.cell} {sizes}{self._form()}"
 
     def called(self) -> str:
-        """The cell without its shape, and whether there are resets."""
-        return f"{self.cell}{self._with_resets()}"
+        """The cell without its shape, and what it has besides: ``lstm of 8 heads``."""
+        return f"{self.cell}{self._form()}"
 
-    def _with_resets(self):
-        return " with resets" if self.resets else ""
+    def _form(self):
+        heads = f" of {self.heads} heads" if self.heads > 1 else ""
+        masks = " with masks" if self.masked else ""
+        return heads + masks + (" with resets" if self.resets else "")
 
     def flops(self, direction: str) -> int:
         """The operations of the matrix products alone.
 
         ::
 
-            forward           2 B T (D + H) G H        G gates: 1, 3 or 4
+            forward           2 B T (D + H/n) G H      G gates: 1, 3 or 4; n heads
             forward_backward  3 times that: each product has two in its gradient
         """
-        width = self.input + self.hidden
+        width = self.input + self.hidden // self.heads
         products = 2 * self.batch * self.time * width * GATES[self.cell] * self.hidden
         return products * (1 if direction == FORWARD else 3)
+
+
+def of_row(row: Mapping[str, Any]) -> Workload:
+    """The workload of a row of results. Older files lack the newest fields."""
+    return Workload(**{name: row[name] for name in Workload._fields if name in row})
 
 
 def listed(values: Iterable[str]) -> list[str]:

@@ -7,7 +7,7 @@ import cells
 import pytest
 from contest import report
 from measuring import timing
-from measuring.workload import Workload, parse_shape
+from measuring.workload import Workload, of_row, parse_shape
 
 from jaxtext.errors import InputError
 
@@ -40,7 +40,7 @@ def test_a_run_from_flags_to_last_line(tmp_path, capsys, monkeypatch):
         for direction in ("forward", "forward_backward")
     ]
     for row in rows:
-        assert report.workload(row) == Workload("lstm", 2, 3, 5, 4, "float32")
+        assert of_row(row) == Workload("lstm", 2, 3, 5, 4, "float32")
         assert 0 < row["p10_ms"] <= row["median_ms"] <= row["p90_ms"]
         assert row["repetitions"] >= timing.LEAST_ROUNDS
         assert row["compile_ms"] > 0
@@ -107,6 +107,9 @@ def test_flops_of_products():
         work = Workload(cell, 1, 1, 2, 3, "float32")
         assert work.flops("forward") == 2 * (2 * 3 + 3 * 3) * gates
         assert work.flops("forward_backward") == 3 * work.flops("forward")
+    # Three heads, each [1, 2] @ [2, G·2].
+    work = Workload("lstm", 1, 1, 5, 6, "float32", heads=3)
+    assert work.flops("forward") == 2 * (5 * 4 * 6 + 3 * (2 * 4 * 2))
 
 
 def test_a_visit_repeats_what_is_quick(monkeypatch):

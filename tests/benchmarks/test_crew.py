@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from contest import crew
 from contest.jax_cells import contestant
-from measuring.workload import Workload
+from measuring.workload import Workload, of_row
 
 from jaxtext.errors import InputError
 
@@ -92,6 +92,34 @@ def test_resets_change_what_is_computed():
         last.append(np.asarray(entry.unroll(entry.params, entry.state, xs)[1]))
     first = int(np.argmax((last[0] != last[1]).any((1, 2))))
     assert 0 < first < 400
+
+
+@pytest.mark.parametrize("form", ["masked", "3-heads", "3-heads+masked"])
+def test_a_form_is_measured_beside_the_plain_cell(form, capsys):
+    flags = "--shapes 2x90x2x6 --seconds 0.01 --visit-seconds 0.001 --cells gru"
+    which = ["--backends", f"auto,auto+{form}", "--libraries", "textbook"]
+    assert cells.main([*flags.split(), *which]) == 0
+    rows = json.loads(capsys.readouterr().out.splitlines()[-1])["rows"]
+    assert {row["library"] for row in rows} == {
+        *("jaxtext-auto", f"jaxtext-auto+{form}", "textbook")
+    }
+    assert len({of_row(row) for row in rows}) == 1  # so that they are compared
+
+    entry = contestant(f"jaxtext-auto+{form}", of_row(rows[0]), jax.random.key(0))
+    xs = jax.random.normal(jax.random.key(1), (90, 2, 2))
+    ys = np.asarray(entry.unroll(entry.params, entry.state, xs)[1])
+    masked = (ys == 0).all(-1).mean()
+    assert masked == (pytest.approx(0.1, abs=0.06) if "masked" in form else 0)
+    blocks = 3 if "heads" in form else 1
+    assert entry.params["recurrent_kernel"].size == 6 * 18 // blocks
+
+
+def test_a_form_that_is_none_is_told():
+    with pytest.raises(LookupError, match=r"\+masked or \+N-heads, got \+quick"):
+        contestant("jaxtext-auto+quick", WORK, jax.random.key(0))
+    work = WORK._replace(cell="layer_norm_lstm")
+    with pytest.raises(LookupError, match="layer_norm_lstm has no heads"):
+        contestant("jaxtext-auto+2-heads", work, jax.random.key(0))
 
 
 @pytest.mark.thorough

@@ -7,10 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from contest import report
 from hopper import compiler
 from hopper.limits import limits
-from measuring.workload import Workload
+from measuring.workload import Workload, of_row
 
 ROOT = Path(compiler.__file__).parents[2]
 LACKING = compiler.lacking()
@@ -43,7 +42,7 @@ def test_no_kernel_spills_registers(row):
 @pytest.mark.parametrize("row", RESULT["rows"], ids=lambda row: row["name"])
 def test_the_result_is_of_the_kernels_as_they_are(row):
     """Other tiles are another kernel, which is to be compiled and measured anew."""
-    found = limits(report.workload(row))
+    found = limits(of_row(row))
     if row["limits"] is None:
         assert found is None
     else:

@@ -142,7 +142,8 @@ def _compile(layer: Layer, directory: Path | None) -> dict[str, Any]:
 
     work, chip = layer.work, CHIPS[layer.chip]
     topology = topologies.get_topology_desc(platform="tpu", topology_name=chip.topology)
-    cell = getattr(jt, work.cell)(work.hidden, dtype=jnp.dtype(work.dtype))
+    own = {"heads": work.heads} if work.heads > 1 else {}  # not every cell has heads
+    cell = getattr(jt, work.cell)(work.hidden, dtype=jnp.dtype(work.dtype), **own)
 
     def forward(params, state, xs):
         return jt.unroll(

@@ -35,6 +35,7 @@ def asked(config: Any, backends: Iterable[str]) -> list[Layer]:
         chips=config.chips,
         cells=config.cells,
         hidden=config.hidden,
+        heads=config.heads,
         batch=config.batch,
         time=config.time,
         directions=config.directions,
@@ -48,6 +49,7 @@ def layers(
     chips: Iterable[str],
     cells: Iterable[str],
     hidden: Iterable[str],
+    heads: Iterable[str],
     batch: Iterable[str],
     time: int,
     directions: Iterable[str],
@@ -72,20 +74,25 @@ def layers(
                 expected = ", ".join(KNOWN[field])
                 raise InputError(f"--{field}: expected of {expected}; got {name!r}")
     widths, batches = _sizes("hidden", hidden), _sizes("batch", batch)
+    blocks = _sizes("heads", heads)
+    for width, block in product(widths, blocks):
+        if width % block:
+            said = f"--heads: expected divisors of --hidden, {width}; got {block}"
+            raise InputError(said)
     if time <= 0:
         raise InputError(f"--time: expected > 0, got {time}")
     if libtpu() is None:
         raise InputError("the compiler is libtpu: pip install libtpu")
     return [
         Layer(
-            Workload(cell, b, time, h, h, dtype),
+            Workload(cell, b, time, h, h, dtype, heads=n),
             direction,
             cast(BackendName, backend),
             chip,
         )
-        for chip, cell, direction, h, b, backend in product(
+        for chip, cell, direction, h, n, b, backend in product(
             *(given["chips"], given["cells"], given["directions"]),
-            *(widths, batches, given["backends"]),
+            *(widths, blocks, batches, given["backends"]),
         )
     ]
 
