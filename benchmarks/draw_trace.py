@@ -18,9 +18,9 @@ from typing import NamedTuple
 
 import tyro
 from matplotlib.figure import Figure
+from measuring.pictures import save
 from measuring.trace import TRACE, events, operations
 
-from common.figures import save
 from jaxtext.errors import InputError
 from jaxtext.streams import print_last_line, script
 

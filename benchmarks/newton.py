@@ -1,12 +1,11 @@
-"""All steps at once by Newton's method, beside the scan: time, and iterations.
+"""All steps at once by Newton's method, beside the scan.
 
     python benchmarks/newton.py --out benchmarks/results/newton.json
     python benchmarks/newton.py --cells para_lstm --lengths 1024 65536 --batches 1
 
 Times are of one layer on random symbols, forwards alone and with gradient, by the
-backends in turns. Iterations are counted for weights as they start, and after a layer
-has been trained for some steps on a text. The last line on standard output is one JSON
-object.
+backends in turns. `convergence.py` counts iterations on a text, also after training.
+The last line on standard output is one JSON object.
 """
 
 import jaxtext.needs_experiments
@@ -20,8 +19,6 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-import optax
 from measuring import record
 from measuring.command import chosen, command
 from measuring.markdown import markdown
@@ -50,10 +47,6 @@ class Config:
     """Numbers of steps."""
     batches: tuple[int, ...] = (1, 16)
     """Sequences side by side."""
-    corpus: str | None = None
-    """Also count iterations on this text, after training on it."""
-    train_steps: int = 1000
-    """Steps of training, 16 sequences of 64 characters each."""
     seconds: float = 10.0
     """Time for the measurements of one size."""
     out: Path | None = None
@@ -61,21 +54,16 @@ class Config:
 
 
 def measure(config: Config) -> dict[str, Any]:
-    """Times all sizes, counts iterations, and returns the result."""
+    """Times all sizes, and returns the result."""
     rows = []
     for name, length, batch in itertools.product(
         config.cells, config.lengths, config.batches
     ):
         rows.append(measure_size(config, name, length, batch))
         say(f"{name}, {batch} x {length}: {rows[-1]['median_ms']}")
-    trained = []
-    if config.corpus is not None:
-        for name in config.cells:
-            trained += count_trained(config, name, config.corpus)
     return {
         "rows": rows,
-        "trained": trained,
-        **chosen(config, "hidden", "train_steps"),
+        **chosen(config, "hidden"),
         **record.environment(),
     }
 
@@ -102,31 +90,6 @@ def measure_size(config: Config, name: str, length: int, batch: int) -> dict[str
         "iterations": int(count),
         "residual": float(worst),
     }
-
-
-def count_trained(config: Config, name: str, corpus: str) -> list[dict[str, Any]]:
-    """Counts iterations on a text by a layer that was trained on it."""
-    read = jt.text.load([corpus])
-    text, rest = jt.text.split(read.ids, 0.1)
-    cell = CELLS[name](config.hidden)
-    model = jt.LanguageModel(cell, vocab_size=len(read.vocabulary))
-    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-2))
-    state = jt.training.create_state(model, optimizer, jax.random.key(0), 16)
-    step = jax.jit(jt.training.make_train_step(model, optimizer), donate_argnums=0)
-    streams = jt.text.Streams(text, 16, 64)
-    loss = float("nan")
-    for k in range(config.train_steps):
-        state, metrics = step(state, streams.batch(seed=0, k=k))
-        loss = float(metrics.loss)
-    say(f"{name}: {loss:.3f} nats a character after {config.train_steps} steps")
-    params = state.params["recurrent"]
-    rows = []
-    for length in config.lengths:
-        xs = jnp.asarray(np.asarray(rest[:length]))[:, None]
-        count, worst = converge(cell, params, cell.initial_state((1,)), xs)
-        row = {"cell": name, "length": length, "iterations": int(count)}
-        rows.append({**row, "residual": float(worst), "nats_per_char": loss})
-    return rows
 
 
 def table(result: dict[str, Any]) -> str:

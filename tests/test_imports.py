@@ -184,3 +184,26 @@ def test_what_is_slow_to_import_waits_until_it_is_used():
 def test_pmap_is_said_in_one_file():
     saying = [p.name for p in LIBRARY.rglob("*.py") if "jax.pmap(" in p.read_text()]
     assert saying == ["parallel.py"]
+
+
+BY_ITSELF = """
+import importlib, sys
+folder, scripts, own = sys.argv[1], sys.argv[2].split(), sys.argv[3].split()
+places = [folder, *sys.path[1:]]
+for script in scripts:
+    sys.path[:] = places
+    importlib.import_module(script)
+    for module in own:
+        sys.modules.pop(module, None)
+"""
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_script_finds_what_it_imports(folder):
+    """From its own folder alone: pytest searches all of them."""
+    scripts = [name for name, path in PROGRAMS[folder].items() if is_script(path)]
+    assert len(scripts) > 5
+    lists = " ".join(scripts), " ".join(ALL)
+    started = [sys.executable, "-c", BY_ITSELF, str(ROOT / folder), *lists]
+    done = subprocess.run(started, capture_output=True, text=True, cwd=ROOT / folder)
+    assert done.returncode == 0, done.stderr
