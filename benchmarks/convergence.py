@@ -34,14 +34,8 @@ from measuring.markdown import markdown
 from measuring.pictures import save
 
 import jaxtext as jt
-from jaxtext.kernels.affine_scan import (
-    Matrix,
-    Vector,
-    affine_scan,
-    times,
-    transposed,
-)
-from jaxtext.kernels.newton import linearised, tolerance
+from jaxtext.kernels import newton
+from jaxtext.kernels.affine_scan import Matrix, Vector, transposed
 from jaxtext.streams import say
 from jaxtext.types import Array, Cell, Params
 
@@ -52,6 +46,7 @@ CELLS = {
     "lstm": jt.lstm,
 }
 DENSE = "gru", "lstm"
+TOLERANCE = newton.tolerance("float32")
 COLOURS = dict(zip(CELLS, ("#2f6f9f", "#c23b22", "#3a7d44", "#e0a030"), strict=True))
 LINES = {"new": "--", "trained": "-"}
 
@@ -149,33 +144,22 @@ def residuals(
         state, _ = cell.step(params, structure.unflatten(states), xs)
         return tuple(jax.tree.leaves(state))
 
-    @jax.jit
-    def iteration(states: Vector) -> tuple[Vector, Array]:
-        before = _before(start, states)
-        found, slopes = (own_slopes if dense else linearised)(run, before)
-        shift = times(slopes, before)
-        offsets = tuple(f - s for f, s in zip(found, shift, strict=True))
-        states = affine_scan(slopes, offsets, start)
-        errors = [
-            jnp.max(jnp.abs(s - f) / jnp.maximum(1, jnp.abs(s)))
-            for s, f in zip(states, run(_before(start, states)), strict=True)
-        ]
-        return states, jnp.max(jnp.stack(errors))
-
-    everywhere = tuple(jnp.broadcast_to(x, (len(xs), *x.shape)) for x in start)
-    states = jax.jit(run)(everywhere)
+    tangents = own_slopes if dense else newton.linearised
+    iteration = jax.jit(partial(newton.refined, run, start, tangents=tangents))
+    states = jax.jit(partial(newton.first_guess, run, start, len(xs)))()
+    worst = jnp.inf
     for _ in range(most):
-        states, worst = iteration(states)
+        states, worst = iteration(states, worst)
         yield float(worst)
-        if not tolerance("float32") < worst < jnp.inf:  # solved, or not a number
+        if not TOLERANCE < worst < jnp.inf:  # solved, or not a number
             return
 
 
 def own_slopes(f: Any, states: Vector) -> tuple[Vector, Matrix]:
     """``f(s)``, and for each unit the derivatives by its own states alone.
 
-    As `jaxtext.kernels.newton.linearised`, but for an ``f`` whose units see one
-    another. It takes as many products with the Jacobian as there are units.
+    As `newton.linearised`, but for an ``f`` whose units see one another. It takes as
+    many products with the Jacobian as there are units.
     """
     found, along = jax.linearize(f, states)
     units = states[0].shape[-1]
@@ -196,15 +180,8 @@ def own_slopes(f: Any, states: Vector) -> tuple[Vector, Matrix]:
     return found, transposed(tuple(columns))
 
 
-def _before(start, states):
-    return tuple(
-        jnp.concatenate([first[None], after[:-1]])
-        for first, after in zip(start, states, strict=True)
-    )
-
-
 def _solved(found):
-    return bool(found) and found[-1] <= tolerance("float32")
+    return bool(found) and found[-1] <= TOLERANCE
 
 
 def _told(row):
@@ -238,7 +215,7 @@ def draw(rows: list[dict[str, Any]]) -> Figure:
     by_iteration.set(
         xscale="log", yscale="log", xlabel="iteration", ylabel="largest error of a step"
     )
-    by_iteration.axhline(tolerance("float32"), color="black", linewidth=0.8)
+    by_iteration.axhline(TOLERANCE, color="black", linewidth=0.8)
     by_iteration.set_title(f"{longest:,} steps", fontsize=10)
     by_length.set(
         xscale="log", yscale="log", xlabel="steps", ylabel="iterations that it takes"

@@ -45,7 +45,15 @@ class Config:
     """Train presets to their end, with several seeds and variants; keep the results."""
 
     study: tyro.conf.Positional[
-        Literal["cpu-3min", "names", "shakespeare", "search", "ablation", "tables"]
+        Literal[
+            "cpu-3min",
+            "cells",
+            "names",
+            "shakespeare",
+            "search",
+            "ablation",
+            "tables",
+        ]
     ]
     """The study to train; tables prints the results so far."""
     corpus: str = "tinyshakespeare"

@@ -39,6 +39,12 @@ TABLES: dict[str, Callable[[], str]] = {
         *("seeds", "parameters", "passes", "best, cold-256", "best, carried"),
         *("last, cold-256", "last, carried", "train", "wall, s", "chars/s"),
     ),
+    "two layers of each": partial(
+        text.study,
+        "cells",
+        *("seeds", "parameters", "passes", "last, cold-256", "last, carried", "train"),
+        "chars/s",
+    ),
     "names": partial(
         text.study,
         "names",

@@ -63,6 +63,20 @@ STUDIES = {
         ),
         dynamic=True,
     ),
+    # Two layers of each cell, as wide as it takes to have 345,000 parameters. The flags
+    # are those of cpu-3min, which were chosen for the LSTM.
+    "cells": Study(
+        "cpu-3min",
+        (0, 1, 2),
+        (
+            Variant("LSTM", "--cell lstm --hidden 156"),
+            Variant("GRU", "--cell gru --hidden 181"),
+            Variant("minGRU", "--cell min_gru --hidden 369"),
+            Variant("ParaGRU", "--cell para_gru --hidden 297"),
+            Variant("ParaLSTM", "--cell para_lstm --hidden 296"),
+        ),
+        flags="--layers 2 --no-layer-norm",
+    ),
     # Chooses flags of cpu-3min on the last tenth of its training text, so that the
     # validation text, which `--characters` cuts off, only reports.
     "search": Study(

@@ -56,6 +56,17 @@ def test_a_few_iterations_are_enough(name):
     assert 2 <= counts[0] <= counts[1] <= 6
 
 
+@pytest.mark.parametrize("name", CELLS)
+def test_steep_slopes_are_no_obstacle(name, monkeypatch):
+    cell, params, state, xs = made(name, "float32", 1000, scale=8.0)
+    operands = cell, params, state, jnp.moveaxis(xs, 1, 0)
+    count, worst = newton.converge(*operands)
+    assert worst <= newton.tolerance("float32")
+    monkeypatch.setattr(newton, "NEAR", jnp.inf)
+    slow, _ = newton.converge(*operands)
+    assert count < slow
+
+
 def chaotic(params, states, inputs):
     """The logistic map, whose states all depend on the last bit of the first."""
     del inputs
