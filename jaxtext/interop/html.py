@@ -9,9 +9,11 @@ import base64
 import html
 import json
 from collections.abc import Callable, Mapping
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from jaxtext.errors import InputError
@@ -42,6 +44,8 @@ _GATES = {
     "minimal_gated_unit": 2,
     "min_gru": 2,
     "min_lstm": 3,
+    "para_gru": 3,
+    "para_lstm": 3,
 }
 
 
@@ -182,6 +186,10 @@ def _cell(
             f"cell: expected cells that the page can run, {', '.join(_GATES)} with "
             f"tanh, in stack, residual or zoneout, got {name}"
         )
+    if (heads := of.get("heads", 1)) > 1:
+        one = Call(name, {**of, "heads": 1, "hidden": of["hidden"] // heads})
+        each = (jax.tree.map(itemgetter(n), params) for n in range(heads))
+        return {"kind": "heads", "cells": [_cell(one, part, pack) for part in each]}
     arrays = dict(params)
     if "bias" not in arrays:
         arrays["bias"] = np.zeros(_GATES[name] * of["hidden"], np.float32)

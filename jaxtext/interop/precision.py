@@ -18,8 +18,8 @@ class Rounded(NamedTuple):
 
     Attributes:
       entries: ``[…]`` of the precision's type.
-      scales: ``[rows]`` float32, by which rows of ``int8`` are multiplied; ``None`` of
-        the other types.
+      scales: ``[…, rows]`` float32, by which rows of ``int8`` are multiplied; ``None``
+        of the other types.
     """
 
     entries: np.ndarray
@@ -28,7 +28,7 @@ class Rounded(NamedTuple):
     def restored(self) -> np.ndarray:
         """The numbers that they stand for, float32."""
         wide = self.entries.astype(np.float32)
-        return wide if self.scales is None else wide * self.scales[:, None]
+        return wide if self.scales is None else wide * self.scales[..., None]
 
 
 def round_weights(params: Params, precision: Precision) -> Params:
@@ -59,8 +59,10 @@ def round_weights(params: Params, precision: Precision) -> Params:
 
     def of_one(path, array):
         name = jax.tree_util.keystr(path[-1:], simple=True)
-        restored = rounded(rows_of(name, array), precision).restored()
-        return rows_of(name, restored)
+        rows = rows_of(name, array)
+        if name.endswith("bias"):  # of several heads, one below the other
+            return rounded(rows.ravel(), precision).restored().reshape(rows.shape)
+        return rows_of(name, rounded(rows, precision).restored())
 
     return jax.tree_util.tree_map_with_path(of_one, params)
 
@@ -68,14 +70,14 @@ def round_weights(params: Params, precision: Precision) -> Params:
 def rows_of(name: str, array: Any) -> np.ndarray:
     """An array with a row for each output: a kernel is transposed, and back again."""
     array = np.asarray(array)
-    return array.T if name in _KERNELS else array
+    return array.swapaxes(-1, -2) if name in _KERNELS else array
 
 
 def rounded(rows: np.ndarray, precision: Precision) -> Rounded:
     """Rounds an array to the nearest numbers of a precision.
 
     Args:
-      rows: ``[rows, columns]``, or a vector.
+      rows: ``[…, rows, columns]``, or a vector.
       precision: As for `round_weights`.
 
     Raises:
@@ -102,6 +104,6 @@ def rounded(rows: np.ndarray, precision: Precision) -> Rounded:
         return Rounded(rows.astype("<f2"))
     if precision == "float32" or rows.ndim < 2:
         return Rounded(rows.astype("<f4"))
-    most = np.abs(rows).max(axis=1, initial=0.0)
+    most = np.abs(rows).max(axis=-1, initial=0.0)
     scales = np.where(most > 0, most / 127, 1).astype("<f4")
-    return Rounded(np.rint(rows / scales[:, None]).astype(np.int8), scales)
+    return Rounded(np.rint(rows / scales[..., None]).astype(np.int8), scales)

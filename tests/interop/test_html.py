@@ -28,6 +28,7 @@ MODELS = {
             *(jt.rnn(5), jt.gru(5), jt.residual(jt.gru(5, reset_after=False))),
             *(jt.coupled_lstm(5), jt.peephole_lstm(6), jt.projected_lstm(8, 3)),
             *(jt.dropout(0.5), jt.minimal_gated_unit(5), jt.min_gru(6), jt.min_lstm(7)),
+            *(jt.para_gru(6), jt.para_lstm(5)),
         ),
         SYMBOLS,
         embedding=3,
@@ -48,6 +49,14 @@ MODELS = {
             ),
             jt.residual(jt.zoneout(jt.lstm(6), 0.3)),
             *(jt.zoneout(jt.gru(5), 0.3), jt.zoneout(jt.min_lstm(4), 0.3)),
+            jt.zoneout(jt.para_lstm(4), 0.3),
+        ),
+        SYMBOLS,
+    ),
+    "heads": jt.LanguageModel(
+        jt.stack(
+            *(jt.lstm(6, heads=3), jt.gru(4, heads=2, reset_after=False)),
+            *(jt.residual(jt.gru(4, heads=2)), jt.rnn(6, heads=2, use_bias=False)),
         ),
         SYMBOLS,
     ),
@@ -109,6 +118,10 @@ def test_rounding_is_to_the_nearest():
         assert (np.abs(found - params[name]) <= steps / 2 * (1 + 1e-5)).all()
         assert len(np.unique(found)) > 255  # a scale for each row
     assert (jt.interop.round_weights(params, "int8")["bias"] == params["bias"]).all()
+    heads = jax.tree.map(lambda x: np.stack([x, 3 * x]), params)  # each has its scales
+    for name, pair in jt.interop.round_weights(heads, "int8").items():
+        one = jt.interop.round_weights({name: params[name]}, "int8")[name]
+        np.testing.assert_allclose(pair, np.stack([one, 3 * one]), rtol=1e-6)
     for name, array in jt.interop.round_weights(params, "float16").items():
         assert (array == params[name].astype("float16")).all()
     for name, array in jt.interop.round_weights(params, "float32").items():

@@ -304,8 +304,57 @@ class MinLstm extends Cell {
   }
 }
 
+class ParaGru extends Cell {
+  update(z) {
+    const { h, recurrent_diagonal: a, hidden: n } = this;
+    for (let j = 0; j < n; j++) {
+      const r = sigmoid(z[j] + a[j] * h[j]);
+      const keep = sigmoid(z[n + j] + a[n + j] * h[j]);
+      const candidate = Math.tanh(z[2 * n + j] + a[2 * n + j] * r * h[j]);
+      h[j] = (1 - keep) * candidate + keep * h[j];
+    }
+    return h;
+  }
+}
+
+class ParaLstm extends Cell {
+  constructor(about) {
+    super(about);
+    this.remember();
+  }
+
+  update(z) {
+    const { c, h, recurrent_diagonal: a, peephole: p, hidden: n } = this;
+    for (let j = 0; j < n; j++) {
+      const f = sigmoid(z[j] + a[j] * h[j] + p[j] * c[j]);
+      const g = Math.tanh(z[n + j] + a[n + j] * h[j]);
+      c[j] = f * c[j] + (1 - f) * g;
+      const o = sigmoid(z[2 * n + j] + a[2 * n + j] * h[j] + p[n + j] * c[j]);
+      h[j] = o * Math.tanh(c[j]);
+    }
+    return h;
+  }
+}
+
 function logSigmoid(x) {
   return Math.min(x, 0) - Math.log1p(Math.exp(-Math.abs(x)));
+}
+
+/** Cells side by side that read the same input. Their outputs follow one another. */
+class Heads {
+  constructor({ cells }) {
+    this.cells = cells.map(build);
+    this.y = new Float32Array(cells.length * cells[0].hidden);
+  }
+
+  reset() {
+    for (const cell of this.cells) cell.reset();
+  }
+
+  step(x, symbol = null) {
+    this.cells.forEach((cell, n) => this.y.set(cell.step(x, symbol), n * cell.hidden));
+    return this.y;
+  }
 }
 
 /** Layers, each reading the output of the one below. */
@@ -388,6 +437,9 @@ const KINDS = {
   minimal_gated_unit: MinimalGatedUnit,
   min_gru: MinGru,
   min_lstm: MinLstm,
+  para_gru: ParaGru,
+  para_lstm: ParaLstm,
+  heads: Heads,
   stack: Stack,
   residual: Residual,
   zoneout: Zoneout,
