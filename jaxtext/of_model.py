@@ -46,8 +46,11 @@ def model_params(model: Any, params: Params) -> Params:
 
 @functools.lru_cache(maxsize=64)
 def _shapes(model: Any, _: Hashable) -> Any:
-    ids = jnp.zeros((1, 1), jnp.int32)
-    return jax.eval_shape(model.init, jax.random.key(0), None, ids)["params"]
+    def init():  # which compiles nothing: key and ids are made within it
+        ids = jnp.zeros((1, 1), jnp.int32)
+        return model.init(jax.random.key(0), None, ids)["params"]
+
+    return jax.eval_shape(init)
 
 
 def symbols(name: str, ids: np.ndarray, vocab_size: int) -> None:
