@@ -192,7 +192,7 @@ def _told(row):
 
 def draw(rows: list[dict[str, Any]]) -> Figure:
     """Residuals over the longest sequence, and iterations against its length."""
-    figure = Figure(figsize=(10, 4), dpi=120, layout="constrained")
+    figure = Figure(figsize=(10, 4.6), dpi=120, layout="constrained")
     by_iteration, by_length = figure.subplots(1, 2)
     longest = max(row["length"] for row in rows)
     for name in CELLS:
@@ -220,7 +220,7 @@ def draw(rows: list[dict[str, Any]]) -> Figure:
     by_length.set(
         xscale="log", yscale="log", xlabel="steps", ylabel="iterations that it takes"
     )
-    by_length.legend(fontsize=8)
+    figure.legend(loc="outside lower center", ncols=4, fontsize=8)
     for axis in (by_iteration, by_length):
         axis.xaxis.set_major_formatter("{x:g}")
     by_length.yaxis.set_major_formatter("{x:g}")
