@@ -46,15 +46,18 @@ def in_heads(make: Make) -> Make:
 
 def _side_by_side(cell, heads) -> Cell:
     def apart(x):
-        return x.reshape(*x.shape[:-1], heads, x.shape[-1] // heads)
+        x = x.reshape(*x.shape[:-1], heads, x.shape[-1] // heads)
+        return jnp.moveaxis(x, -2, 0)
 
     def together(x):
+        x = jnp.moveaxis(x, 0, -2)
         return x.reshape(*x.shape[:-2], heads * x.shape[-1])
 
     def each(run, params, state) -> Any:
         """What `run` makes of the parameters and the state of each head."""
-        of_each = jax.vmap(run, in_axes=(0, -2), out_axes=-2)
-        return jax.tree.map(together, of_each(params, jax.tree.map(apart, state)))
+        # Heads come first: the last two axes of a kernel's blocks have to be tiles.
+        of_each = jax.vmap(run)(params, jax.tree.map(apart, state))
+        return jax.tree.map(together, of_each)
 
     def init(key, input_size):
         keys = jax.random.split(key, heads)
@@ -62,7 +65,8 @@ def _side_by_side(cell, heads) -> Cell:
         return jax.tree.map(lambda *x: jnp.stack(x), *params)
 
     def initial_state(batch_shape):
-        return jax.tree.map(together, cell.initial_state((*batch_shape, heads)))
+        state = cell.initial_state((heads, *batch_shape))
+        return jax.tree.map(together, state)
 
     def step(params, state, x, noise=None):
         del noise

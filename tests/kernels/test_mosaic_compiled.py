@@ -66,6 +66,11 @@ def test_cells_with_means_over_all_units(make_cell, dtype):
     assert kernels(compiled("v6e:2x2", make_cell(128, dtype=dtype))) == 2
 
 
+@pytest.mark.parametrize("make_cell", [jt.rnn, jt.lstm, jt.gru])
+def test_heads_are_one_kernel(make_cell):
+    assert kernels(compiled("v6e:2x2", make_cell(256, heads=2))) == 2
+
+
 @pytest.mark.parametrize("precision", ["high", "highest", "BF16_BF16_F32_X3"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_precise_products(dtype, precision):
