@@ -18,8 +18,15 @@ pytestmark = pytest.mark.skipif(
 B, T, D = 20, 19, 7  # the last block of time is not full
 
 
-def compiled(topology, cell, precision=None):
-    """The gradient with lengths and resets, as text, by what `auto` chooses."""
+def compiled(topology, cell, precision=None, mapped=()):
+    """The gradient with lengths and resets, as text, by what `auto` chooses.
+
+    Args:
+      topology: The chips.
+      cell: The cell.
+      precision: Of products.
+      mapped: Axes of the state to map over, the outermost `jax.vmap` first.
+    """
     devices, _ = tpu_chips.find_slice(topology)
     mesh = Mesh(devices[:1], ("devices",))
     sharding = NamedSharding(mesh, PartitionSpec())
@@ -31,13 +38,22 @@ def compiled(topology, cell, precision=None):
         )
 
     def loss(params, state, xs, lengths, resets):
-        state, ys = jt.unroll(cell, params, state, xs, lengths=lengths, resets=resets)
-        leaves = jax.tree.leaves((state, ys))
+        def run(state):
+            return jt.unroll(cell, params, state, xs, lengths=lengths, resets=resets)
+
+        for axis in reversed(mapped):
+            run = jax.vmap(run, in_axes=axis, out_axes=axis)
+        leaves = jax.tree.leaves(run(state))
         return sum(jnp.sum(x.astype(jnp.float32)) for x in leaves)
+
+    def several(state):
+        for axis in reversed(mapped):
+            state = jax.tree.map(lambda x, a=axis: jnp.stack([x, x], a), state)
+        return state
 
     operands = (
         there(lambda: cell.init(jax.random.key(0), D)),
-        there(lambda: cell.initial_state((B,))),
+        there(lambda: several(cell.initial_state((B,)))),
         there(lambda: jnp.zeros((B, T, D))),
         there(lambda: jnp.zeros(B, int)),
         there(lambda: jnp.zeros((B, T), bool)),
@@ -69,6 +85,11 @@ def test_cells_with_means_over_all_units(make_cell, dtype):
 @pytest.mark.parametrize("make_cell", [jt.rnn, jt.lstm, jt.gru])
 def test_heads_are_one_kernel(make_cell):
     assert kernels(compiled("v6e:2x2", make_cell(256, heads=2))) == 2
+
+
+@pytest.mark.parametrize("mapped", [(0,), (1,), (2,), (1, 1), (2, 0), (0, 2)])
+def test_any_axis_may_be_mapped(mapped):
+    assert kernels(compiled("v6e:2x2", jt.lstm(128), mapped=mapped)) == 2
 
 
 @pytest.mark.parametrize("precision", ["high", "highest", "BF16_BF16_F32_X3"])

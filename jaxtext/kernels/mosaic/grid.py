@@ -142,7 +142,7 @@ class Grid(NamedTuple):
         def of_parts(function, tree):
             return jax.tree.map(function, tree, is_leaf=lambda x: isinstance(x, Part))
 
-        return pl.pallas_call(
+        run = pl.pallas_call(
             kernel,
             [of_parts(type_of, outputs)],  # in a list, or it would be taken apart
             grid=(self.tiles.batch // self.tiles.rows, self.blocks),
@@ -157,7 +157,26 @@ class Grid(NamedTuple):
             ),
             interpret=target().platform != "tpu",
             name=name,
-        )(*arrays)[0]
+        )
+        return batched_in_front(run)(*arrays)[0]
+
+
+def batched_in_front(run: Callable[..., Any]) -> Callable[..., Any]:
+    """A kernel whose operands `jax.vmap` may map over any axis.
+
+    A mapped axis becomes one of a block. The last two of these have to be tiles, so it
+    is moved to the front.
+    """
+    moved = jax.custom_batching.custom_vmap(run)
+
+    @moved.def_vmap
+    def mapped(axis_size, in_batched, *operands):  # which has moved them
+        axes = jax.tree.map(lambda batched: 0 if batched else None, in_batched)
+        whole = jax.vmap(run, in_axes=axes, axis_size=axis_size)
+        found = batched_in_front(whole)(*operands)
+        return found, jax.tree.map(lambda _: True, found)
+
+    return moved
 
 
 def precision(dtype: DType) -> jax.lax.Precision:
