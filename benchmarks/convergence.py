@@ -17,11 +17,11 @@ JSON object.
 import jaxtext.needs_experiments
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -39,7 +39,8 @@ from jaxtext.kernels.affine_scan import Matrix, Vector, transposed
 from jaxtext.streams import say
 from jaxtext.types import Array, Cell, Params
 
-CELLS = {
+Name = Literal["para_gru", "para_lstm", "gru", "lstm"]
+CELLS: dict[Name, Callable[..., Cell]] = {
     "para_gru": jt.para_gru,
     "para_lstm": jt.para_lstm,
     "gru": jt.gru,
@@ -57,9 +58,7 @@ class Config:
 
     corpus: str = "tinyshakespeare"
     """The text to train on. The last tenth is the sequence to solve."""
-    cells: tuple[Literal["para_gru", "para_lstm", "gru", "lstm"], ...] = (
-        *("para_gru", "para_lstm", "gru", "lstm"),
-    )
+    cells: tuple[Name, ...] = get_args(Name)
     """Cells."""
     hidden: int = 64
     """Width of the layer."""

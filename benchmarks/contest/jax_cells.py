@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from measuring.cells import cell_of
 from measuring.graphs import GRAPHS
 from measuring.workload import GATES, MASKED, RESETS, Workload
 
@@ -84,10 +85,7 @@ def _backend(library):
 
 
 def _jaxtext(backend, work, key):
-    if work.heads > 1 and work.cell.startswith("layer_norm"):
-        raise LookupError(f"jt.{work.cell} has no heads")
-    own = {"heads": work.heads} if work.heads > 1 else {}
-    cell = getattr(jt, work.cell)(work.hidden, dtype=work.dtype, **own)
+    cell = cell_of(work)
     known = {"scan", "auto"} | {other.name for other in cell.backends}
     if backend not in known:  # unroll might go step by step instead
         raise LookupError(f"jt.{work.cell} has no backend {backend!r}")

@@ -7,6 +7,7 @@ from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from measuring.pictures import save
 from measuring.workload import (
     DIRECTIONS,
     FORWARD,
@@ -178,6 +179,7 @@ def chart(rows: list[Row], path: Path) -> None:
         squeeze=False,
         sharey="row",
         layout="constrained",
+        dpi=120,
     )
     bar = 0.8 / len(libraries)
     for column, cell in enumerate(cells):
@@ -206,6 +208,5 @@ def chart(rows: list[Row], path: Path) -> None:
         line[0].set_ylabel(f"time / time of {us}")
     handles, names = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=6, fontsize=8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+    save(figure, path)
     plt.close(figure)

@@ -137,13 +137,13 @@ def _compile(layer: Layer, directory: Path | None) -> dict[str, Any]:
     import jax
     import jax.numpy as jnp
     from jax.experimental import topologies
+    from measuring.cells import cell_of
 
     import jaxtext as jt
 
     work, chip = layer.work, CHIPS[layer.chip]
     topology = topologies.get_topology_desc(platform="tpu", topology_name=chip.topology)
-    own = {"heads": work.heads} if work.heads > 1 else {}  # not every cell has heads
-    cell = getattr(jt, work.cell)(work.hidden, dtype=jnp.dtype(work.dtype), **own)
+    cell = cell_of(work)
 
     def forward(params, state, xs):
         return jt.unroll(
